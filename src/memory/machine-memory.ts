@@ -1,0 +1,81 @@
+/**
+ * The one shared `WebAssembly.Memory` of a machine: what lies where in it.
+ *
+ * Every thread of a machine (the VMM, one worker per vCPU) maps the same memory and finds its parts through
+ * `MachineMemoryMap`, a plain object that crosses `postMessage`. Guest RAM lies at the top so that the parts below
+ * keep their offsets whatever the RAM size. Offsets and sizes are in bytes.
+ *
+ *     0             guard page, never mapped to anything: a stray zero pointer reads zeroes
+ *     control       VcpuControl records, mailboxes, posted-write ring   (bus/)
+ *     ports         one u16 per I/O port: shadow value and attributes    (bus/)
+ *     irqchip       local APICs, IO-APIC, PIC, PIT, timers               (irqchip/)
+ *     codeMap       one u32 per guest page frame: which 128-byte chunks hold translated code
+ *     vcpus         per-vCPU private areas of the hypervisor
+ *     ram           guest RAM, guest-physical address 0 first
+ *
+ * @module
+ */
+
+export const WASM_PAGE_BYTES = 65536;
+export const GUEST_PAGE_BYTES = 4096;
+
+/** crosvm's guest-physical layout: RAM ends at the latest where the low PCI window starts. */
+export const LOW_RAM_LIMIT = 0xd000_0000;
+
+export interface MachineMemoryMap {
+  readonly control: number;
+  readonly controlBytes: number;
+  readonly ports: number;
+  readonly irqchip: number;
+  readonly irqchipBytes: number;
+  readonly codeMap: number;
+  readonly vcpus: number;
+  readonly vcpuBytes: number;
+  readonly vcpuCount: number;
+  readonly ram: number;
+  readonly ramBytes: number;
+  /** Size of the whole memory in WebAssembly pages of 64 KiB. */
+  readonly pages: number;
+}
+
+export interface MachineMemoryRequest {
+  /** Guest RAM in bytes, a multiple of 64 KiB. */
+  readonly ramBytes: number;
+  readonly vcpuCount: number;
+  /** Bytes of private area the hypervisor wants for each vCPU. */
+  readonly vcpuBytes: number;
+}
+
+const align = (value: number): number => Math.ceil(value / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
+
+/** Lays the parts out. Throws RangeError when they do not fit into 4 GiB. */
+export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryMap {
+  const { ramBytes, vcpuCount } = request;
+  if (!Number.isInteger(ramBytes) || ramBytes <= 0 || ramBytes % WASM_PAGE_BYTES !== 0) {
+    throw new RangeError(`guest RAM of ${ramBytes} bytes is not a positive multiple of 64 KiB`);
+  }
+  if (ramBytes > LOW_RAM_LIMIT) throw new RangeError(`guest RAM of ${ramBytes} bytes does not end below 0xd0000000`);
+  const vcpuBytes = align(request.vcpuBytes);
+  const control = WASM_PAGE_BYTES;
+  const controlBytes = 2 * WASM_PAGE_BYTES;
+  const ports = control + controlBytes;
+  const irqchip = ports + 2 * WASM_PAGE_BYTES;
+  const irqchipBytes = 2 * WASM_PAGE_BYTES;
+  const codeMap = irqchip + irqchipBytes;
+  const vcpus = codeMap + align((LOW_RAM_LIMIT / GUEST_PAGE_BYTES) * 4);
+  const ram = vcpus + vcpuBytes * vcpuCount;
+  const pages = (ram + align(ramBytes)) / WASM_PAGE_BYTES;
+  if (pages > 65536) throw new RangeError(`${ramBytes} bytes of guest RAM and ${vcpuCount} vCPUs do not fit into 4 GiB`);
+  return {
+    control, controlBytes, ports, irqchip, irqchipBytes, codeMap,
+    vcpus, vcpuBytes, vcpuCount, ram, ramBytes, pages,
+  };
+}
+
+/** Allocates the shared memory of a map. */
+export function allocateMachineMemory(map: MachineMemoryMap): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: map.pages, maximum: map.pages, shared: true });
+}
+
+/** Offset of vCPU `index`'s private area. */
+export const vcpuArea = (map: MachineMemoryMap, index: number): number => map.vcpus + index * map.vcpuBytes;
