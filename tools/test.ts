@@ -1,0 +1,64 @@
+/**
+ * Runs the tests: `node tools/test.ts [--fast] [PART-OF-A-PATH...]`.
+ *
+ * First the set-up, which fetches what whole-system tests need from Debian; then every `*.test.ts` through node:test, one
+ * process a file. With `--fast`, no set-up, and only the tests beside the sources. With path parts, only the files whose
+ * path contains one of them. At the end the skipped tests are counted by reason.
+ *
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { sourceFiles } from './source-files.ts';
+
+const ROOT = new URL('../', import.meta.url);
+const SET_UP = fileURLToPath(new URL('test/guest/setup.ts', ROOT));
+/** No test file may take longer; a guest that hangs fails its test instead of the machine that runs it. */
+const FILE_LIMIT_MS = 15 * 60_000;
+
+const { values: options, positionals: parts } = parseArgs({
+  allowPositionals: true,
+  options: { fast: { type: 'boolean', default: false } },
+});
+
+const files = sourceFiles(ROOT)
+  .filter((path) => path.endsWith('.test.ts'))
+  .filter((path) => !options.fast || !path.startsWith('test/'))
+  .filter((path) => parts.length === 0 || parts.some((part) => path.includes(part)))
+  .map((path) => fileURLToPath(new URL(path, ROOT)));
+
+if (files.length === 0) {
+  console.error('no test file matches');
+  process.exit(1);
+}
+
+if (!options.fast && existsSync(SET_UP)) {
+  const { status } = spawnSync(process.execPath, [SET_UP], { stdio: 'inherit' });
+  if (status !== 0) {
+    console.error(`the test set-up failed with status ${status}`);
+    process.exit(1);
+  }
+}
+
+const skipped = new Map<string, number>();
+let failed = 0;
+const events = run({ files, concurrency: availableParallelism(), timeout: FILE_LIMIT_MS });
+events.on('test:pass', ({ skip }) => {
+  if (skip === undefined || skip === false) return;
+  const reason = typeof skip === 'string' ? skip : 'no reason given';
+  skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
+});
+events.on('test:fail', ({ todo }) => {
+  if (todo === undefined || todo === false) failed++;
+});
+const report = events.compose(spec);
+report.pipe(process.stdout);
+report.on('end', () => {
+  for (const [reason, count] of skipped) console.log(`skipped ${count}: ${reason}`);
+  if (failed > 0) process.exitCode = 1;
+});
