@@ -30,7 +30,7 @@ export const BDA_MEMORY_KIB = 0x413;
 /** Boot GDT: null, unused, code 0x10, data 0x18, TSS 0x20; 8 bytes each (see gdt.ts). The IDT follows it, one empty gate. */
 export const BOOT_GDT_ADDRESS = 0x1500;
 export const BOOT_GDT_ENTRIES = 5;
-export const BOOT_IDT_ADDRESS = BOOT_GDT_ADDRESS + BOOT_GDT_ENTRIES * 8;
+export const BOOT_IDT_ADDRESS: number = BOOT_GDT_ADDRESS + BOOT_GDT_ENTRIES * 8;
 
 /** One page for the Multiboot information structure or the PVH start info, and the tables they point to. */
 export const BOOT_INFO_ADDRESS = 0x6000;
@@ -51,18 +51,18 @@ export const BOOT_PD_COUNT = 4;
 
 /** Kernel command line with its terminating NUL. */
 export const CMDLINE_ADDRESS = 0x20000;
-export const CMDLINE_MAX_BYTES = 2 * KIB;
+export const CMDLINE_MAX_BYTES: number = 2 * KIB;
 
 /** The chain of struct setup_data. */
-export const SETUP_DATA_ADDRESS = CMDLINE_ADDRESS + CMDLINE_MAX_BYTES;
+export const SETUP_DATA_ADDRESS: number = CMDLINE_ADDRESS + CMDLINE_MAX_BYTES;
 export const SETUP_DATA_END = 0x9e800;
 
 /** MP configuration table; conventional RAM ends here in the memory map. */
-export const MP_TABLE_ADDRESS = SETUP_DATA_END;
-export const LOW_MEMORY_END = 640 * KIB;
+export const MP_TABLE_ADDRESS: number = SETUP_DATA_END;
+export const LOW_MEMORY_END: number = 640 * KIB;
 /** "_MP_": in the last KiB of base memory, where MP 1.4 section 4 makes systems look. */
 export const MP_POINTER_BYTES = 16;
-export const MP_POINTER_ADDRESS = LOW_MEMORY_END - MP_POINTER_BYTES;
+export const MP_POINTER_ADDRESS: number = LOW_MEMORY_END - MP_POINTER_BYTES;
 
 // --- 640 KiB to 1 MiB: reserved in the memory map, backed by RAM ---
 
@@ -73,9 +73,9 @@ export const SMBIOS_END = 0x100000;
 
 // --- From 1 MiB ---
 
-export const HIGH_MEMORY_START = 1 * MIB;
+export const HIGH_MEMORY_START: number = 1 * MIB;
 /** Where a relocatable bzImage goes; its alignment (2 MiB) is what x86-64 kernels ask for. */
-export const KERNEL_START = 2 * MIB;
+export const KERNEL_START: number = 2 * MIB;
 /** Highest byte an initrd may reach when the kernel does not say: 64-bit kernels say the same. */
 export const INITRD_ADDR_MAX_64 = 0x7fff_ffff;
 /** The same for 32-bit kernels (boot.rst, initrd_addr_max before protocol 2.03). */
