@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { allocateMachineMemory, planMachineMemory } from '../memory/machine-memory.ts';
+import { ControlArea, MAX_VCPUS, REQUEST_PAUSE, REQUEST_RESET, STATE_PAUSED } from './control.ts';
+
+function area(vcpuCount: number): ControlArea {
+  const map = planMachineMemory({ ramBytes: 65536, vcpuCount, vcpuBytes: 65536 });
+  const control = new ControlArea(allocateMachineMemory(map).buffer, map);
+  control.initialize();
+  return control;
+}
+
+test('one vCPU has a ring of 1024 posted writes', () => {
+  assert.equal(area(1).ringEntries, 1024);
+});
+
+test('records, mailboxes and rings of 64 vCPUs do not overlap and end inside the area', () => {
+  const control = area(MAX_VCPUS);
+  const starts: number[] = [];
+  for (let vcpu = 0; vcpu < MAX_VCPUS; vcpu++) starts.push(control.recordAt(vcpu), control.mailboxAt(vcpu));
+  const rings = Array.from({ length: MAX_VCPUS }, (_, vcpu) => control.ringAt(vcpu));
+  const sorted = [...starts].sort((a, b) => a - b);
+  for (let n = 1; n < sorted.length; n++) assert.ok(sorted[n]! - sorted[n - 1]! >= 16);
+  assert.ok(rings[0]! - sorted.at(-1)! >= 16);
+  const ringWords = 16 + control.ringEntries * 4;
+  for (let n = 1; n < rings.length; n++) assert.equal(rings[n]! - rings[n - 1]!, ringWords);
+  assert.ok(rings.at(-1)! + ringWords <= control.words.length);
+});
+
+test('a vCPU of 65 is refused', () => {
+  assert.throws(() => area(MAX_VCPUS + 1), /65 vCPUs are more than 64/);
+});
+
+test('a kick before the wait ends the wait at once', () => {
+  const vcpu = area(1).vcpu(0);
+  vcpu.clearKick();
+  vcpu.kick();
+  const before = performance.now();
+  vcpu.waitForKick(5000);
+  assert.ok(performance.now() - before < 2000);
+  assert.equal(vcpu.kicked, true);
+  vcpu.clearKick();
+  assert.equal(vcpu.kicked, false);
+});
+
+test('a request kicks and stays until it is cleared', () => {
+  const vcpu = area(2).vcpu(1);
+  vcpu.request(REQUEST_PAUSE);
+  vcpu.request(REQUEST_RESET);
+  vcpu.clearRequest(REQUEST_PAUSE);
+  assert.equal(vcpu.requests, REQUEST_RESET);
+  assert.equal(vcpu.kicked, true);
+});
+
+test('waiting for a state resolves when the vCPU gets there', async () => {
+  const vcpu = area(1).vcpu(0);
+  const paused = vcpu.reaches(STATE_PAUSED);
+  vcpu.state = STATE_PAUSED;
+  await paused;
+});
+
+test('the doorbell is not slept on when it rang since the last look', async () => {
+  const control = area(1);
+  const seen = control.doorbell();
+  control.ring();
+  assert.equal(control.sleep(seen), undefined);
+  const wait = control.sleep(control.doorbell());
+  control.ring();
+  await wait;
+});

@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { test } from 'node:test';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
+import { Bus } from './bus.ts';
+import type { AccessWidth } from './bus-device.ts';
+import { ControlArea, REQUEST_STOP } from './control.ts';
+import { MailboxClient } from './mailbox-client.ts';
+import { MailboxServer } from './mailbox-server.ts';
+import { PortTable } from './port-table.ts';
+
+/** What a vCPU thread of these tests is asked to do; the numbers it read come back as a message. */
+type Step =
+  | readonly ['in', port: number, width: AccessWidth]
+  | readonly ['out', port: number, width: AccessWidth, value: number]
+  | readonly ['load', address: number, width: AccessWidth]
+  | readonly ['store', address: number, width: AccessWidth, value: number];
+
+interface WorkerData {
+  readonly memory: WebAssembly.Memory;
+  readonly map: MachineMemoryMap;
+  readonly vcpu: number;
+  readonly steps: readonly Step[];
+  readonly times: number;
+}
+
+function workerMain({ memory, map, vcpu, steps, times }: WorkerData): void {
+  const localPorts = new Bus();
+  localPorts.add('local', 0x40, 4, { read: (offset) => 0x40 + offset, write() {} });
+  const client = new MailboxClient({
+    control: new ControlArea(memory.buffer, map),
+    ports: new PortTable(memory.buffer, map),
+    vcpu,
+    localPorts,
+    localMmio: new Bus(),
+  });
+  const results: number[] = [];
+  for (let time = 0; time < times; time++) {
+    for (const step of steps) {
+      switch (step[0]) {
+        case 'in':
+          results.push(client.portRead(step[1], step[2]));
+          break;
+        case 'out':
+          client.portWrite(step[1], step[2], step[3]);
+          break;
+        case 'load':
+          results.push(client.mmioRead(step[1], step[2]));
+          break;
+        case 'store':
+          client.mmioWrite(step[1], step[2], step[3]);
+      }
+    }
+    if (results.length > 10_000) results.length = 0;
+  }
+  parentPort!.postMessage({ results, calls: client.calls, posted: client.posted });
+}
+
+interface Answer {
+  readonly results: number[];
+  readonly calls: number;
+  readonly posted: number;
+}
+
+interface Rig {
+  readonly control: ControlArea;
+  readonly table: PortTable;
+  readonly ports: Bus;
+  readonly mmio: Bus;
+  readonly server: MailboxServer;
+  readonly faults: unknown[];
+  /** Runs the steps on a thread of its own. */
+  vcpu(steps: readonly Step[], times?: number, index?: number): Promise<Answer>;
+}
+
+async function withRig(body: (rig: Rig) => Promise<void>, vcpuCount = 1, serve = true): Promise<void> {
+  const map = planMachineMemory({ ramBytes: 65536, vcpuCount, vcpuBytes: 65536 });
+  const memory = allocateMachineMemory(map);
+  const control = new ControlArea(memory.buffer, map);
+  control.initialize();
+  const table = new PortTable(memory.buffer, map);
+  table.initialize();
+  const ports = new Bus();
+  const mmio = new Bus();
+  const faults: unknown[] = [];
+  const server = new MailboxServer({
+    control,
+    ports,
+    mmio,
+    yieldTurn: (resume) => void setImmediate(resume),
+    onFault: (error) => void faults.push(error),
+  });
+  const running = serve ? server.run() : Promise.resolve();
+  const workers: Worker[] = [];
+  const vcpu = (steps: readonly Step[], times = 1, index = 0): Promise<Answer> =>
+    new Promise((resolve, reject) => {
+      const data: WorkerData = { memory, map, vcpu: index, steps, times };
+      const worker = new Worker(new URL(import.meta.url), { workerData: data });
+      workers.push(worker);
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+  try {
+    await body({ control, table, ports, mmio, server, faults, vcpu });
+  } finally {
+    for (let index = 0; index < vcpuCount; index++) control.vcpu(index).request(REQUEST_STOP);
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    server.stop();
+    await running;
+  }
+}
+
+if (!isMainThread) workerMain(workerData as WorkerData);
+else {
+  test('a port read is answered by the device on the VMM thread', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      ports.add('device', 0x70, 2, { read: (offset, width) => offset * 0x1000 + width, write() {} });
+      table.claim(0x70, 2);
+      assert.deepEqual(
+        (
+          await vcpu([
+            ['in', 0x71, 1],
+            ['in', 0x70, 2],
+          ])
+        ).results,
+        [1, 2],
+      );
+    }));
+
+  test('an MMIO address above 4 GiB arrives whole and a value keeps its top bit', () =>
+    withRig(async ({ mmio, vcpu }) => {
+      const seen: number[][] = [];
+      mmio.add('device', 0xf_ffff_f000, 0x1000, {
+        read: () => 0xdead_beef,
+        write: (offset, width, value) => void seen.push([offset, width, value]),
+      });
+      const answer = await vcpu([
+        ['store', 0xf_ffff_fffc, 4, 0xffff_fffe],
+        ['load', 0xf_ffff_f000, 4],
+      ]);
+      assert.deepEqual(seen, [[0xffc, 4, 0xffff_fffe]]);
+      assert.deepEqual(answer.results, [0xdead_beef]);
+    }));
+
+  test('ports of the thread itself and ports of nobody take no call', () =>
+    withRig(async ({ vcpu }) => {
+      const answer = await vcpu([
+        ['in', 0x41, 1],
+        ['in', 0x999, 4],
+        ['out', 0x999, 1, 7],
+        ['in', 0x3e, 4],
+      ]);
+      assert.deepEqual(answer.results, [0x41, 0xffff_ffff, 0x4140_ffff]);
+      assert.equal(answer.calls, 0);
+    }));
+
+  test('a shadowed port is read without a call', () =>
+    withRig(async ({ table, vcpu }) => {
+      table.claim(0x3f8, 8);
+      table.shadow(0x3fd, 0x60);
+      const answer = await vcpu([['in', 0x3fd, 1]]);
+      assert.deepEqual(answer.results, [0x60]);
+      assert.equal(answer.calls, 0);
+    }));
+
+  test('posted writes are done in order and before the call that follows them', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      const written: number[] = [];
+      ports.add('device', 0x3f8, 8, { read: () => written.length, write: (_, __, value) => void written.push(value) });
+      table.claim(0x3f8, 8);
+      table.post(0x3f8, true);
+      const answer = await vcpu([
+        ['out', 0x3f8, 1, 1],
+        ['out', 0x3f8, 1, 2],
+        ['out', 0x3f8, 1, 3],
+        ['in', 0x3fa, 1],
+      ]);
+      assert.deepEqual(written, [1, 2, 3]);
+      assert.deepEqual(answer.results, [3]);
+      assert.equal(answer.posted, 3);
+    }));
+
+  test('a full ring makes the vCPU wait and loses nothing', () =>
+    withRig(async ({ control, ports, table, vcpu }) => {
+      let count = 0;
+      ports.add('device', 0x402, 1, { read: () => 0, write: () => void count++ });
+      table.claim(0x402, 1);
+      table.post(0x402, true);
+      const times = control.ringEntries * 40;
+      await vcpu([['out', 0x402, 1, 0x61]], times).then(() => delay(20));
+      assert.equal(count, times);
+    }));
+
+  test('a guest that floods a port does not hold up timers', () =>
+    withRig(async ({ control, ports, table, vcpu }) => {
+      ports.add('device', 0x402, 1, { read: () => 0, write() {} });
+      table.claim(0x402, 1);
+      table.post(0x402, true);
+      const flood = vcpu([['out', 0x402, 1, 0x61]], 1e9);
+      await delay(300);
+      let longest = 0;
+      for (let tick = 0; tick < 20; tick++) {
+        const before = performance.now();
+        await delay(5);
+        longest = Math.max(longest, performance.now() - before);
+      }
+      control.vcpu(0).request(REQUEST_STOP);
+      void flood;
+      assert.ok(longest < 250, `a timer of 5 ms took ${longest} ms`);
+    }));
+
+  test('a vCPU that waits for a VMM thread that never answers leaves when it is told to stop', () =>
+    withRig(
+      async ({ control, table, vcpu }) => {
+        table.claim(0x70, 1);
+        const answer = vcpu([['in', 0x70, 1]]);
+        await delay(200);
+        control.vcpu(0).request(REQUEST_STOP);
+        assert.deepEqual((await answer).results, [0xff]);
+      },
+      1,
+      false,
+    ));
+
+  test('a vCPU that waits for room in its ring leaves when it is told to stop', () =>
+    withRig(
+      async ({ control, table, vcpu }) => {
+        table.claim(0x402, 1);
+        table.post(0x402, true);
+        const answer = vcpu([['out', 0x402, 1, 1]], control.ringEntries + 1);
+        await delay(200);
+        control.vcpu(0).request(REQUEST_STOP);
+        assert.equal((await answer).posted, control.ringEntries);
+      },
+      1,
+      false,
+    ));
+
+  test('two vCPUs get the answers to their own calls', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      ports.add('device', 0x100, 8, { read: (offset) => offset * 3, write() {} });
+      table.claim(0x100, 8);
+      const [one, two] = await Promise.all([vcpu([['in', 0x101, 1]], 3000, 0), vcpu([['in', 0x105, 1]], 3000, 1)]);
+      assert.ok(one.results.length === 3000 && one.results.every((value) => value === 3));
+      assert.ok(two.results.length === 3000 && two.results.every((value) => value === 15));
+    }, 2));
+
+  test('an exception in a device is reported and the access still answered', () =>
+    withRig(async ({ ports, table, faults, vcpu }) => {
+      ports.add('broken', 0x100, 1, {
+        read() {
+          throw new Error('broken');
+        },
+        write() {},
+      });
+      table.claim(0x100, 1);
+      assert.deepEqual((await vcpu([['in', 0x100, 1]])).results, [0xff]);
+      assert.equal(faults.length, 1);
+    }));
+}

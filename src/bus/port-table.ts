@@ -1,0 +1,67 @@
+/**
+ * What every vCPU thread knows about each I/O port without asking: one u16 per port in shared memory.
+ *
+ *     bits 0-7   the value that an 8-bit read gives while READ_SHADOWED is set
+ *     bit 8      READ_SHADOWED: an 8-bit read has no side effect and gives bits 0-7
+ *     bit 9      WRITE_POSTED: an 8-bit write may be queued
+ *     bit 10     UNCLAIMED: reads give all ones, writes vanish
+ *
+ * The VMM thread writes it; vCPU threads read it.
+ *
+ * @module
+ */
+import type { MachineMemoryMap } from '../memory/machine-memory.ts';
+
+export const READ_SHADOWED = 1 << 8;
+export const WRITE_POSTED = 1 << 9;
+export const UNCLAIMED = 1 << 10;
+
+export const PORT_COUNT = 65536;
+
+export class PortTable {
+  readonly #entries: Uint16Array;
+
+  constructor(buffer: ArrayBufferLike, map: Pick<MachineMemoryMap, 'ports'>) {
+    this.#entries = new Uint16Array(buffer, map.ports, PORT_COUNT);
+  }
+
+  /** Marks every port unclaimed. */
+  initialize(): void {
+    this.#entries.fill(UNCLAIMED);
+  }
+
+  /** Marks ports as belonging to a device, with no attributes. */
+  claim(port: number, count: number): void {
+    this.#entries.fill(0, port, port + count);
+  }
+
+  /** The raw entry of a port below PORT_COUNT. */
+  entry(port: number): number {
+    return Atomics.load(this.#entries, port);
+  }
+
+  /** Lets vCPUs answer 8-bit reads of `port` with `value` themselves. */
+  shadow(port: number, value: number): void {
+    const posted = Atomics.load(this.#entries, port) & WRITE_POSTED;
+    Atomics.store(this.#entries, port, posted | READ_SHADOWED | (value & 0xff));
+  }
+
+  /** Makes reads of `port` come to the device again. */
+  unshadow(port: number): void {
+    Atomics.store(this.#entries, port, Atomics.load(this.#entries, port) & WRITE_POSTED);
+  }
+
+  /** Lets 8-bit writes to `port` be queued, or stops that. */
+  post(port: number, allowed: boolean): void {
+    if (allowed) Atomics.or(this.#entries, port, WRITE_POSTED);
+    else Atomics.and(this.#entries, port, ~WRITE_POSTED);
+  }
+
+  /** True when no device has any of the `width` ports from `port` on; ports past the last wrap to the first. */
+  unclaimed(port: number, width: number): boolean {
+    for (let at = port; at < port + width; at++) {
+      if ((Atomics.load(this.#entries, at & 0xffff) & UNCLAIMED) === 0) return false;
+    }
+    return true;
+  }
+}
