@@ -104,7 +104,10 @@ export const integer = (min: number, max: number, unit = ''): Value<number> => (
     // Number() knows the prefixes, but no sign in front of them.
     const magnitude = Number(negative ? digits.slice(1) : digits);
     const value = negative && magnitude !== 0 ? -magnitude : magnitude;
-    if (value < min || value > max) fail(`${digits} is not from ${min} to ${max}${unit && ` ${unit}`}`, cursor, start);
+    if (value < min || value > max) {
+      const allowed = min === max ? `${min}` : `from ${min} to ${max}`;
+      fail(`${digits} is not ${allowed}${unit && ` ${unit}`}`, cursor, start);
+    }
     return value;
   },
 });

@@ -1,0 +1,95 @@
+/**
+ * The command line: which command, and how errors look. Every error is one line on standard error.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { suggest } from '../util/suggestion.ts';
+import { ExitCode } from '../vm/exit-code.ts';
+import { entry, section } from './help.ts';
+import { quote, UsageError } from './usage-error.ts';
+
+/** A command of typervisor; loaded only when it is used, so that the others start quickly. */
+interface Command {
+  readonly name: string;
+  readonly usage: string;
+  readonly help: string;
+  readonly execute: (args: readonly string[]) => Promise<number>;
+}
+
+const COMMANDS: readonly Command[] = [
+  {
+    name: 'run',
+    usage: 'run [OPTIONS] [KERNEL]',
+    help: 'Boots a virtual machine.',
+    execute: async (args) => (await import('./run/run.ts')).runCommand(args),
+  },
+  { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
+  { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
+];
+
+function findCommand(name: string): Command {
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (command !== undefined) return command;
+  const names = COMMANDS.map((candidate) => candidate.name);
+  const meant = suggest(name, names);
+  const hint = meant === undefined ? `the commands are ${names.join(', ')}` : `did you mean "${meant}"?`;
+  throw new UsageError(`unknown command ${quote(name)}, ${hint}`);
+}
+
+function overview(): string {
+  const lines = [
+    'Usage: typervisor COMMAND [ARGUMENTS]',
+    '',
+    'A virtual machine monitor: boots x86-64 Linux on a CPU of its own, written in WebAssembly.',
+    ...section('Commands:', ...COMMANDS.map(({ usage, help: text }) => entry(usage, text))),
+    '',
+    'Every command explains its options with --help. "typervisor run" boots the embedded guest.',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+async function help(args: readonly string[]): Promise<number> {
+  const [name] = args;
+  if (name !== undefined && name !== 'help' && name !== 'version') return findCommand(name).execute(['--help']);
+  process.stdout.write(overview());
+  return 0;
+}
+
+async function version(): Promise<number> {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const known = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
+  process.stdout.write(`typervisor ${known ? String(manifest.version) : 'unknown'}\n`);
+  return 0;
+}
+
+/** crosvm's scripts ask for distinct exit statuses with this; here they are always distinct. */
+const ACCEPTED_GLOBAL_OPTION = '--extended-status';
+
+async function dispatch(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args[0] === ACCEPTED_GLOBAL_OPTION ? args.slice(1) : args;
+  if (name === undefined) {
+    process.stderr.write(overview());
+    return ExitCode.BadArguments;
+  }
+  if (name === '--help' || name === '-h') return help(rest);
+  if (name === '--version' || name === '-V') return version();
+  return findCommand(name).execute(rest);
+}
+
+/** Reports an error and says how to exit. A mistake of ours comes with its stack; everything else is one line. */
+function report(error: unknown): number {
+  const isBug = !(error instanceof Error) || error instanceof TypeError || error instanceof ReferenceError;
+  const text = isBug ? `internal error: ${String(error instanceof Error ? error.stack : error)}` : error.message;
+  process.stderr.write(`typervisor: ${isBug ? text : text.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  return error instanceof UsageError ? ExitCode.BadArguments : ExitCode.Failure;
+}
+
+/** Runs a command and returns the exit status. Does not throw. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    return await dispatch(args);
+  } catch (error) {
+    return report(error);
+  }
+}

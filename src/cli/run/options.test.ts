@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CONSOLE_ON_STDOUT, DEFAULT_CONFIG, MIB, type RunConfig } from '../../vm/config.ts';
+import { UsageError } from '../usage-error.ts';
+import { parseRunArguments, RUN_OPTIONS } from './options.ts';
+
+const parse = (...args: string[]): RunConfig => {
+  const config = parseRunArguments(args);
+  assert.notEqual(config, 'help');
+  return config as RunConfig;
+};
+const refused = (args: string[], message: string): void =>
+  assert.throws(
+    () => parseRunArguments(args),
+    (error) => error instanceof UsageError && error.message === message,
+  );
+
+test('without arguments the embedded guest runs with the defaults', () => {
+  assert.deepEqual(parse(), DEFAULT_CONFIG);
+});
+
+test('the positional argument is the kernel', () => {
+  assert.equal(parse('vmlinuz').kernel, 'vmlinuz');
+  refused(['vmlinuz', 'initrd'], 'unexpected argument "initrd": "vmlinuz" is the kernel');
+  refused([''], 'KERNEL "": the value is empty');
+});
+
+test('an initrd may come without a kernel', () => {
+  const { kernel, initrd } = parse('-i', 'ird.gz');
+  assert.deepEqual({ kernel, initrd }, { kernel: undefined, initrd: 'ird.gz' });
+});
+
+test('kernel parameters are kept in order and as they are', () => {
+  assert.deepEqual(parse('-p', 'a=1,2', '--params', '"quoted" -- x').params, ['a=1,2', '"quoted" -- x']);
+});
+
+test('the memory size may be given with and without its key', () => {
+  assert.equal(parse('-m', '512').memBytes, 512 * MIB);
+  assert.equal(parse('--mem', 'size=0x400').memBytes, 1024 * MIB);
+});
+
+test('the smallest and the largest memory are accepted, one less and one more are refused', () => {
+  assert.equal(parse('-m', '64').memBytes, 64 * MIB);
+  assert.equal(parse('-m', '3072').memBytes, 3072 * MIB);
+  refused(['-m', '63'], '--mem "63": 63 is not from 64 to 3072 MiB at position 0');
+  refused(['-m', 'size=3073'], '--mem "size=3073": 3073 is not from 64 to 3072 MiB at position 5');
+});
+
+test('one vCPU is accepted, two are refused', () => {
+  assert.equal(parse('-c', '1').cpus, 1);
+  assert.equal(parse('--cpus', 'num-cores=1').cpus, 1);
+  refused(['-c', 'num-cores=2'], '--cpus "num-cores=2": 2 is not 1 at position 10');
+});
+
+test('without a console the first port that nobody mentioned becomes it', () => {
+  assert.deepEqual(parse('--serial', 'type=file,path=log,num=2').serial, [
+    CONSOLE_ON_STDOUT,
+    { num: 2, type: 'file', path: 'log', console: false, stdin: false },
+  ]);
+});
+
+test('the default console leaves standard input to the port that asks for it', () => {
+  assert.deepEqual(parse('--serial', 'stdout,num=3,stdin').serial, [
+    { ...CONSOLE_ON_STDOUT, stdin: false },
+    { num: 3, type: 'stdout', console: false, stdin: true },
+  ]);
+});
+
+test('a first port that is mentioned stays what it is, and a console elsewhere replaces the default', () => {
+  assert.deepEqual(parse('--serial', 'sink').serial, [{ num: 1, type: 'sink', console: false, stdin: false }]);
+  assert.deepEqual(parse('--serial', 'stdout,num=2,console,stdin').serial, [
+    { num: 2, type: 'stdout', console: true, stdin: true },
+  ]);
+});
+
+test('serial ports come in the order of their numbers', () => {
+  const { serial } = parse('--serial', 'num=4', '--serial', 'num=2', '--serial', 'stdout,num=1,console');
+  assert.deepEqual(
+    serial.map(({ num }) => num),
+    [1, 2, 4],
+  );
+});
+
+test('a port, a console and standard input can be given away once', () => {
+  refused(['--serial', 'num=1', '--serial', 'num=1'], '--serial "num=1": port 1 is configured twice');
+  refused(
+    ['--serial', 'num=1,console', '--serial', 'num=2,console'],
+    '--serial "num=2,console": another port is the console already',
+  );
+  refused(
+    ['--serial', 'stdin', '--serial', 'num=2,stdin'],
+    '--serial "num=2,stdin": another port takes standard input already',
+  );
+});
+
+test('a path is required by a file and refused by everything else', () => {
+  refused(['--serial', 'type=file'], '--serial "type=file": type=file needs a path');
+  refused(['--serial', 'type=file,path=""'], '--serial "type=file,path=\\"\\"": type=file needs a path');
+  refused(['--serial', 'sink,path=x'], '--serial "sink,path=x": type=sink takes no path');
+});
+
+test('an unknown key, type or number of a serial port is refused with its position', () => {
+  refused(
+    ['--serial', 'stdout,nmu=1'],
+    '--serial "stdout,nmu=1": unknown key "nmu", did you mean "num"? at position 7',
+  );
+  refused(['--serial', 'tty'], '--serial "tty": "tty" is not stdout, file or sink at position 0');
+  refused(['--serial', 'stdout,num=0'], '--serial "stdout,num=0": 0 is not from 1 to 4 at position 11');
+});
+
+test('the hypervisor is wasm or auto', () => {
+  assert.equal(parse('--hypervisor', 'wasm').hypervisor, 'wasm');
+  refused(['--hypervisor', 'kvm'], '--hypervisor "kvm": "kvm" is not wasm or auto at position 0');
+});
+
+test('the debug-exit port may be given with and without its key, inside the port space', () => {
+  assert.deepEqual(parse('--debug-exit', 'port=0xf4').debugExit, { port: 0xf4 });
+  assert.deepEqual(parse('--debug-exit', '244').debugExit, { port: 0xf4 });
+  refused(['--debug-exit', '0xffff'], '--debug-exit "0xffff": 0xffff is not from 0 to 65532 at position 0');
+});
+
+test('switches and the name are taken over', () => {
+  const { noReboot, stats, name } = parse('--no-reboot', '--stats', '--name', 'web');
+  assert.deepEqual({ noReboot, stats, name }, { noReboot: true, stats: true, name: 'web' });
+  refused(['--name='], '--name "": the value is empty');
+});
+
+test('help wins over everything in front of it', () => {
+  assert.equal(parseRunArguments(['kernel', '-m', 'nonsense', '--help']), 'help');
+});
+
+test('a configuration survives JSON', () => {
+  const config = parse('k', '-i', 'i', '-p', 'x', '--debug-exit', '0xf4', '--serial', 'file,path=a');
+  assert.deepEqual(JSON.parse(JSON.stringify(config)), config);
+});
+
+test('no arguments make the parser throw anything but a usage error', () => {
+  const word = fc.oneof(
+    fc.constantFrom(...RUN_OPTIONS.map(({ name }) => name), '-m', '--', '-h', '=', 'kernel'),
+    fc.constantFrom('size=64', 'type=file,path=x', 'num=2,console', 'stdin', 'port=0xf4', '[', '"'),
+    fc.string({ unit: 'binary', maxLength: 8 }),
+  );
+  fc.assert(
+    fc.property(fc.array(word, { maxLength: 8 }), (args) => {
+      try {
+        parseRunArguments(args);
+      } catch (error) {
+        assert.ok(error instanceof UsageError, String(error));
+      }
+    }),
+    { seed: 4, numRuns: 5000 },
+  );
+});

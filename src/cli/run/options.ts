@@ -1,0 +1,177 @@
+/**
+ * The arguments of `typervisor run`: the table of its options, and how their values become a `RunConfig`.
+ *
+ * @module
+ */
+import {
+  boolean,
+  choice,
+  integer,
+  KeyValueError,
+  optional,
+  type Parsed,
+  parseKeyValues,
+  type Schema,
+  string,
+  withDefault,
+} from '../../util/key-value.ts';
+import {
+  CONSOLE_ON_STDOUT,
+  DEFAULT_CONFIG,
+  DEFAULT_MEM_MIB,
+  MAX_CPUS,
+  MAX_MEM_MIB,
+  MIB,
+  MIN_MEM_MIB,
+  type RunConfig,
+  SERIAL_NUMBERS,
+  type SerialConfig,
+} from '../../vm/config.ts';
+import { type OptionSpec, type ParsedArguments, parseArguments } from '../arguments.ts';
+import { quote, UsageError } from '../usage-error.ts';
+
+export const RUN_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: '--initrd',
+    short: '-i',
+    value: 'PATH',
+    help: "Initial RAM disk. Without KERNEL it goes with the embedded guest's kernel.",
+  },
+  {
+    name: '--params',
+    short: '-p',
+    value: 'STRING',
+    repeatable: true,
+    help: 'Adds to the kernel command line, behind what typervisor itself puts there. May be given several times; the strings are joined by spaces, in order.',
+  },
+  {
+    name: '--mem',
+    short: '-m',
+    value: 'size=MIB',
+    help: `Guest memory in MiB, from ${MIN_MEM_MIB} to ${MAX_MEM_MIB}. The default is ${DEFAULT_MEM_MIB}.`,
+  },
+  {
+    name: '--cpus',
+    short: '-c',
+    value: 'num-cores=N',
+    help: 'Number of virtual CPUs. This version has one, which is the default.',
+  },
+  {
+    name: '--serial',
+    value: 'KEY=VALUE,...',
+    repeatable: true,
+    help: 'Connects one of the four serial ports, which always exist: a port that is not connected forgets its output. As long as no port is the console and the first is not mentioned, the first is the console, on standard input and output.',
+    keys: [
+      ['type=TYPE', 'stdout, file (appends to path) or sink (forgets, the default).'],
+      ['num=N', '1 to 4, ttyS0 to ttyS3 in Linux. The default is 1.'],
+      ['path=PATH', 'The file of type=file.'],
+      ['console', "The kernel's console: its name goes on the kernel command line. One port at most."],
+      ['stdin', 'Takes standard input. One port at most.'],
+    ],
+  },
+  {
+    name: '--hypervisor',
+    value: 'NAME',
+    help: 'wasm, the CPU written in WebAssembly, or auto, the fastest that this host has. The default is auto; this version has only wasm.',
+  },
+  {
+    name: '--no-reboot',
+    help: 'Ends with status 32 when the guest resets. Otherwise it reboots in place.',
+  },
+  { name: '--name', value: 'NAME', help: 'Names the virtual machine in messages.' },
+  { name: '--stats', help: 'Prints counters to standard error at the end.' },
+  {
+    name: '--debug-exit',
+    value: 'port=PORT',
+    help: 'Adds a device for kernels under test: a 32-bit write of V to this I/O port ends the machine with status (V << 1) | 1. Customary is 0xf4.',
+  },
+];
+
+const MEM = { size: integer(MIN_MEM_MIB, MAX_MEM_MIB, 'MiB') };
+const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
+const DEBUG_EXIT = { port: integer(0, 0xfffc) };
+const HYPERVISOR = { name: choice('wasm', 'auto') };
+const SERIAL = {
+  type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
+  num: withDefault(integer(1, SERIAL_NUMBERS.length), 1),
+  path: optional(string()),
+  console: withDefault(boolean(), false),
+  stdin: withDefault(boolean(), false),
+};
+
+const invalid = (option: string, value: string, reason: string): UsageError =>
+  new UsageError(`${option} ${quote(value)}: ${reason}`);
+
+/** The parsed values of a key=value option, one for each time it was given. */
+function keyValues<const S extends Schema>(args: ParsedArguments, option: string, schema: S): Parsed<S>[] {
+  return (args.options.get(option) ?? []).map((text) => {
+    try {
+      return parseKeyValues(text, schema);
+    } catch (error) {
+      if (error instanceof KeyValueError) throw invalid(option, text, error.message);
+      throw error;
+    }
+  });
+}
+
+/** A path or name that is not empty and that the system can take. */
+function plainValue(args: ParsedArguments, option: string): string | undefined {
+  const value = args.options.get(option)?.[0];
+  if (value === '') throw invalid(option, value, 'the value is empty');
+  return value;
+}
+
+/** The ports in order of their numbers, with the default console when the user named neither a console nor the first port. */
+function serialPorts(args: ParsedArguments): SerialConfig[] {
+  const texts = args.options.get('--serial') ?? [];
+  const ports: SerialConfig[] = [];
+  for (const [index, parsed] of keyValues(args, '--serial', SERIAL).entries()) {
+    const { type, path, console, stdin } = parsed;
+    const num = SERIAL_NUMBERS.find((candidate) => candidate === parsed.num) ?? 1;
+    const reason = ports.some((port) => port.num === num)
+      ? `port ${num} is configured twice`
+      : console && ports.some((port) => port.console)
+        ? 'another port is the console already'
+        : stdin && ports.some((port) => port.stdin)
+          ? 'another port takes standard input already'
+          : type === 'file' && !path
+            ? 'type=file needs a path'
+            : type !== 'file' && path !== undefined
+              ? `type=${type} takes no path`
+              : undefined;
+    if (reason !== undefined) throw invalid('--serial', texts[index] ?? '', reason);
+    ports.push({ num, type, console, stdin, ...(path !== undefined && { path }) });
+  }
+  if (!ports.some((port) => port.console || port.num === 1)) {
+    ports.push({ ...CONSOLE_ON_STDOUT, stdin: !ports.some((port) => port.stdin) });
+  }
+  return ports.sort((a, b) => a.num - b.num);
+}
+
+/** The configuration that arguments describe, or 'help'. Throws UsageError. */
+export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
+  const args = parseArguments(argv, RUN_OPTIONS);
+  if (args.help) return 'help';
+  const [kernel, extra] = args.positionals;
+  if (extra !== undefined)
+    throw new UsageError(`unexpected argument ${quote(extra)}: ${quote(kernel ?? '')} is the kernel`);
+  if (kernel === '') throw new UsageError('KERNEL "": the value is empty');
+  const initrd = plainValue(args, '--initrd');
+  const [mem] = keyValues(args, '--mem', MEM);
+  const [cpus] = keyValues(args, '--cpus', CPUS);
+  const [hypervisor] = keyValues(args, '--hypervisor', HYPERVISOR);
+  const [debugExit] = keyValues(args, '--debug-exit', DEBUG_EXIT);
+  return {
+    ...(kernel !== undefined && { kernel }),
+    ...(initrd !== undefined && { initrd }),
+    params: args.options.get('--params') ?? [],
+    memBytes: mem === undefined ? DEFAULT_CONFIG.memBytes : mem.size * MIB,
+    cpus: cpus?.['num-cores'] ?? DEFAULT_CONFIG.cpus,
+    serial: serialPorts(args),
+    hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
+    noReboot: args.options.has('--no-reboot'),
+    name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
+    stats: args.options.has('--stats'),
+    ...(debugExit !== undefined && { debugExit }),
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * What a machine is made of: the validated, plain description that the command line, the library and later the control
+ * API produce, and that a machine is built from. It survives `structuredClone` and JSON.
+ *
+ * @module
+ */
+
+export const MIB = 0x10_0000;
+
+/** Guest RAM: enough for Linux to boot at all, and below the PCI window of the memory layout. */
+export const MIN_MEM_MIB = 64;
+export const MAX_MEM_MIB = 3072;
+export const DEFAULT_MEM_MIB = 256;
+
+/** More than one vCPU is not built yet; the machine's threads and shared memory are laid out for it. */
+export const MAX_CPUS = 1;
+
+/** COM1..COM4. */
+export type SerialNumber = 1 | 2 | 3 | 4;
+export const SERIAL_NUMBERS: readonly SerialNumber[] = [1, 2, 3, 4];
+
+/** Where a serial port's output goes: standard output, a file that is appended to, nowhere. */
+export type SerialType = 'stdout' | 'file' | 'sink';
+
+export interface SerialConfig {
+  readonly num: SerialNumber;
+  readonly type: SerialType;
+  /** The file; present exactly when `type` is 'file'. */
+  readonly path?: string;
+  /** The kernel's console: its name goes on the kernel command line. At most one port. */
+  readonly console: boolean;
+  /** Takes standard input. At most one port. */
+  readonly stdin: boolean;
+}
+
+/** 'auto' takes the fastest hypervisor that the host has. */
+export type HypervisorName = 'wasm' | 'auto';
+
+/** The port of a device for kernels under test: a 32-bit write ends the machine with status (value << 1) | 1. */
+export interface DebugExitConfig {
+  readonly port: number;
+}
+
+export interface RunConfig {
+  /** Path of the kernel image; absent: the embedded guest's kernel. */
+  readonly kernel?: string;
+  /** Path of the initial RAM disk; absent: none, or the embedded guest's when `kernel` is absent too. */
+  readonly initrd?: string;
+  /** Pieces of the kernel command line, appended in order, joined by spaces. */
+  readonly params: readonly string[];
+  /** Guest RAM in bytes. */
+  readonly memBytes: number;
+  /** Number of vCPUs. */
+  readonly cpus: number;
+  /** The ports that were configured, at most one a number; the other ports exist and forget what is written to them. */
+  readonly serial: readonly SerialConfig[];
+  readonly hypervisor: HypervisorName;
+  /** End the VMM when the guest resets, instead of rebooting it in place. */
+  readonly noReboot: boolean;
+  /** Names the VM in messages. */
+  readonly name: string;
+  /** Print counters at the end. */
+  readonly stats: boolean;
+  readonly debugExit?: DebugExitConfig;
+}
+
+/** COM1 on the terminal. */
+export const CONSOLE_ON_STDOUT: SerialConfig = { num: 1, type: 'stdout', console: true, stdin: true };
+
+/** What `typervisor run` without options builds: the embedded guest on the terminal. */
+export const DEFAULT_CONFIG: RunConfig = {
+  params: [],
+  memBytes: DEFAULT_MEM_MIB * MIB,
+  cpus: 1,
+  serial: [CONSOLE_ON_STDOUT],
+  hypervisor: 'auto',
+  noReboot: false,
+  name: 'typervisor',
+  stats: false,
+};
