@@ -1,0 +1,347 @@
+/**
+ * Decodes one instruction (SDM volume 2A, chapter 2).
+ *
+ * The decoder owns one `Decoded` and fills it anew each time: read what you need before the next call.
+ *
+ * @module
+ */
+import { CS, DS, ES, FS, GS, SS } from '../state.ts';
+import type { DecodeTable, Encoding, OperandSpec } from './table.ts';
+
+export type CodeSize = 16 | 32 | 64;
+
+/** Why bytes do not decode: unknown or invalid (#UD), longer than 15 bytes (#GP), or the bytes ran out. */
+export type DecodeFailure = 'undefined' | 'too-long' | 'truncated';
+
+export class Decoded {
+  encoding!: Encoding;
+  length = 0;
+  /** Operand size in bytes: 2, 4, 8; 1 for byte instructions. */
+  operandSize = 4;
+  addressSize: 2 | 4 | 8 = 8;
+  rex = 0;
+  lock = false;
+  /** Last of F2 / F3, or 0. */
+  rep = 0;
+  operandPrefix = false;
+  addressPrefix = false;
+  /** Segment override, or -1. */
+  segmentOverride = -1;
+  modrm = 0;
+  mod = 0;
+  /** ModRM.reg and ModRM.rm (or the opcode's register), REX applied. */
+  reg = 0;
+  rm = 0;
+  /** Memory operand: register numbers or -1; scale is log2. */
+  base = -1;
+  index = -1;
+  scale = 0;
+  /** Signed 32-bit displacement; for moffs the whole offset is in `immediate`. */
+  displacement = 0;
+  ripRelative = false;
+  /** Segment of the memory operand: override, or SS for RSP/RBP bases, else DS. */
+  segment = DS;
+  /** Immediate, sign-extended as the encoding says; branch displacement; far pointer offset. */
+  immediate = 0n;
+  /** Second immediate: ENTER's level, a far pointer's selector. */
+  immediate2 = 0;
+  /** True when ModRM names memory. */
+  hasMemory = false;
+  opcode = 0;
+
+  get row() {
+    return this.encoding.row;
+  }
+
+  get operands(): readonly OperandSpec[] {
+    return this.encoding.operands;
+  }
+}
+
+const SEGMENT_PREFIX: Record<number, number> = { 0x26: ES, 0x2e: CS, 0x36: SS, 0x3e: DS, 0x64: FS, 0x65: GS };
+/** Base and index of 16-bit addressing, SDM volume 2A, table 2-1. */
+const BASE16 = [3, 3, 5, 5, -1, -1, 5, 3];
+const INDEX16 = [6, 7, 6, 7, 6, 7, -1, -1];
+
+export class Decoder {
+  readonly table: DecodeTable;
+  readonly result = new Decoded();
+  #bytes: Uint8Array = new Uint8Array(0);
+  #at = 0;
+  #end = 0;
+  #in64 = false;
+
+  constructor(table: DecodeTable) {
+    this.table = table;
+  }
+
+  /**
+   * Decodes the instruction at `offset` of `bytes`, reading no further than `end`. On 'truncated' the instruction goes on
+   * past `end`; bytes beyond are not looked at.
+   */
+  decode(bytes: Uint8Array, offset: number, end: number, codeSize: CodeSize): Decoded | DecodeFailure {
+    this.#bytes = bytes;
+    this.#in64 = codeSize === 64;
+    this.#at = offset;
+    this.#end = Math.min(end, offset + 15);
+    const failure = this.#instruction(codeSize);
+    if (failure !== undefined) {
+      if (failure === 'truncated' && this.#at - offset >= 15) return 'too-long';
+      return failure;
+    }
+    this.result.length = this.#at - offset;
+    return this.result;
+  }
+
+  #instruction(codeSize: CodeSize): DecodeFailure | undefined {
+    const d = this.result;
+    const bytes = this.#bytes;
+    const end = this.#end;
+    d.rex = 0;
+    d.lock = false;
+    d.rep = 0;
+    d.operandPrefix = false;
+    d.addressPrefix = false;
+    d.segmentOverride = -1;
+    let byte: number;
+    for (;;) {
+      if (this.#at >= end) return 'truncated';
+      byte = bytes[this.#at++] as number;
+      const segment = SEGMENT_PREFIX[byte];
+      if (segment !== undefined) {
+        // In 64-bit code only FS and GS mean anything, and the others do not cancel them.
+        if (codeSize !== 64 || segment >= FS) d.segmentOverride = segment;
+        d.rex = 0;
+      } else if (byte === 0x66) {
+        d.operandPrefix = true;
+        d.rex = 0;
+      } else if (byte === 0x67) {
+        d.addressPrefix = true;
+        d.rex = 0;
+      } else if (byte === 0xf0) {
+        d.lock = true;
+        d.rex = 0;
+      } else if (byte === 0xf2 || byte === 0xf3) {
+        d.rep = byte;
+        d.rex = 0;
+      } else if (codeSize === 64 && (byte & 0xf0) === 0x40) {
+        d.rex = byte;
+      } else break;
+    }
+    let map = 0;
+    if (byte === 0x0f) {
+      if (this.#at >= end) return 'truncated';
+      byte = bytes[this.#at++] as number;
+      map = 1;
+      if (byte === 0x38 || byte === 0x3a) {
+        map = byte === 0x38 ? 2 : 3;
+        if (this.#at >= end) return 'truncated';
+        byte = bytes[this.#at++] as number;
+      }
+    }
+    d.opcode = byte;
+    const candidates = this.table.candidates(map, byte);
+    if (candidates === undefined) return 'undefined';
+    let modrm = -1;
+    const first = candidates[0] as Encoding;
+    if (first.hasModrm) {
+      if (this.#at >= end) return 'truncated';
+      modrm = bytes[this.#at++] as number;
+    }
+    const encoding = this.#choose(candidates, modrm, codeSize);
+    if (encoding === undefined) return 'undefined';
+    d.encoding = encoding;
+    const { row } = encoding;
+    const w = (d.rex & 8) !== 0;
+    d.operandSize = this.#operandSize(encoding, codeSize, w);
+    d.addressSize = codeSize === 64 ? (d.addressPrefix ? 4 : 8) : (codeSize === 32) !== d.addressPrefix ? 4 : 2;
+    d.hasMemory = false;
+    d.base = -1;
+    d.index = -1;
+    d.scale = 0;
+    d.displacement = 0;
+    d.ripRelative = false;
+    d.immediate = 0n;
+    d.immediate2 = 0;
+    if (modrm >= 0) {
+      d.modrm = modrm;
+      d.mod = modrm >> 6;
+      d.reg = ((modrm >> 3) & 7) | ((d.rex & 4) << 1);
+      d.rm = (modrm & 7) | ((d.rex & 1) << 3);
+      if (d.mod !== 3 && !encoding.ignoresMod) {
+        d.hasMemory = true;
+        const failure = this.#memory(modrm);
+        if (failure !== undefined) return failure;
+      }
+    } else {
+      d.modrm = -1;
+      d.mod = 3;
+      d.rm = (byte & 7) | ((d.rex & 1) << 3);
+    }
+    for (const operand of encoding.operands) {
+      if (operand.kind === 'I' || operand.kind === 'J' || operand.kind === 'O' || operand.kind === 'A') {
+        const failure = this.#immediate(operand, codeSize);
+        if (failure !== undefined) return failure;
+      }
+    }
+    if (d.lock && !(row.lock === true && d.hasMemory)) return 'undefined';
+    return undefined;
+  }
+
+  #choose(candidates: readonly Encoding[], modrm: number, codeSize: CodeSize): Encoding | undefined {
+    const d = this.result;
+    for (const e of candidates) {
+      if (e.row.no64 === true && codeSize === 64) continue;
+      if (e.row.only64 === true && codeSize !== 64) continue;
+      if (e.prefix !== 0) {
+        if (e.prefix === 1) {
+          if (d.operandPrefix || d.rep !== 0) continue;
+        } else if (e.prefix === 0x66) {
+          if (!d.operandPrefix || d.rep !== 0) continue;
+        } else if (d.rep !== e.prefix) continue;
+      }
+      if (e.exact >= 0 && modrm !== e.exact) continue;
+      if (e.digit >= 0 && ((modrm >> 3) & 7) !== e.digit) continue;
+      if (e.form === 'register' && modrm < 0xc0) continue;
+      if (e.form === 'memory' && modrm >= 0xc0) continue;
+      if (e.noRexB && (d.rex & 1) !== 0) continue;
+      if (e.w >= 0 && ((d.rex >> 3) & 1) !== e.w) continue;
+      return e;
+    }
+    return undefined;
+  }
+
+  #operandSize(encoding: Encoding, codeSize: CodeSize, w: boolean): number {
+    const { row } = encoding;
+    if (row.size !== undefined) return row.size;
+    const d = this.result;
+    if (codeSize === 64) {
+      if (row.f64 === true) return 8;
+      if (w) return 8;
+      if (d.operandPrefix && encoding.prefix !== 0x66) return 2;
+      return row.d64 === true ? 8 : 4;
+    }
+    return (codeSize === 32) !== (d.operandPrefix && encoding.prefix !== 0x66) ? 4 : 2;
+  }
+
+  #memory(modrm: number): DecodeFailure | undefined {
+    const d = this.result;
+    const { mod } = d;
+    const rm = modrm & 7;
+    let displacementBytes = mod === 1 ? 1 : 0;
+    let stackBase = false;
+    if (d.addressSize === 2) {
+      d.base = BASE16[rm] as number;
+      d.index = INDEX16[rm] as number;
+      if (d.base < 0) {
+        d.base = d.index;
+        d.index = -1;
+      }
+      if (mod === 2) displacementBytes = 2;
+      if (mod === 0 && rm === 6) {
+        d.base = -1;
+        displacementBytes = 2;
+      }
+      stackBase = d.base === 5;
+    } else {
+      if (mod === 2) displacementBytes = 4;
+      if (rm === 4) {
+        if (this.#at >= this.#end) return 'truncated';
+        const sib = this.#bytes[this.#at++] as number;
+        d.scale = sib >> 6;
+        const index = ((sib >> 3) & 7) | ((d.rex & 2) << 2);
+        d.index = index === 4 ? -1 : index;
+        const base = sib & 7;
+        if (base === 5 && mod === 0) displacementBytes = 4;
+        else d.base = base | ((d.rex & 1) << 3);
+      } else if (rm === 5 && mod === 0) {
+        displacementBytes = 4;
+        d.ripRelative = this.#in64;
+      } else {
+        d.base = d.rm;
+      }
+      stackBase = d.base === 4 || d.base === 5;
+    }
+    d.segment = d.segmentOverride >= 0 ? d.segmentOverride : stackBase ? SS : DS;
+    if (displacementBytes > 0) {
+      const value = this.#signed(displacementBytes);
+      if (value === undefined) return 'truncated';
+      d.displacement = Number(value);
+    }
+    return undefined;
+  }
+
+  #signed(bytes: number): bigint | undefined {
+    if (this.#at + bytes > this.#end) {
+      this.#at = this.#end;
+      return undefined;
+    }
+    let value = 0;
+    const at = this.#at;
+    this.#at += bytes;
+    const b = this.#bytes;
+    switch (bytes) {
+      case 1:
+        return BigInt(((b[at] as number) << 24) >> 24);
+      case 2:
+        return BigInt((((b[at] as number) | ((b[at + 1] as number) << 8)) << 16) >> 16);
+      case 4:
+        value = (b[at] as number) | ((b[at + 1] as number) << 8) | ((b[at + 2] as number) << 16) | ((b[at + 3] as number) << 24);
+        return BigInt(value);
+      default: {
+        let wide = 0n;
+        for (let i = bytes - 1; i >= 0; i--) wide = (wide << 8n) | BigInt(b[at + i] as number);
+        return BigInt.asIntN(64, wide);
+      }
+    }
+  }
+
+  #immediate(operand: OperandSpec, codeSize: CodeSize): DecodeFailure | undefined {
+    const d = this.result;
+    const size = d.operandSize;
+    if (operand.kind === 'O') {
+      d.hasMemory = true;
+      d.segment = d.segmentOverride >= 0 ? d.segmentOverride : DS;
+      const offset = this.#signed(d.addressSize);
+      if (offset === undefined) return 'truncated';
+      d.immediate = BigInt.asUintN(d.addressSize * 8, offset);
+      return undefined;
+    }
+    if (operand.kind === 'A') {
+      const offset = this.#signed(size === 2 ? 2 : 4);
+      const selector = offset === undefined ? undefined : this.#signed(2);
+      if (offset === undefined || selector === undefined) return 'truncated';
+      d.immediate = BigInt.asUintN(size === 2 ? 16 : 32, offset);
+      d.immediate2 = Number(selector) & 0xffff;
+      return undefined;
+    }
+    let bytes: number;
+    let unsigned = false;
+    switch (operand.size) {
+      case 'b':
+        bytes = 1;
+        unsigned = true;
+        break;
+      case 'bs':
+        bytes = 1;
+        break;
+      case 'w':
+        bytes = 2;
+        unsigned = true;
+        break;
+      case 'v':
+        bytes = size;
+        break;
+      default:
+        bytes = size === 2 ? 2 : 4;
+        if (operand.kind === 'J' && codeSize === 64) bytes = 4;
+    }
+    const value = this.#signed(bytes);
+    if (value === undefined) return 'truncated';
+    const wanted = unsigned && operand.kind !== 'J' ? BigInt.asUintN(bytes * 8, value) : value;
+    // ENTER has two immediates: a word and a byte.
+    if (operand.size === 'b' && d.row.ops.startsWith('Iw,')) d.immediate2 = Number(wanted);
+    else d.immediate = wanted;
+    return undefined;
+  }
+}

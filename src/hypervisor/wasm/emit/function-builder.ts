@@ -1,0 +1,281 @@
+/**
+ * Builds one WebAssembly function: locals, structured control flow, stores, calls.
+ *
+ * Statements are written in the order of the calls; expressions are trees (expr.ts) written where they are consumed.
+ *
+ * @module
+ */
+import { ByteWriter } from './byte-writer.ts';
+import { type Expr, type I32, VAL_TYPE_BYTE, type ValType, writeOpcode } from './expr.ts';
+
+/** A local variable; as an expression it reads the variable. */
+export class Local<T extends ValType = ValType> implements Expr<T> {
+  readonly type: T;
+  readonly index: number;
+  constructor(type: T, index: number) {
+    this.type = type;
+    this.index = index;
+  }
+  write(out: ByteWriter): void {
+    out.byte(0x20);
+    out.u32(this.index);
+  }
+}
+
+/** A function that can be called: of this module, imported or not yet built. */
+export interface Callee {
+  readonly index: number;
+  readonly params: readonly ValType[];
+  readonly result: ValType | undefined;
+}
+
+/** A place to branch to: the end of a block, or the start of a loop. */
+export interface Label {
+  readonly depth: number;
+}
+
+class Call<T extends ValType> implements Expr<T> {
+  readonly type: T;
+  readonly callee: Callee;
+  readonly args: readonly Expr[];
+  constructor(type: T, callee: Callee, args: readonly Expr[]) {
+    this.type = type;
+    this.callee = callee;
+    this.args = args;
+  }
+  write(out: ByteWriter): void {
+    for (const arg of this.args) arg.write(out);
+    out.byte(0x10);
+    out.u32(this.callee.index);
+  }
+}
+
+/** A call as a value. */
+export const call = <T extends ValType>(type: T, callee: Callee, ...args: readonly Expr[]): Expr<T> =>
+  new Call(type, callee, args);
+
+class CallIndirect<T extends ValType> implements Expr<T> {
+  readonly type: T;
+  readonly typeIndex: number;
+  readonly target: I32;
+  readonly args: readonly Expr[];
+  constructor(type: T, typeIndex: number, target: I32, args: readonly Expr[]) {
+    this.type = type;
+    this.typeIndex = typeIndex;
+    this.target = target;
+    this.args = args;
+  }
+  write(out: ByteWriter): void {
+    for (const arg of this.args) arg.write(out);
+    this.target.write(out);
+    out.byte(0x11);
+    out.u32(this.typeIndex);
+    out.u32(0);
+  }
+}
+
+/** A call through table 0 as a value; `typeIndex` from `ModuleBuilder.type`. */
+export const callIndirect = <T extends ValType>(
+  type: T, typeIndex: number, target: I32, ...args: readonly Expr[]
+): Expr<T> => new CallIndirect(type, typeIndex, target, args);
+
+const STORE: Record<string, number> = {
+  'i32.1': 0x3a, 'i32.2': 0x3b, 'i32.4': 0x36, 'i64.1': 0x3c, 'i64.2': 0x3d, 'i64.4': 0x3e, 'i64.8': 0x37,
+  'f32.4': 0x38, 'f64.8': 0x39, 'v128.16': 0xfd0b,
+};
+
+export class FunctionBuilder implements Callee {
+  readonly index: number;
+  readonly params: readonly ValType[];
+  readonly result: ValType | undefined;
+  readonly code = new ByteWriter(512);
+  readonly #locals: ValType[] = [];
+  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  #scope: Local[] | undefined;
+  #depth = 0;
+
+  constructor(index: number, params: readonly ValType[], result: ValType | undefined) {
+    this.index = index;
+    this.params = params;
+    this.result = result;
+  }
+
+  /** Nesting depth of the current position; what `Label.depth` is measured in. */
+  get depth(): number {
+    return this.#depth;
+  }
+
+  param<T extends ValType>(type: T, index: number): Local<T> {
+    if (this.params[index] !== type) throw new Error(`parameter ${index} is ${this.params[index]}, not ${type}`);
+    return new Local(type, index);
+  }
+
+  /** A fresh variable (zero, or whatever an earlier scope left in a reused one). */
+  local<T extends ValType>(type: T): Local<T> {
+    const reused = this.#free[type].pop();
+    let index = reused;
+    if (index === undefined) {
+      this.#locals.push(type);
+      index = this.params.length + this.#locals.length - 1;
+    }
+    const local = new Local(type, index);
+    this.#scope?.push(local);
+    return local;
+  }
+
+  /** Runs `body`; the variables it made may be reused afterwards. */
+  scope(body: () => void): void {
+    const outer = this.#scope;
+    const mine: Local[] = [];
+    this.#scope = mine;
+    body();
+    this.#scope = outer;
+    for (const local of mine) this.#free[local.type].push(local.index);
+  }
+
+  /** Evaluates now, into a fresh variable. */
+  let<T extends ValType>(value: Expr<T>): Local<T> {
+    const local = this.local(value.type);
+    this.set(local, value);
+    return local;
+  }
+
+  set<T extends ValType>(local: Local<T>, value: Expr<T>): void {
+    value.write(this.code);
+    this.code.byte(0x21);
+    this.code.u32(local.index);
+  }
+
+  /** Stores the low `width` bytes of `value`. */
+  store(width: 1 | 2 | 4 | 8 | 16, address: I32, value: Expr, offset = 0): void {
+    const opcode = STORE[`${value.type}.${width}`];
+    if (opcode === undefined) throw new Error(`no store of ${width} bytes from ${value.type}`);
+    address.write(this.code);
+    value.write(this.code);
+    writeOpcode(this.code, opcode);
+    this.code.u32(0);
+    this.code.u32(offset);
+  }
+
+  /** Evaluates for the effect; a value is dropped. */
+  run(value: Expr): void {
+    value.write(this.code);
+    this.code.byte(0x1a);
+  }
+
+  /** Calls a function without a result. */
+  callVoid(callee: Callee, ...args: readonly Expr[]): void {
+    for (const arg of args) arg.write(this.code);
+    this.code.byte(0x10);
+    this.code.u32(callee.index);
+  }
+
+  #open(opcode: number): Label {
+    this.code.byte(opcode);
+    this.code.byte(0x40);
+    this.#depth++;
+    return { depth: this.#depth };
+  }
+
+  #close(): void {
+    this.code.byte(0x0b);
+    this.#depth--;
+  }
+
+  /** Branching to the label leaves the block. */
+  block(body: (end: Label) => void): void {
+    const label = this.#open(0x02);
+    body(label);
+    this.#close();
+  }
+
+  /** Branching to the label starts the next turn; falling off the end leaves the loop. */
+  loop(body: (next: Label) => void): void {
+    const label = this.#open(0x03);
+    body(label);
+    this.#close();
+  }
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    condition.write(this.code);
+    this.#open(0x04);
+    then();
+    if (otherwise !== undefined) {
+      this.code.byte(0x05);
+      otherwise();
+    }
+    this.#close();
+  }
+
+  br(label: Label): void {
+    this.code.byte(0x0c);
+    this.code.u32(this.#depth - label.depth);
+  }
+
+  brIf(label: Label, condition: I32): void {
+    condition.write(this.code);
+    this.code.byte(0x0d);
+    this.code.u32(this.#depth - label.depth);
+  }
+
+  brTable(index: I32, labels: readonly Label[], fallback: Label): void {
+    index.write(this.code);
+    this.code.byte(0x0e);
+    this.code.u32(labels.length);
+    for (const label of labels) this.code.u32(this.#depth - label.depth);
+    this.code.u32(this.#depth - fallback.depth);
+  }
+
+  /** Opens a block that `endBlock` closes; for dispatch tables whose nesting is not lexical. */
+  beginBlock(): Label {
+    return this.#open(0x02);
+  }
+
+  endBlock(): void {
+    this.#close();
+  }
+
+  return(value?: Expr): void {
+    value?.write(this.code);
+    this.code.byte(0x0f);
+  }
+
+  unreachable(): void {
+    this.code.byte(0x00);
+  }
+
+  /** `memory.copy`: regions may overlap. */
+  memoryCopy(destination: I32, source: I32, bytes: I32): void {
+    destination.write(this.code);
+    source.write(this.code);
+    bytes.write(this.code);
+    this.code.bytes([0xfc, 10, 0, 0]);
+  }
+
+  /** `memory.fill`. */
+  memoryFill(destination: I32, value: I32, bytes: I32): void {
+    destination.write(this.code);
+    value.write(this.code);
+    bytes.write(this.code);
+    this.code.bytes([0xfc, 11, 0]);
+  }
+
+  /** The code section's entry of this function. */
+  body(): ByteWriter {
+    const out = new ByteWriter(this.code.length + 64);
+    const runs: { type: ValType; count: number }[] = [];
+    for (const type of this.#locals) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    out.u32(runs.length);
+    for (const run of runs) {
+      out.u32(run.count);
+      out.byte(VAL_TYPE_BYTE[run.type]);
+    }
+    out.bytes(this.code.view());
+    out.byte(0x0b);
+    return out;
+  }
+}

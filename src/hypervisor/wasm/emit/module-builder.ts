@@ -1,0 +1,125 @@
+/**
+ * Builds a WebAssembly module: imports, functions, exports, one table (WebAssembly core specification, section 5.5).
+ *
+ * @module
+ */
+import { ByteWriter } from './byte-writer.ts';
+import { VAL_TYPE_BYTE, type ValType } from './expr.ts';
+import { type Callee, FunctionBuilder } from './function-builder.ts';
+
+interface ImportedFunction extends Callee {
+  readonly module: string;
+  readonly name: string;
+}
+
+export class ModuleBuilder {
+  readonly #types = new Map<string, number>();
+  readonly #typeEntries: { params: readonly ValType[]; result: ValType | undefined }[] = [];
+  readonly #imports: ImportedFunction[] = [];
+  readonly #functions: FunctionBuilder[] = [];
+  readonly #exports: { name: string; index: number }[] = [];
+  #memoryPages: number | undefined;
+  #table: string | undefined;
+
+  /** Index of a function type. */
+  type(params: readonly ValType[], result: ValType | undefined): number {
+    const key = `${params.join(',')}:${result ?? ''}`;
+    let index = this.#types.get(key);
+    if (index === undefined) {
+      index = this.#typeEntries.length;
+      this.#typeEntries.push({ params, result });
+      this.#types.set(key, index);
+    }
+    return index;
+  }
+
+  /** Imports `env.memory`, shared, of exactly `pages` pages of 64 KiB. */
+  importMemory(pages: number): void {
+    this.#memoryPages = pages;
+  }
+
+  /** Imports a function of `env`. All imports come before the first function. */
+  importFunction(name: string, params: readonly ValType[], result?: ValType): Callee {
+    if (this.#functions.length > 0) throw new Error('imports come before functions');
+    this.type(params, result);
+    const entry = { module: 'env', name, index: this.#imports.length, params, result };
+    this.#imports.push(entry);
+    return entry;
+  }
+
+  /** Starts a function; it is written out by `toBytes`. */
+  function(params: readonly ValType[], result?: ValType): FunctionBuilder {
+    this.type(params, result);
+    const built = new FunctionBuilder(this.#imports.length + this.#functions.length, params, result);
+    this.#functions.push(built);
+    return built;
+  }
+
+  export(name: string, callee: Callee): void {
+    this.#exports.push({ name, index: callee.index });
+  }
+
+  /** Imports `env.NAME`, a table of functions, as table 0. */
+  importTable(name: string): void {
+    this.#table = name;
+  }
+
+  toBytes(): Uint8Array<ArrayBuffer> {
+    const out = new ByteWriter(4096);
+    out.bytes([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
+    const section = (id: number, write: (content: ByteWriter) => void): void => {
+      const content = new ByteWriter(1024);
+      write(content);
+      out.byte(id);
+      out.sized(content);
+    };
+    section(1, (c) => {
+      c.u32(this.#typeEntries.length);
+      for (const entry of this.#typeEntries) {
+        c.byte(0x60);
+        c.u32(entry.params.length);
+        for (const param of entry.params) c.byte(VAL_TYPE_BYTE[param]);
+        c.u32(entry.result === undefined ? 0 : 1);
+        if (entry.result !== undefined) c.byte(VAL_TYPE_BYTE[entry.result]);
+      }
+    });
+    section(2, (c) => {
+      c.u32(this.#imports.length + (this.#memoryPages === undefined ? 0 : 1) + (this.#table === undefined ? 0 : 1));
+      if (this.#memoryPages !== undefined) {
+        c.name('env');
+        c.name('memory');
+        c.bytes([0x02, 0x03]);
+        c.u32(this.#memoryPages);
+        c.u32(this.#memoryPages);
+      }
+      if (this.#table !== undefined) {
+        c.name('env');
+        c.name(this.#table);
+        c.bytes([0x01, 0x70, 0x00, 0x00]);
+      }
+      for (const entry of this.#imports) {
+        c.name(entry.module);
+        c.name(entry.name);
+        c.byte(0x00);
+        c.u32(this.type(entry.params, entry.result));
+      }
+    });
+    section(3, (c) => {
+      c.u32(this.#functions.length);
+      for (const built of this.#functions) c.u32(this.type(built.params, built.result));
+    });
+    section(7, (c) => {
+      c.u32(this.#exports.length);
+      for (const entry of this.#exports) {
+        c.name(entry.name);
+        c.byte(0x00);
+        c.u32(entry.index);
+      }
+    });
+    section(10, (c) => {
+      c.u32(this.#functions.length);
+      for (const built of this.#functions) c.sized(built.body());
+    });
+    return out.toBytes();
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * Every instruction row, by family.
+ *
+ * @module
+ */
+import { arithmeticRows } from './arithmetic.ts';
+import { bitRows } from './bit.ts';
+import { branchRows } from './branch.ts';
+import { controlRows } from './control.ts';
+import { moveRows } from './move.ts';
+import { multiplyRows } from './multiply.ts';
+import type { Row } from './row.ts';
+import { shiftRows } from './shift.ts';
+import { stringRows } from './string.ts';
+import { systemRows } from './system.ts';
+
+export const rows: readonly Row[] = [
+  ...arithmeticRows, ...bitRows, ...branchRows, ...controlRows, ...moveRows, ...multiplyRows, ...shiftRows, ...stringRows,
+  ...systemRows,
+];

@@ -1,0 +1,70 @@
+/**
+ * Instruction definitions as rows: one row per encoding, semantics as functions.
+ *
+ * `enc` is written as in the SDM, volume 2: an optional mandatory prefix (`NP` none of 66 F2 F3, `66`, `F2`, `F3`),
+ * opcode bytes in hexadecimal, `+r` when the low three bits name a register, `/0`..`/7` for a ModRM.reg digit, `!C1` for
+ * one exact ModRM byte, `W0`/`W1` for a REX.W requirement, `B0` when REX.B must be clear.
+ *
+ * `ops` names the operands with the SDM's letters (volume 2, appendix A.2.1): E register or memory by ModRM.rm, G by
+ * ModRM.reg, R register only, M memory only, I immediate, J branch displacement, Z register in the opcode, O moffs, S
+ * segment, C and D control and debug registers, V/W/U XMM (reg, rm, rm register only), P/Q/N MMX likewise; sizes b w d q o
+ * (1 2 4 8 16 bytes), v by operand size, y 4 or 8 by operand size, z immediate of 2 or 4, bs/zs sign-extended immediate. Plain names (AL, CL, rAX, DX, 1) are implicit.
+ *
+ * @module
+ */
+import type { LiftBuilder } from './lift-builder.ts';
+
+/** Writes the semantics of one instruction in one operand shape into the builder. */
+export type Lift = (b: LiftBuilder) => void;
+
+export interface RowOptions {
+  /** LOCK is allowed when operand 0 is memory. */
+  readonly lock?: true;
+  /** Not valid in 64-bit mode. */
+  readonly no64?: true;
+  /** Valid only in 64-bit mode. */
+  readonly only64?: true;
+  /** Operand size is 64 by default in 64-bit mode, 16 with a 66 prefix. */
+  readonly d64?: true;
+  /** Operand size is always 64 in 64-bit mode. */
+  readonly f64?: true;
+  /** Operand size in bytes whatever the prefixes say. */
+  readonly size?: 1 | 2 | 4 | 8 | 16;
+  /** A REP prefix means something (string instructions). */
+  readonly rep?: 'rep' | 'repz';
+  /** The handler depends on the code size or address size although none of the above says so. */
+  readonly modal?: true;
+  /** Ends a block: control does not (always) go to the next instruction, or the execution mode may change. */
+  readonly ends?: true;
+  /** Inline in the interpreter's main function (operand sizes 1, 4 and 8). */
+  readonly hot?: true;
+  /** Small number handed to the lift as `b.arg`: a condition code, an operation. */
+  readonly arg?: number;
+  /** Mnemonic by operand size where it changes: [16, 32, 64]. */
+  readonly names?: readonly [string, string, string];
+  /** Handled by system/: the key of its function. */
+  readonly system?: string;
+  /** The SSE state is used: #UD without CR4.OSFXSR, #NM with CR0.TS. MMX and x87 likewise. */
+  readonly unit?: 'sse' | 'mmx' | 'x87' | 'fwait';
+}
+
+export interface Row extends RowOptions {
+  readonly enc: string;
+  readonly name: string;
+  readonly ops: string;
+  readonly lift: Lift | undefined;
+}
+
+export const row = (enc: string, name: string, ops: string, lift: Lift, options: RowOptions = {}): Row => ({
+  enc, name, ops, lift, ...options,
+});
+
+/** A row whose semantics live in system/ (TypeScript on the state record). It ends its block. */
+export const systemRow = (enc: string, name: string, ops: string, system: string, options: RowOptions = {}): Row => ({
+  enc, name, ops, lift: undefined, system, ends: true, ...options,
+});
+
+/** Condition codes in encoding order (SDM volume 1, appendix B). */
+export const CONDITIONS = [
+  'o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g',
+] as const;

@@ -1,0 +1,215 @@
+/**
+ * String instructions (SDM volume 2: MOVS CMPS STOS LODS SCAS, REP REPE REPNE).
+ *
+ * A repeated instruction is done in one go as long as it stays within the pages it starts in and the turn's limit, then
+ * starts again, so that interrupts and faults find RCX, RSI and RDI as after the last whole element.
+ *
+ * @module
+ */
+import { type Expr, i32, type I32, i64, type I64, select } from '../emit/expr.ts';
+import type { Local } from '../emit/function-builder.ts';
+import { DS, EFLAGS_SYSTEM, ES } from '../state.ts';
+import type { LiftBuilder } from './lift-builder.ts';
+import { type Lift, type Row, row } from './row.ts';
+
+const RAX = 0, RCX = 1, RSI = 6, RDI = 7;
+/** Elements done before the interpreter looks at its budget again. */
+const TURN = 4096;
+
+type AnyLocal = Local<'i32'>;
+
+/** A register as the address size sees it. */
+const offsetOf = (b: LiftBuilder, register: number): I64 =>
+  b.form.addressSize === 8
+    ? (b.gpr(register, 8) as I64)
+    : i64.extendI32U(b.gpr(register, b.form.addressSize) as I32);
+
+function setOffset(b: LiftBuilder, register: number, value: I64): void {
+  const { addressSize } = b.form;
+  b.setGpr(register, addressSize, addressSize === 8 ? value : i32.wrap(value));
+}
+
+/** +size or -size by DF, as i64. */
+function stride(b: LiftBuilder): Local<'i64'> {
+  const down = i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(0x400));
+  return b.let(select(down, i64.const(-b.size), i64.const(b.size)));
+}
+
+const sourceAddress = (b: LiftBuilder): I64 => b.stringAddress(offsetOf(b, RSI), DS, true, b.size, false);
+const destinationAddress = (b: LiftBuilder, write: boolean): I64 =>
+  b.stringAddress(offsetOf(b, RDI), ES, false, b.size, write);
+
+const advance = (b: LiftBuilder, register: number, step: I64): void =>
+  setOffset(b, register, i64.add(offsetOf(b, register), step));
+
+/**
+ * Repeats `element` while RCX is not zero and, for REPE/REPNE, ZF agrees. `element` commits its own pointers.
+ */
+function repeat(b: LiftBuilder, element: () => void, zeroFlag: boolean): void {
+  const { f } = b;
+  if (b.form.rep === 0) {
+    element();
+    return;
+  }
+  f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
+  const turns = b.let(i32.const(TURN));
+  f.loop((again) => {
+    element();
+    setOffset(b, RCX, i64.sub(offsetOf(b, RCX), i64.const(1)));
+    f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
+    if (zeroFlag) {
+      const agrees = b.condition(4);
+      f.if(b.form.rep === 0xf3 ? i32.eqz(agrees) : agrees, () => b.next());
+    }
+    f.set(turns, i32.sub(turns, i32.const(1)));
+    f.brIf(again, turns);
+  });
+  b.again();
+}
+
+const element = (b: LiftBuilder, value: Expr): AnyLocal => b.let(value as Expr<'i32'>);
+
+/** Bytes from `address` to the end of its page. */
+const pageRest = (address: I64): I32 => i32.sub(i32.const(4096), i32.and(i32.wrap(address), i32.const(4095)));
+
+const smaller = (b: LiftBuilder, x: I32, y: I32): AnyLocal => {
+  const p = b.let(x);
+  const q = b.let(y);
+  return b.let(select(i32.ltU(p, q), p, q));
+};
+
+/** How many elements fit: RCX, both page rests, the turn. */
+function bulkCount(b: LiftBuilder, addresses: readonly I64[]): AnyLocal {
+  const shift = i32.const(Math.log2(b.size));
+  const left = b.let(offsetOf(b, RCX));
+  let n = b.let(select(i64.gtU(left, i64.const(4096)), i32.const(4096), i32.wrap(left)));
+  for (const address of addresses) n = smaller(b, n, i32.shrU(pageRest(address), shift));
+  return n;
+}
+
+function finishBulk(b: LiftBuilder, n: I32, registers: readonly number[]): void {
+  const bytes = b.let(i64.mul(i64.extendI32U(n), i64.const(b.size)));
+  for (const register of registers) advance(b, register, bytes);
+  setOffset(b, RCX, i64.sub(offsetOf(b, RCX), i64.extendI32U(n)));
+  b.f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
+  b.again();
+}
+
+const upwards = (b: LiftBuilder): I32 => i32.eqz(i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(0x400)));
+
+/**
+ * REP MOVS upwards, a page at a time as one memory.copy when the regions do not overlap in the way that makes REP MOVS a fill
+ * (destination within the source, ahead of it).
+ */
+function bulkMove(b: LiftBuilder): void {
+  const { f } = b;
+  f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
+  f.if(upwards(b), () => {
+    const from = b.let(sourceAddress(b));
+    const to = b.let(destinationAddress(b, true));
+    const n = bulkCount(b, [from, to]);
+    f.if(i32.geU(n, i32.const(4)), () => {
+      const hostFrom = b.hostRead(from, b.size);
+      const hostTo = b.hostWrite(to, b.size, false);
+      const bytes = b.let(i32.mul(n, i32.const(b.size)));
+      // The bounce buffers of MMIO and page crossings hold one element only.
+      const ordinary = i32.and(b.isOrdinary(hostFrom), b.isOrdinary(hostTo));
+      const distance = i32.sub(hostTo, hostFrom);
+      f.if(i32.and(ordinary, i32.geU(distance, bytes)), () => {
+        b.checkCodeWrite(hostTo, bytes);
+        f.memoryCopy(hostTo, hostFrom, bytes);
+        finishBulk(b, n, [RSI, RDI]);
+      });
+    });
+  });
+}
+
+const movs: Lift = (b) => {
+  if (b.form.rep !== 0 && !b.form.legacy) bulkMove(b);
+  const step = stride(b);
+  repeat(b, () => {
+    const value = b.load(b.size, sourceAddress(b));
+    b.store(b.size, destinationAddress(b, true), value);
+    advance(b, RSI, step);
+    advance(b, RDI, step);
+  }, false);
+};
+
+/** REP STOS upwards: memory.fill when all bytes of the element are equal, else doubling copies are not worth it. */
+function bulkFill(b: LiftBuilder): void {
+  const { f } = b;
+  f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
+  const byte = b.let(b.gpr(RAX, 1) as I32);
+  const uniform =
+    b.size === 1
+      ? i32.const(1)
+      : b.size === 8
+        ? i64.eq(b.gpr(RAX, 8) as I64, i64.mul(i64.extendI32U(byte), i64.const(0x0101010101010101n)))
+        : i32.eq(b.gpr(RAX, b.size) as I32, i32.mul(byte, i32.const(b.size === 4 ? 0x01010101 : 0x0101)));
+  f.if(i32.and(upwards(b), uniform), () => {
+    const to = b.let(destinationAddress(b, true));
+    const n = bulkCount(b, [to]);
+    f.if(i32.geU(n, i32.const(4)), () => {
+      const host = b.hostWrite(to, b.size, false);
+      f.if(b.isOrdinary(host), () => {
+        const bytes = b.let(i32.mul(n, i32.const(b.size)));
+        b.checkCodeWrite(host, bytes);
+        f.memoryFill(host, byte, bytes);
+        finishBulk(b, n, [RDI]);
+      });
+    });
+  });
+}
+
+const stos: Lift = (b) => {
+  if (b.form.rep !== 0 && !b.form.legacy) bulkFill(b);
+  const step = stride(b);
+  repeat(b, () => {
+    b.store(b.size, destinationAddress(b, true), b.gpr(RAX, b.size));
+    advance(b, RDI, step);
+  }, false);
+};
+
+const lods: Lift = (b) => {
+  const step = stride(b);
+  repeat(b, () => {
+    b.setGpr(RAX, b.size, b.load(b.size, sourceAddress(b)));
+    advance(b, RSI, step);
+  }, false);
+};
+
+const compare = (b: LiftBuilder, x: AnyLocal, y: AnyLocal): void => b.flagsSub(x, y, element(b, b.t.sub(x, y)));
+
+const cmps: Lift = (b) => {
+  const step = stride(b);
+  repeat(b, () => {
+    const x = element(b, b.load(b.size, sourceAddress(b)));
+    const y = element(b, b.load(b.size, destinationAddress(b, false)));
+    compare(b, x, y);
+    advance(b, RSI, step);
+    advance(b, RDI, step);
+  }, true);
+};
+
+const scas: Lift = (b) => {
+  const step = stride(b);
+  repeat(b, () => {
+    const x = element(b, b.gpr(RAX, b.size));
+    const y = element(b, b.load(b.size, destinationAddress(b, false)));
+    compare(b, x, y);
+    advance(b, RDI, step);
+  }, true);
+};
+
+const pair = (opcode: number, name: string, lift: Lift, rep: 'rep' | 'repz'): Row[] => {
+  const hex = (value: number): string => value.toString(16).toUpperCase();
+  return [row(hex(opcode), name, '', lift, { rep, size: 1 }), row(hex(opcode + 1), name, '', lift, { rep })];
+};
+
+export const stringRows: readonly Row[] = [
+  ...pair(0xa4, 'movs', movs, 'rep'),
+  ...pair(0xa6, 'cmps', cmps, 'repz'),
+  ...pair(0xaa, 'stos', stos, 'rep'),
+  ...pair(0xac, 'lods', lods, 'rep'),
+  ...pair(0xae, 'scas', scas, 'repz'),
+];

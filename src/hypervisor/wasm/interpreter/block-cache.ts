@@ -1,0 +1,295 @@
+/**
+ * Decoded basic blocks of one vCPU: found by physical address and execution mode, decoded on a miss, dropped when their
+ * bytes are written.
+ *
+ * A block lies within one page, but for blocks of a single instruction that crosses into the next page: those are never
+ * linked to, so that they are always found through the jump cache, whose entries live no longer than the translations
+ * they were made under.
+ *
+ * @module
+ */
+import type { CodeSize, Decoder } from '../decode/decoder.ts';
+import { ARENA, ARENA_BYTES, TLB, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_PAGE, TLB_WRITE } from '../mmu/layout.ts';
+import type { RamWindow } from '../mmu/walk.ts';
+import { CODE_SIZE, CR0, CR4, CS, EFLAGS_SYSTEM, FAULT_ERROR, FAULT_VECTOR, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
+import type { Row } from '../insn/row.ts';
+import { Assembler } from './assembler.ts';
+import { operandShape, primarySize } from './forms.ts';
+import type { Handlers } from './handlers.ts';
+import { AUX_NO_LINK, HANDLER_EXIT, HANDLER_GOTO, HANDLER_LEAVE, R_AUX, R_HANDLER, RECORD_BYTES } from './record.ts';
+
+/** Longest block in instructions; the count in a record is a byte. */
+const MAX_INSTRUCTIONS = 64;
+/** Room one block may need: two records an instruction, and its end. */
+const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
+
+const CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3, CR4_OSFXSR = 1 << 9;
+const EFLAGS_TF = 1 << 8;
+const UD = 6, NM = 7, GP = 13;
+
+interface Block {
+  readonly key: number;
+  readonly at: number;
+  readonly end: number;
+}
+
+export interface BlockCacheOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Offset of the vCPU's private area. */
+  readonly cpu: number;
+  readonly ram: RamWindow;
+  readonly codeMap: number;
+  readonly decoder: Decoder;
+  readonly handlers: Handlers;
+  /** The core module's fetch(cpu, va). */
+  readonly fetch: (cpu: number, va: bigint) => number;
+  /** Registers a system instruction as decoded now; returns its index. */
+  readonly system: (row: Row) => number;
+  /** All blocks are gone: forget system indices. `invalidated` follows. */
+  readonly flushed: () => void;
+  /** Blocks are gone: make every jump-cache entry invalid. */
+  readonly invalidated: () => void;
+}
+
+export class BlockCache {
+  readonly #options: BlockCacheOptions;
+  readonly #assembler: Assembler;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #codeMap: Int32Array;
+  readonly #blocks = new Map<number, Block>();
+  readonly #pages = new Map<number, Block[]>();
+  readonly #crossing = new Uint8Array(32);
+  readonly #arenaEnd: number;
+  /** True while only single instructions may be run (single step, interrupt shadow). */
+  single = false;
+  /** Instructions decoded, for statistics. */
+  decoded = 0;
+  flushes = 0;
+
+  constructor(options: BlockCacheOptions) {
+    this.#options = options;
+    const { buffer } = options.memory;
+    this.#assembler = new Assembler(buffer, options.cpu);
+    this.#assembler.at = options.cpu + ARENA;
+    this.#arenaEnd = options.cpu + ARENA + ARENA_BYTES - BLOCK_RESERVE;
+    this.#view = new DataView(buffer);
+    this.#bytes = new Uint8Array(buffer);
+    this.#codeMap = new Int32Array(buffer, options.codeMap, Math.ceil(options.ram.bytes / 4096));
+  }
+
+  /** What besides the address a decoded block depends on. */
+  mode(): number {
+    const { cpu } = this.#options;
+    const codeSize = this.#view.getInt32(cpu + CODE_SIZE, true);
+    const cr0 = this.#view.getInt32(cpu + CR0, true);
+    const cr4 = this.#view.getInt32(cpu + CR4, true);
+    let mode = codeSize === 64 ? 2 : codeSize === 32 ? 1 : 0;
+    mode |= (cr0 & (CR0_MP | CR0_EM | CR0_TS)) << 1;
+    if ((cr4 & CR4_OSFXSR) !== 0) mode |= 0x20;
+    if (this.single || (this.#view.getInt32(cpu + EFLAGS_SYSTEM, true) & EFLAGS_TF) !== 0) mode |= 0x40;
+    return mode;
+  }
+
+  /** The block at RIP as an offset in linear memory; 0 when fetching it faults (FAULT_VECTOR is set). */
+  lookup(): number {
+    const { cpu, fetch, ram } = this.#options;
+    const codeSize = this.#view.getInt32(cpu + CODE_SIZE, true) as CodeSize;
+    let linear = this.#view.getBigUint64(cpu + RIP, true);
+    if (codeSize !== 64) {
+      const limit = this.#view.getUint32(cpu + segmentOffset(CS) + SEG_LIMIT, true);
+      if (linear > BigInt(limit)) return this.#fault(GP, 0);
+      linear = BigInt.asUintN(32, linear + this.#view.getBigUint64(cpu + segmentOffset(CS) + SEG_BASE, true));
+    }
+    const host = fetch(cpu, linear) >>> 0;
+    if (host === 0) return 0;
+    // Code outside RAM: nothing of ours executes from device memory.
+    if (host === 1) return this.#fault(UD, -1);
+    const mode = this.mode();
+    const key = (host - ram.offset) * 128 + mode;
+    const known = this.#blocks.get(key);
+    if (known !== undefined) return known.at;
+    const full = this.#assembler.at > this.#arenaEnd;
+    if (full) this.flush();
+    const made = this.#decode(host, linear, codeSize, mode, key);
+    // The branch that brought us here is gone with the rest: it must not be linked.
+    if (full && made !== 0) this.#noLink(made);
+    return made;
+  }
+
+  #fault(vector: number, error: number): 0 {
+    const { cpu } = this.#options;
+    this.#view.setInt32(cpu + FAULT_VECTOR, vector, true);
+    this.#view.setInt32(cpu + FAULT_ERROR, error, true);
+    return 0;
+  }
+
+  #decode(host: number, linear: bigint, codeSize: CodeSize, mode: number, key: number): number {
+    const { decoder, handlers, ram } = this.#options;
+    const assembler = this.#assembler;
+    const start = assembler.at;
+    const pageHost = host - ((host - ram.offset) & 0xfff);
+    const pageEnd = pageHost + 4096;
+    const single = (mode & 0x40) !== 0;
+    let at = host;
+    let count = 0;
+    let secondPage = -1;
+    for (;;) {
+      const offset = at - pageHost;
+      if (count === (single ? 1 : MAX_INSTRUCTIONS) || at >= pageEnd) {
+        if (single) assembler.plain(HANDLER_LEAVE, offset, count + 1);
+        else assembler.goto(offset, offset, count);
+        break;
+      }
+      let decoded = decoder.decode(this.#bytes, at, pageEnd, codeSize);
+      if (decoded === 'truncated') {
+        if (count > 0) {
+          assembler.goto(offset, offset, count);
+          break;
+        }
+        const second = this.#fetchSecond(linear, at, pageEnd, codeSize);
+        if (second === 0) {
+          assembler.at = start;
+          return 0;
+        }
+        secondPage = second;
+        decoded = decoder.decode(this.#crossing, 0, 30, codeSize);
+      }
+      if (typeof decoded === 'string') {
+        assembler.raise(offset, count + 1, decoded === 'too-long' ? GP : UD, decoded === 'too-long' ? 0 : -1);
+        // The bytes looked at decide: mark them as code.
+        at = Math.min(at + 15, pageEnd);
+        break;
+      }
+      this.decoded++;
+      count++;
+      const { row, length } = decoded;
+      const unavailable = this.#unavailable(row, mode);
+      if (unavailable >= 0) {
+        assembler.raise(offset, count, unavailable, -1);
+        at += length;
+        break;
+      }
+      if (row.lift === undefined) {
+        assembler.system(offset, count, length, this.#options.system(row));
+      } else {
+        const legacy = codeSize !== 64;
+        const handler = handlers.find(decoded.encoding, row.lift, {
+          operandSize: decoded.operandSize, memory: decoded.hasMemory, lock: decoded.lock, legacy, addressSize: decoded.addressSize,
+          rep: row.rep === undefined ? 0 : decoded.rep,
+        });
+        assembler.instruction(decoded, handler, offset, count, this.#access(), legacy);
+      }
+      at += length;
+      if (row.ends === true || secondPage >= 0) {
+        const next = at - pageHost;
+        if (single) assembler.plain(HANDLER_LEAVE, next, count + 1);
+        else assembler.goto(next & 0xffff, next, count);
+        break;
+      }
+    }
+    if (secondPage >= 0) this.#noLink(start);
+    handlers.compile();
+    const block: Block = { key, at: start, end: assembler.at };
+    // A block across two pages is found again only under the translations it was made with: by the jump cache.
+    if (secondPage < 0) this.#blocks.set(key, block);
+    this.#mark(pageHost, host, Math.min(at, pageEnd), block);
+    if (secondPage >= 0) this.#mark(secondPage, secondPage, secondPage + (at - pageEnd), block);
+
+    return start;
+  }
+
+  #noLink(at: number): void {
+    this.#view.setUint16(at + R_AUX, this.#view.getUint16(at + R_AUX, true) | AUX_NO_LINK, true);
+  }
+
+  /** Bytes and direction of the memory operand of the instruction just decoded, for limit checks in 16- and 32-bit code. */
+  #access(): { bytes: number; write: boolean } {
+    const d = this.#options.decoder.result;
+    const { encoding } = d;
+    const index = encoding.operands.findIndex((o) => operandShape(o, d.hasMemory) === 'm');
+    if (index < 0) return { bytes: 1, write: false };
+    const size = primarySize(encoding, d.operandSize);
+    const write = index === 0 && !READ_ONLY.has(d.row.name);
+    return { bytes: size, write };
+  }
+
+  /** Puts the bytes of an instruction that starts at `at` and its continuation in the next page side by side. */
+  #fetchSecond(linear: bigint, at: number, pageEnd: number, codeSize: CodeSize): number {
+    const { cpu, fetch } = this.#options;
+    const head = pageEnd - at;
+    const next = linear + BigInt(head);
+    const host = fetch(cpu, codeSize === 64 ? next : BigInt.asUintN(32, next)) >>> 0;
+    if (host === 0) return 0;
+    this.#crossing.fill(0);
+    this.#crossing.set(this.#bytes.subarray(at, pageEnd));
+    if (host > 1) this.#crossing.set(this.#bytes.subarray(host, host + 15), head);
+    return host;
+  }
+
+  /** Vector to raise for an instruction of a unit that is switched off, or -1 (SDM 3A, 2.5, 13.1). */
+  #unavailable(row: Row, mode: number): number {
+    if (row.unit === undefined) return -1;
+    const em = (mode & (CR0_EM << 1)) !== 0;
+    const ts = (mode & (CR0_TS << 1)) !== 0;
+    const mp = (mode & (CR0_MP << 1)) !== 0;
+    switch (row.unit) {
+      case 'x87':
+        return em || ts ? NM : -1;
+      case 'fwait':
+        return mp && ts ? NM : -1;
+      case 'mmx':
+        return em ? UD : ts ? NM : -1;
+      case 'sse':
+        return em || (mode & 0x20) === 0 ? UD : ts ? NM : -1;
+    }
+  }
+
+  /** Notes that [from, to) of a page is decoded code; the first time, takes the page's write entries out of the TLB. */
+  #mark(pageHost: number, from: number, to: number, block: Block): void {
+    const { cpu, ram } = this.#options;
+    const page = (pageHost - ram.offset) >>> 12;
+    const inPage = (host: number): number => (host - ram.offset) & 0xfff;
+    const first = inPage(from) >> 7;
+    const last = inPage(Math.max(from, to - 1)) >> 7;
+    const mask = (-1 << first) & (-1 >>> (31 - last));
+    if (Atomics.or(this.#codeMap, page, mask) === 0) {
+      for (let entry = cpu + TLB; entry < cpu + TLB + 3 * TLB_ENTRIES * TLB_ENTRY_BYTES; entry += TLB_ENTRY_BYTES) {
+        if (this.#view.getUint32(entry + TLB_PAGE, true) === page) this.#view.setFloat64(entry + TLB_WRITE, 0, true);
+      }
+    }
+    const list = this.#pages.get(page);
+    if (list === undefined) this.#pages.set(page, [block]);
+    else list.push(block);
+  }
+
+  /** Drops the blocks of a physical page. A dropped block that is running leaves at its next instruction. */
+  invalidatePage(page: number): void {
+    const blocks = this.#pages.get(page);
+    Atomics.store(this.#codeMap, page, 0);
+    if (blocks === undefined) return;
+    this.#pages.delete(page);
+    for (const block of blocks) {
+      if (this.#blocks.get(block.key) === block) this.#blocks.delete(block.key);
+      for (let at = block.at; at < block.end; at += RECORD_BYTES) {
+        const handler = this.#view.getUint16(at + R_HANDLER, true);
+        if (handler !== HANDLER_GOTO && handler !== HANDLER_LEAVE) this.#view.setUint16(at + R_HANDLER, HANDLER_EXIT, true);
+      }
+    }
+    this.#options.invalidated();
+  }
+
+  /** Drops everything; not while a block is running. */
+  flush(): void {
+    this.#blocks.clear();
+    for (const page of this.#pages.keys()) Atomics.store(this.#codeMap, page, 0);
+    this.#pages.clear();
+    this.#assembler.at = this.#options.cpu + ARENA;
+    this.flushes++;
+    this.#options.flushed();
+    this.#options.invalidated();
+  }
+}
+
+/** Instructions whose memory operand 0 is only read. */
+const READ_ONLY = new Set(['cmp', 'test', 'bt', 'push', 'call', 'jmp', 'mul', 'imul', 'div', 'idiv', 'nop', 'prefetcht0']);

@@ -1,0 +1,398 @@
+/**
+ * The interpreter's core module: the main loop with its inline handlers, the memory functions and other helpers.
+ *
+ * `run(cpu, budget) -> STATUS_*` executes from RIP until the budget of instructions is used up, an instruction faults, or
+ * something asks to come out. Everything is in the state record when it returns.
+ *
+ * @module
+ */
+import type { DecodeTable } from '../decode/table.ts';
+import { type I32, i32, i64, type I64 } from '../emit/expr.ts';
+import { call, callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
+import { ModuleBuilder } from '../emit/module-builder.ts';
+import type { Form, HelperFunctions } from '../insn/lift-builder.ts';
+import { buildDivide128 } from '../insn/multiply.ts';
+import type { Lift } from '../insn/row.ts';
+import { JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
+import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
+import type { RamWindow } from '../mmu/walk.ts';
+import {
+  CODE_SIZE, EA, FAULT_ERROR, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, GPR, INSTRUCTIONS, RAX, RDX, RIP, TLB_BASE, TLB_TAG,
+} from '../state.ts';
+import { formKey, hotForms } from './forms.ts';
+import { buildCrc32c } from './helpers.ts';
+import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
+import {
+  AUX_NO_LINK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_EXIT,
+  HANDLER_GOTO, HANDLER_LEAVE, HANDLER_RAISE, HANDLER_SYSTEM, R_AUX, R_BASE, R_COUNT, R_DISPLACEMENT, R_IMMEDIATE, R_LINK,
+  R_OFFSET, R_OPERAND0, R_OPERAND1, RECORD_BYTES, SPECIAL_HANDLERS, STATUS_AGAIN, STATUS_BUDGET, STATUS_FAULT, STATUS_JUMP,
+  STATUS_LEAVE, STATUS_NEXT,
+} from './record.ts';
+
+/** Instructions that one turn of a repeated string instruction is charged for. */
+const STRING_TURN_COST = 256;
+
+/** Names of the functions of the core module that cold handlers call. */
+export const HELPER_NAMES = [
+  'slowRead', 'slowWrite', 'commit', 'codeWrite', 'legacyLinear', 'divideUnsigned128', 'divideSigned128', 'crc32c', 'lockBus', 'unlockBus',
+] as const;
+
+export interface CoreModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Handler numbers of the inline forms by `formKey`. */
+  readonly handlers: ReadonlyMap<string, number>;
+  /** First number of the cold handlers: number - base is the index into the table. */
+  readonly coldBase: number;
+}
+
+export interface CoreOptions {
+  readonly pages: number;
+  readonly ram: RamWindow;
+  readonly codeMap: number;
+  /** Offset of the lock word for split locked accesses. */
+  readonly busLock: number;
+}
+
+export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreModule {
+  const module = new ModuleBuilder();
+  module.importMemory(options.pages);
+  module.importTable('handlers');
+  const imports = {
+    mmioRead: module.importFunction('mmioRead', ['i32', 'i32', 'i32'], 'i32'),
+    mmioWrite: module.importFunction('mmioWrite', ['i32', 'i32', 'i32', 'i32']),
+    codeInvalidate: module.importFunction('codeInvalidate', ['i32']),
+    lookup: module.importFunction('lookup', ['i32'], 'i32'),
+    system: module.importFunction('system', ['i32', 'i32', 'i32'], 'i32'),
+    modeChanged: module.importFunction('modeChanged', ['i32']),
+  };
+  const mmu = buildMmu(module, imports, options.ram, options.codeMap);
+  const divideUnsigned128 = module.function(['i32', 'i64'], 'i32');
+  buildDivide128(divideUnsigned128, false, GPR + RAX * 8, GPR + RDX * 8);
+  const divideSigned128 = module.function(['i32', 'i64'], 'i32');
+  buildDivide128(divideSigned128, true, GPR + RAX * 8, GPR + RDX * 8);
+  const crc32c = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildCrc32c(crc32c);
+  const lockBus = module.function(['i32']);
+  buildLock(lockBus, options.busLock);
+  const unlockBus = module.function(['i32']);
+  unlockBus.run({ type: 'i32', write: (out) => { i32.const(0).write(out); i32.const(0).write(out); out.bytes([0xfe, 0x41, 2]); out.u32(options.busLock); } });
+  const helpers: HelperFunctions = {
+    slowRead: mmu.slowRead, slowWrite: mmu.slowWrite, commit: mmu.commit, codeWrite: mmu.codeWrite, legacyLinear: mmu.legacyLinear,
+    divideUnsigned128, divideSigned128, crc32c, lockBus, unlockBus, modeChanged: imports.modeChanged,
+  };
+  for (const name of HELPER_NAMES) module.export(name, helpers[name] as Callee);
+  module.export('walk', mmu.walk);
+  module.export('fetch', mmu.fetch);
+  const run = module.function(['i32', 'i32'], 'i32');
+  const hot = collectHotForms(table);
+  buildRun(module, run, hot.forms, helpers, imports, mmu);
+  module.export('run', run);
+  return { bytes: module.toBytes(), handlers: hot.handlers, coldBase: SPECIAL_HANDLERS + hot.forms.length };
+}
+
+interface HotForm {
+  readonly lift: Lift;
+  readonly form: Form;
+}
+
+function collectHotForms(table: DecodeTable): { forms: HotForm[]; handlers: Map<string, number> } {
+  const forms: HotForm[] = [];
+  const handlers = new Map<string, number>();
+  for (const encoding of table.encodings()) {
+    const { lift, hot } = encoding.row;
+    if (hot !== true || lift === undefined) continue;
+    for (const form of hotForms(encoding)) {
+      const key = formKey(lift, form);
+      if (handlers.has(key)) continue;
+      handlers.set(key, SPECIAL_HANDLERS + forms.length);
+      forms.push({ lift, form });
+    }
+  }
+  return { forms, handlers };
+}
+
+function buildLock(f: FunctionBuilder, word: number): void {
+  // Spins: the holder is between two stores.
+  f.loop((again) => {
+    f.brIf(again, {
+      type: 'i32',
+      write(out) {
+        i32.const(0).write(out);
+        i32.const(1).write(out);
+        out.bytes([0xfe, 0x41, 2]);
+        out.u32(word);
+      },
+    });
+  });
+}
+
+function buildRun(
+  module: ModuleBuilder, f: FunctionBuilder, hot: readonly HotForm[], helpers: HelperFunctions,
+  imports: { readonly lookup: Callee; readonly system: Callee }, _mmu: MmuFunctions,
+): void {
+  const cpu = f.param('i32', 0);
+  const budget = f.param('i32', 1);
+  const start = f.let(budget);
+  const record = f.local('i32');
+  const flagResult = f.local('i64');
+  const flagAux = f.local('i32');
+  const tlbBase = f.local('i32');
+  const tlbTag = f.local('i64');
+  const rip = f.local('i64');
+  const from = f.local('i32');
+  const status = f.local('i32');
+  const coldType = module.type(['i32', 'i32'], 'i32');
+
+  const spill = (): void => {
+    f.store(8, cpu, flagResult, FLAG_RESULT);
+    f.store(4, cpu, flagAux, FLAG_AUX);
+  };
+  const reload = (): void => {
+    f.set(flagResult, i64.load(cpu, FLAG_RESULT));
+    f.set(flagAux, i32.load(cpu, FLAG_AUX));
+    f.set(tlbBase, i32.load(cpu, TLB_BASE));
+    f.set(tlbTag, i64.load32U(cpu, TLB_TAG));
+  };
+  const charge = (extra: number): void => {
+    f.set(budget, i32.add(i32.sub(budget, i32.load8U(record, R_COUNT)), i32.const(extra)));
+  };
+  /** A RIP from RIP_BASE and an offset, truncated outside 64-bit code. */
+  const codeAddress = (offset: I64): void => {
+    f.set(rip, i64.add(i64.load(cpu, RIP_BASE), offset));
+    f.if(i32.ne(i32.load(cpu, CODE_SIZE), i32.const(64)), () => f.set(rip, i64.and(rip, i64.const(0xffff_ffff))));
+  };
+  const thisRip = (): void => codeAddress(i64.load16U(record, R_OFFSET));
+
+  reload();
+  f.set(rip, i64.load(cpu, RIP));
+  f.block((exit) => {
+    const leave = (code: number): void => {
+      f.set(status, i32.const(code));
+      f.br(exit);
+    };
+    f.loop((dispatch) => {
+      findBlock(f, cpu, rip, record, imports.lookup, () => {
+        f.set(status, i32.const(STATUS_FAULT));
+        f.br(exit);
+      });
+      f.store(8, cpu, i64.sub(rip, i64.load16U(record, R_OFFSET)), RIP_BASE);
+      f.if(from, () => {
+        f.if(i32.eqz(i32.and(i32.load16U(record, R_AUX), i32.const(AUX_NO_LINK))), () => f.store(4, from, record, R_LINK));
+        f.set(from, i32.const(0));
+      });
+      f.block((fault) => {
+        f.block((jump) => {
+          f.loop((next) => {
+            f.block((jumpDirect) => {
+              const context: InlineContext = { flagResult, flagAux, tlbBase, tlbTag, rip, next, fault, jump, jumpDirect };
+              const labels: Label[] = [];
+              const count = SPECIAL_HANDLERS + hot.length;
+              const cold = f.beginBlock();
+              for (let i = 0; i < count; i++) labels.push(f.beginBlock());
+              labels.reverse();
+              f.brTable(i32.load16U(record, 0), labels, cold);
+              const advance = (): void => {
+                f.set(record, i32.add(record, i32.const(RECORD_BYTES)));
+                f.br(next);
+              };
+              const handle = (number: number, body: () => void): void => {
+                f.endBlock();
+                if (labels[number] === undefined) throw new Error(`handler ${number}`);
+                f.scope(body);
+              };
+              /** After a call that may have changed anything. */
+              const follow = (): void => {
+                reload();
+                f.if(i32.eqz(status), advance);
+                f.if(i32.eq(status, i32.const(STATUS_FAULT)), () => f.br(fault));
+                f.if(i32.eq(status, i32.const(STATUS_JUMP)), () => {
+                  f.set(rip, i64.load(cpu, RIP));
+                  f.br(jump);
+                });
+                f.if(i32.eq(status, i32.const(STATUS_AGAIN)), () => {
+                  f.set(budget, i32.sub(budget, i32.const(STRING_TURN_COST)));
+                  f.brIf(next, i32.geS(budget, i32.const(0)));
+                  thisRip();
+                  charge(1);
+                  f.store(8, cpu, rip, RIP);
+                  leave(STATUS_BUDGET);
+                });
+                charge(0);
+                f.br(exit);
+              };
+              for (let number = 0; number < SPECIAL_HANDLERS; number++) {
+                handle(number, () => {
+                  special(number, advance, follow, { jumpDirect, fault, dispatch });
+                });
+              }
+              hot.forEach(({ lift, form }, i) => {
+                handle(SPECIAL_HANDLERS + i, () => {
+                  lift(new InterpreterBuilder(f, form, helpers, cpu, record, context));
+                  advance();
+                });
+              });
+              f.endBlock();
+              spill();
+              const index = i32.sub(i32.load16U(record, 0), i32.const(count));
+              f.set(status, callIndirect('i32', coldType, index, cpu, record));
+              follow();
+
+              function special(
+                number: number, advanceNow: () => void, followNow: () => void,
+                label: { jumpDirect: Label; fault: Label; dispatch: Label },
+              ): void {
+                switch (number) {
+                  case HANDLER_EXIT:
+                    charge(1);
+                    thisRip();
+                    f.br(label.dispatch);
+                    return;
+                  case HANDLER_GOTO:
+                    f.br(label.jumpDirect);
+                    return;
+                  case HANDLER_LEAVE:
+                    charge(1);
+                    thisRip();
+                    f.store(8, cpu, rip, RIP);
+                    leave(STATUS_LEAVE);
+                    return;
+                  case HANDLER_SYSTEM:
+                    spill();
+                    f.set(status, call('i32', imports.system, cpu, i32.load(record, R_IMMEDIATE), record));
+                    followNow();
+                    return;
+                  case HANDLER_RAISE:
+                    f.store(4, cpu, i32.load(record, R_IMMEDIATE), FAULT_VECTOR);
+                    f.store(4, cpu, i32.load(record, R_IMMEDIATE + 4), FAULT_ERROR);
+                    f.br(label.fault);
+                    return;
+                  default:
+                    address(f, cpu, record, number, helpers, () => f.br(label.fault));
+                    advanceNow();
+                }
+              }
+            });
+            // A direct branch, or a block running into the next.
+            charge(0);
+            const link = f.let(i32.load(record, R_LINK));
+            f.if(i32.and(i32.ne(link, i32.const(0)), i32.geS(budget, i32.const(0))), () => {
+              f.set(record, link);
+              f.br(next);
+            });
+            const target = f.let(i32.load(record, R_DISPLACEMENT));
+            f.if(i32.ltU(target, i32.const(4096)), () => f.set(from, record));
+            codeAddress(i64.extendI32S(target));
+            f.brIf(dispatch, i32.geS(budget, i32.const(0)));
+            f.store(8, cpu, rip, RIP);
+            leave(STATUS_BUDGET);
+          });
+        });
+        charge(0);
+        f.brIf(dispatch, i32.geS(budget, i32.const(0)));
+        f.store(8, cpu, rip, RIP);
+        leave(STATUS_BUDGET);
+      });
+      charge(1);
+      thisRip();
+      f.store(8, cpu, rip, RIP);
+      f.set(status, i32.const(STATUS_FAULT));
+    });
+  });
+  spill();
+  f.store(8, cpu, i64.add(i64.load(cpu, INSTRUCTIONS), i64.extendI32S(i32.sub(start, budget))), INSTRUCTIONS);
+  f.return(status);
+  f.unreachable();
+}
+
+/** Where RIP's entry of the jump cache is. */
+function jumpCacheSlot(cpu: I32, rip: I64): I32 {
+  const mixed = i32.xor(i32.wrap(rip), i32.wrap(i64.shrU(rip, i64.const(13))));
+  return i32.add(cpu, i32.shl(i32.and(mixed, i32.const(JUMP_CACHE_ENTRIES - 1)), i32.const(4)));
+}
+
+/** Sets `record` to the block at `rip`: from the jump cache, or from the host. */
+function findBlock(
+  f: FunctionBuilder, cpu: I32, rip: Local<'i64'>, record: Local<'i32'>, lookup: Callee, failed: () => void,
+): void {
+  const slot = f.let(jumpCacheSlot(cpu, rip));
+  f.set(record, i32.load(slot, JUMP_CACHE + 12));
+  const hit = i32.and(
+    i64.eq(i64.load(slot, JUMP_CACHE), rip), i32.eq(i32.load(slot, JUMP_CACHE + 8), i32.load(cpu, FETCH_TAG)),
+  );
+  f.if(i32.eqz(hit), () => {
+    f.store(8, cpu, rip, RIP);
+    f.set(record, call('i32', lookup, cpu));
+    f.if(i32.eqz(record), failed);
+    f.store(8, slot, rip, JUMP_CACHE);
+    f.store(4, slot, i32.load(cpu, FETCH_TAG), JUMP_CACHE + 8);
+    f.store(4, slot, record, JUMP_CACHE + 12);
+  });
+}
+
+/** The address micro-operations: EA = base + (index << scale) + displacement, truncated, + segment base. */
+function address(
+  f: FunctionBuilder, cpu: I32, record: Local<'i32'>, number: number, helpers: HelperFunctions, fault: () => void,
+): void {
+  const segmentBase = i64.load(i32.load(record, R_OPERAND0));
+  if (number === HANDLER_ADDRESS_ABSOLUTE) {
+    f.store(8, cpu, i64.add(i64.load(record, R_IMMEDIATE), segmentBase), EA);
+    return;
+  }
+  const aux = f.let(i32.load16U(record, R_AUX));
+  const scale = i64.extendI32U(i32.and(aux, i32.const(3)));
+  const base = i64.add(i64.load(i32.load(record, R_BASE)), i64.load32S(record, R_DISPLACEMENT));
+  const sum = i64.add(base, i64.shl(i64.load(i32.load(record, R_OPERAND1)), scale));
+  switch (number) {
+    case HANDLER_ADDRESS:
+      f.store(8, cpu, i64.add(sum, segmentBase), EA);
+      return;
+    case HANDLER_ADDRESS32:
+      f.store(8, cpu, i64.add(i64.and(sum, i64.const(0xffff_ffff)), segmentBase), EA);
+      return;
+    case HANDLER_ADDRESS16:
+      f.store(8, cpu, i64.add(i64.and(sum, i64.const(0xffff)), segmentBase), EA);
+      return;
+    case HANDLER_ADDRESS_LEGACY: {
+      // aux: scale 0-1, 16-bit address 2, segment 3-5, write 6; the immediate holds the number of bytes.
+      const wide = i32.eqz(i32.and(aux, i32.const(4)));
+      const offset = f.let(sum);
+      f.if(wide, () => f.set(offset, i64.and(offset, i64.const(0xffff_ffff))), () => f.set(offset, i64.and(offset, i64.const(0xffff))));
+      const segment = i32.and(i32.shrU(aux, i32.const(3)), i32.const(7));
+      const write = i32.and(i32.shrU(aux, i32.const(6)), i32.const(1));
+      const linear = f.let(call('i64', helpers.legacyLinear, cpu, segment, offset, i32.load(record, R_IMMEDIATE), write));
+      f.if(i64.eq(linear, i64.const(-1)), fault);
+      f.store(8, cpu, linear, EA);
+      return;
+    }
+    default:
+      throw new Error(`special handler ${number}`);
+  }
+}
+
+/** A module of cold handlers: functions `h0`, `h1`, ... (cpu, record) -> STATUS_*. */
+export function buildColdModule(forms: readonly HotForm[], pages: number): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  module.importMemory(pages);
+  const helpers: Record<string, Callee> = {
+    slowRead: module.importFunction('slowRead', ['i32', 'i64', 'i32'], 'i32'),
+    slowWrite: module.importFunction('slowWrite', ['i32', 'i64', 'i32', 'i32'], 'i32'),
+    commit: module.importFunction('commit', ['i32']),
+    codeWrite: module.importFunction('codeWrite', ['i32', 'i32', 'i32']),
+    legacyLinear: module.importFunction('legacyLinear', ['i32', 'i32', 'i64', 'i32', 'i32'], 'i64'),
+    divideUnsigned128: module.importFunction('divideUnsigned128', ['i32', 'i64'], 'i32'),
+    divideSigned128: module.importFunction('divideSigned128', ['i32', 'i64'], 'i32'),
+    crc32c: module.importFunction('crc32c', ['i32', 'i64', 'i32'], 'i32'),
+    lockBus: module.importFunction('lockBus', ['i32']),
+    unlockBus: module.importFunction('unlockBus', ['i32']),
+    modeChanged: module.importFunction('modeChanged', ['i32']),
+    slowFloat: module.importFunction('slowFloat', ['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'),
+  };
+  forms.forEach(({ lift, form }, i) => {
+    const f = module.function(['i32', 'i32'], 'i32');
+    lift(new InterpreterBuilder(f, form, helpers as unknown as HelperFunctions, f.param('i32', 0), f.param('i32', 1)));
+    f.return(i32.const(STATUS_NEXT));
+    f.unreachable();
+    module.export(`h${i}`, f);
+  });
+  return module.toBytes();
+}

@@ -1,0 +1,97 @@
+/**
+ * Forms: which handler an instruction row needs in a given shape.
+ *
+ * @module
+ */
+import type { Encoding, OperandSpec } from '../decode/table.ts';
+import type { Form, OperandShape } from '../insn/lift-builder.ts';
+import type { Lift, Row } from '../insn/row.ts';
+
+/** What a form depends on besides its encoding. */
+export interface FormContext {
+  readonly operandSize: number;
+  readonly memory: boolean;
+  readonly lock: boolean;
+  readonly legacy: boolean;
+  readonly addressSize: 2 | 4 | 8;
+  readonly rep: number;
+}
+
+/** Rows whose handlers depend on the mode: stack, branches, strings, implicit memory. */
+const isModal = (row: Row): boolean =>
+  row.d64 === true || row.f64 === true || row.rep !== undefined || row.modal === true || row.no64 === true;
+
+export function operandShape(operand: OperandSpec, memory: boolean): OperandShape {
+  switch (operand.kind) {
+    case 'E':
+    case 'W':
+    case 'Q':
+      return memory ? 'm' : 'r';
+    case 'M':
+    case 'O':
+      return 'm';
+    case 'I':
+      return 'i';
+    case 'implicit':
+      return operand.register < 0 ? 'i' : 'r';
+    case 'J':
+    case 'A':
+    case 'T':
+      return '-';
+    default:
+      return 'r';
+  }
+}
+
+const SIZE: Record<string, number> = { b: 1, w: 2, d: 4, q: 8, o: 16 };
+
+/** Operand size of operand 0, in bytes: what `LiftBuilder.size` is. */
+export function primarySize(encoding: Encoding, operandSize: number): number {
+  const first = encoding.operands[0];
+  if (encoding.row.size !== undefined) return encoding.row.size;
+  if (first === undefined || first.kind === 'J' || first.kind === 'I' || first.kind === 'A') return operandSize;
+  if (first.size === 'y') return operandSize === 8 ? 8 : 4;
+  return SIZE[first.size] ?? operandSize;
+}
+
+export function formOf(encoding: Encoding, context: FormContext): Form {
+  const { row } = encoding;
+  const modal = isModal(row);
+  return {
+    size: primarySize(encoding, context.operandSize),
+    shapes: encoding.operands.map((o) => operandShape(o, context.memory)),
+    lock: context.lock,
+    legacy: modal && context.legacy,
+    addressSize: modal ? context.addressSize : 8,
+    rep: row.rep === undefined ? 0 : context.rep,
+    arg: row.arg ?? 0,
+    operandSize: context.operandSize,
+  };
+}
+
+const liftNumbers = new Map<Lift, number>();
+
+/** Forms with equal keys share a handler. */
+export function formKey(lift: Lift, form: Form): string {
+  let number = liftNumbers.get(lift);
+  if (number === undefined) {
+    number = liftNumbers.size;
+    liftNumbers.set(lift, number);
+  }
+  const mode = `${form.lock ? 'l' : ''}${form.legacy ? 'L' : ''}${form.addressSize}${form.rep}`;
+  return `${number}.${form.size}.${form.operandSize}.${form.shapes.join('')}.${mode}.${form.arg}`;
+}
+
+/** The forms of a hot row that are worth a place in the main loop: 64-bit code, operands of 1, 4 and 8 bytes. */
+export function hotForms(encoding: Encoding): Form[] {
+  const { row } = encoding;
+  const made: Form[] = [];
+  const sizes = row.f64 === true || row.d64 === true ? [8] : [4, 8];
+  const memories = encoding.form === 'any' && encoding.hasModrm ? [false, true] : [encoding.form === 'memory'];
+  for (const operandSize of sizes) {
+    for (const memory of memories) {
+      made.push(formOf(encoding, { operandSize, memory, lock: false, legacy: false, addressSize: 8, rep: 0 }));
+    }
+  }
+  return made;
+}

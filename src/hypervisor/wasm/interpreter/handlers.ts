@@ -1,0 +1,68 @@
+/**
+ * Finds the handler of a form; forms that are not inline in the core module are compiled when they are first met.
+ *
+ * @module
+ */
+import type { Encoding } from '../decode/table.ts';
+import type { Form } from '../insn/lift-builder.ts';
+import type { Lift } from '../insn/row.ts';
+import { buildColdModule, type CoreModule } from './core-module.ts';
+import { type FormContext, formKey, formOf } from './forms.ts';
+
+export class Handlers {
+  readonly #core: CoreModule;
+  readonly #numbers: Map<string, number>;
+  readonly #table: WebAssembly.Table;
+  readonly #imports: WebAssembly.ModuleImports;
+  readonly #pages: number;
+  #pending: { lift: Lift; form: Form }[] = [];
+  #next: number;
+
+  /** `imports`: memory and the helper functions. */
+  constructor(core: CoreModule, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pages: number) {
+    this.#core = core;
+    this.#numbers = new Map(core.handlers);
+    this.#table = table;
+    this.#imports = imports;
+    this.#pages = pages;
+    this.#next = core.coldBase;
+  }
+
+  /** Handler number of an encoding in a context; call `compile` before records with new numbers are run. */
+  find(encoding: Encoding, lift: Lift, context: FormContext): number {
+    const bits =
+      context.operandSize | (context.memory ? 0x10 : 0) | (context.lock ? 0x20 : 0) | (context.legacy ? 0x40 : 0) |
+      (context.addressSize << 7) | (context.rep === 0 ? 0 : context.rep === 0xf2 ? 0x800 : 0x1000);
+    const known = encoding.handlers.get(bits);
+    if (known !== undefined && known < this.#next) return known;
+    const form = formOf(encoding, context);
+    const key = formKey(lift, form);
+    let number = this.#numbers.get(key);
+    if (number === undefined) {
+      number = this.#next++;
+      this.#numbers.set(key, number);
+      this.#pending.push({ lift, form });
+    }
+    encoding.handlers.set(bits, number);
+    return number;
+  }
+
+  /** Compiles the forms met since the last call. */
+  compile(): void {
+    if (this.#pending.length === 0) return;
+    const pending = this.#pending;
+    this.#pending = [];
+    const first = this.#next - pending.length - this.#core.coldBase;
+    const module = new WebAssembly.Module(buildColdModule(pending, this.#pages));
+    const instance = new WebAssembly.Instance(module, { env: this.#imports });
+    if (this.#table.length < first + pending.length) this.#table.grow(Math.max(256, pending.length));
+    pending.forEach((_, i) => {
+      this.#table.set(first + i, instance.exports[`h${i}`] as never);
+    });
+  }
+
+  /** How many cold handlers there are, for statistics. */
+  get coldCount(): number {
+    return this.#next - this.#core.coldBase;
+  }
+}

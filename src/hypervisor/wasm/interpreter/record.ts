@@ -1,0 +1,35 @@
+/**
+ * A decoded record: what the interpreter executes. 32 bytes, little-endian; pointers are offsets in linear memory.
+ *
+ *     0  u16 handler      2  u16 offset of the instruction in its page      4  u32 operand 0      8  u32 operand 1 / index register
+ *     12 u32 base register      16 i64 immediate (branches: u32 linked block at 16)      24 i32 displacement / branch target
+ *     28 u8 length      29 u8 count: instructions of the block up to and including this one      30 u16 auxiliary
+ *
+ * A branch target is relative to RIP_BASE. The auxiliary word holds, for address micro-operations, the scale, segment and
+ * access; bit 15 of the first record of a block: the block crosses a page and must not be linked to.
+ *
+ * @module
+ */
+export const RECORD_BYTES = 32;
+export const R_HANDLER = 0, R_OFFSET = 2, R_OPERAND0 = 4, R_OPERAND1 = 8, R_BASE = 12, R_IMMEDIATE = 16, R_LINK = 16;
+export const R_DISPLACEMENT = 24, R_LENGTH = 28, R_COUNT = 29, R_AUX = 30;
+
+/** Auxiliary bits. */
+export const AUX_NO_LINK = 0x8000;
+/** The memory operand's default segment is SS (a non-canonical address raises #SS). */
+export const AUX_STACK = 0x4000;
+
+/**
+ * Handlers that are not instructions; the lowest numbers.
+ *
+ * EXIT: the block was dropped, look the instruction up anew. GOTO: go on at the static target, which is not an instruction of its own.
+ * LEAVE: come out to the run loop. SYSTEM: a system/ instruction, immediate = its index. RAISE: exception, immediate = vector.
+ * ADDRESS*: compute an effective address into EA; 64-bit; 32-bit in 64-bit code; without segment (LEA, 64-bit and by mask);
+ * absolute 64-bit offset; segmented (16- and 32-bit code).
+ */
+export const HANDLER_EXIT = 0, HANDLER_GOTO = 1, HANDLER_LEAVE = 2, HANDLER_SYSTEM = 3, HANDLER_RAISE = 4;
+export const HANDLER_ADDRESS = 5, HANDLER_ADDRESS32 = 6, HANDLER_ADDRESS16 = 7, HANDLER_ADDRESS_ABSOLUTE = 8, HANDLER_ADDRESS_LEGACY = 9;
+export const SPECIAL_HANDLERS = 10;
+
+/** What `run` returns, and what a cold handler returns to the main loop. */
+export const STATUS_NEXT = 0, STATUS_JUMP = 1, STATUS_FAULT = 2, STATUS_LEAVE = 3, STATUS_AGAIN = 4, STATUS_BUDGET = 5;

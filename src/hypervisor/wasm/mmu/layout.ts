@@ -1,0 +1,64 @@
+/**
+ * The rest of a vCPU's private area, after its CPU state record: TLB, jump cache, block cache. Offsets in bytes from the
+ * start of the area.
+ *
+ * A TLB entry is 32 bytes: read tag i64, write tag i64, execute tag i64, addend u32, physical page number u32. A tag
+ * is the page's linear address with the array's current tag number (1..4095) in the low 12 bits; it never matches when
+ * it is zero. `addend + low 32 bits of the linear address` is the offset in linear memory.
+ *
+ * There is one array for each way of accessing: supervisor; user; supervisor with EFLAGS.AC set under SMAP; and one that is
+ * never filled, for the rare modes that must see every access (alignment checks, data breakpoints).
+ *
+ * @module
+ */
+export const TLB_ENTRIES = 1024;
+export const TLB_ENTRY_BYTES = 32;
+export const TLB_ARRAY_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
+export const TLB_READ = 0, TLB_WRITE = 8, TLB_EXECUTE = 16, TLB_ADDEND = 24, TLB_PAGE = 28;
+export const TLB = 0x10000;
+export const TLB_SUPERVISOR = 0, TLB_USER = 1, TLB_SUPERVISOR_AC = 2, TLB_NEVER = 3;
+export const tlbArray = (index: number): number => TLB + index * TLB_ARRAY_BYTES;
+
+/** Tag number of each user address space, u16 by PCID; 0: none given out. */
+export const PCID_TAGS = 0x2000;
+
+/**
+ * The region that large pages were cached in, one for each half of the address space (user, kernel): base i64, mask i64
+ * (0: none). INVLPG in it flushes everything, for the entries of a large page are cached as 4 KiB pieces.
+ */
+export const LARGE_REGIONS = 0x4000;
+
+/** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
+export const JUMP_CACHE = 0x30000;
+export const JUMP_CACHE_ENTRIES = 8192;
+
+/** Decoded blocks, 32 bytes a record, bump-allocated; dropped all at once when full. */
+export const ARENA = 0x60000;
+export const ARENA_BYTES = 0x2000000;
+
+export const VCPU_AREA_BYTES = ARENA + ARENA_BYTES;
+
+/** MMU fields of the state record. */
+export const MMU_STATE = 0x7c0;
+/** i32: tag number of the supervisor array, of the user arrays, and the next one to give out. */
+export const TAG_SUPERVISOR = MMU_STATE, TAG_USER = MMU_STATE + 4, TAG_NEXT = MMU_STATE + 8;
+/** i32: 1 once the supervisor array holds a page that is not global. */
+export const SUPERVISOR_NOT_GLOBAL = MMU_STATE + 12;
+/** i64: result of a translation (physical address). */
+export const PHYSICAL = MMU_STATE + 16;
+/** i32: which TLB array is active (TLB_*). */
+export const TLB_INDEX = MMU_STATE + 40;
+/** i32: jump-cache generation; moves when single pages are invalidated. */
+export const FETCH_GENERATION = MMU_STATE + 44;
+/** i64: linear address of the running block's page minus CS.base; `record.offset + RIP_BASE` is its RIP. */
+export const RIP_BASE = MMU_STATE + 48;
+/** i64: RIP after the instruction that set INTERRUPT_SHADOW. */
+export const SHADOW_RIP = MMU_STATE + 56;
+
+/** Page-fault error code bits, also used to say what an access is (SDM 3A, 4.7). */
+export const PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16;
+/** Access flag: implicit supervisor access (descriptor tables, TSS): EFLAGS.AC does not override SMAP. */
+export const ACCESS_IMPLICIT = 0x100;
+
+/** Physical-address width announced in CPUID leaf 80000008h. */
+export const PHYSICAL_BITS = 40;

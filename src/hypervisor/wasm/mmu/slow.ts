@@ -1,0 +1,328 @@
+/**
+ * What happens when the inline TLB check fails: fills, page crossings, device memory, writes to pages with translated code;
+ * and the segmented addresses of 16- and 32-bit code.
+ *
+ * A slow access returns the offset in linear memory where the bytes are: guest RAM in place, or the bounce buffer of the
+ * vCPU when they are in two pages or in device memory. After a write to the bounce buffer `commit` carries it out.
+ *
+ * @module
+ */
+import { type I32, i32, i64, type I64, select } from '../emit/expr.ts';
+import { call, type Callee, type FunctionBuilder } from '../emit/function-builder.ts';
+import type { ModuleBuilder } from '../emit/module-builder.ts';
+import {
+  ATTR_DB, ATTR_S, ATTR_UNUSABLE, BOUNCE, BOUNCE_PENDING, CODE_SIZE, CPL, FAULT_ERROR, FAULT_VECTOR, SEG_ATTRIBUTES, SEG_BASE,
+  SEG_LIMIT, SEGMENTS, SS, TLB_BASE, TLB_TAG,
+} from '../state.ts';
+import {
+  LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, SUPERVISOR_NOT_GLOBAL, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
+  TLB_READ, TLB_SUPERVISOR, TLB_WRITE,
+} from './layout.ts';
+import { buildWalk, type RamWindow, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
+
+/** Functions the host side provides. Addresses come as two halves. */
+export interface MmuImports {
+  /** (low, high, bytes) -> value. */
+  readonly mmioRead: Callee;
+  /** (low, high, bytes, value). */
+  readonly mmioWrite: Callee;
+  /** (physical page number): drops every block of the page. */
+  readonly codeInvalidate: Callee;
+}
+
+export interface MmuFunctions {
+  readonly walk: Callee;
+  readonly slowRead: Callee;
+  readonly slowWrite: Callee;
+  readonly commit: Callee;
+  readonly codeWrite: Callee;
+  readonly legacyLinear: Callee;
+  /** (cpu, va i64) -> offset in linear memory of the instruction byte, 0 on a fault, 1 when it is not in RAM. */
+  readonly fetch: Callee;
+}
+
+const P_BYTES = BOUNCE_PENDING, P_FIRST = BOUNCE_PENDING + 4, P_PHYSICAL0 = BOUNCE_PENDING + 8, P_PHYSICAL1 = BOUNCE_PENDING + 16;
+const EFLAGS_AC_FAULT = 17;
+
+export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWindow, codeMap: number): MmuFunctions {
+  const walk = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildWalk(walk, ram);
+  const inRam = (physical: I64, bytes: I32): I32 =>
+    i64.leU(physical, i64.sub(i64.const(ram.bytes), i64.extendI32U(bytes)));
+  const hostOf = (physical: I64): I32 => i32.add(i32.wrap(physical), i32.const(ram.offset));
+
+  // codeWritePhysical(physical, bytes): bytes within one page of RAM.
+  const codeWritePhysical = module.function(['i64', 'i32']);
+  {
+    const f = codeWritePhysical;
+    const physical = f.param('i64', 0);
+    const bytes = f.param('i32', 1);
+    const page = f.let(i32.wrap(i64.shrU(physical, i64.const(12))));
+    const chunks = f.let(i32.load(i32.shl(page, i32.const(2)), codeMap));
+    f.if(chunks, () => {
+      const offset = f.let(i32.and(i32.wrap(physical), i32.const(0xfff)));
+      const first = f.let(i32.shrU(offset, i32.const(7)));
+      const last = i32.shrU(i32.sub(i32.add(offset, bytes), i32.const(1)), i32.const(7));
+      const above = i32.shl(i32.const(-1), first);
+      const below = i32.shrU(i32.const(-1), i32.sub(i32.const(31), last));
+      f.if(i32.and(chunks, i32.and(above, below)), () => f.callVoid(imports.codeInvalidate, page));
+    });
+  }
+
+  const codeWrite = module.function(['i32', 'i32', 'i32']);
+  {
+    const f = codeWrite;
+    const physical = i64.extendI32U(i32.sub(f.param('i32', 1), i32.const(ram.offset)));
+    f.callVoid(codeWritePhysical, physical, f.param('i32', 2));
+  }
+
+  const fill = module.function(['i32', 'i64', 'i32']);
+  buildFill(fill, ram, codeMap);
+
+  // physicalRead(physical, bytes, to), physicalWrite(physical, bytes, from): one page, RAM or device.
+  const physicalRead = module.function(['i64', 'i32', 'i32']);
+  const physicalWrite = module.function(['i64', 'i32', 'i32']);
+  for (const write of [false, true]) {
+    const f = write ? physicalWrite : physicalRead;
+    const physical = f.param('i64', 0);
+    const bytes = f.param('i32', 1);
+    const buffer = f.param('i32', 2);
+    f.if(inRam(physical, bytes), () => {
+      if (write) {
+        f.callVoid(codeWritePhysical, physical, bytes);
+        f.memoryCopy(hostOf(physical), buffer, bytes);
+      } else f.memoryCopy(buffer, hostOf(physical), bytes);
+      f.return();
+    });
+    // Device memory: one access of the operand's width up to 4 bytes, then halves; odd pieces byte by byte.
+    const high = i32.wrap(i64.shrU(physical, i64.const(32)));
+    f.loop((again) => {
+      f.if(i32.eqz(bytes), () => f.return());
+      const width = f.let(i32.const(1));
+      const fits = (n: number): I32 =>
+        i32.and(i32.geU(bytes, i32.const(n)), i32.eqz(i32.and(i32.or(bytes, i32.wrap(physical)), i32.const(n - 1))));
+      f.if(fits(2), () => f.set(width, i32.const(2)));
+      f.if(fits(4), () => f.set(width, i32.const(4)));
+      const low = i32.wrap(physical);
+      const one = i32.eq(width, i32.const(1));
+      const two = i32.eq(width, i32.const(2));
+      if (write) {
+        const value = f.local('i32');
+        f.if(one, () => f.set(value, i32.load8U(buffer)), () => {
+          f.if(two, () => f.set(value, i32.load16U(buffer)), () => f.set(value, i32.load(buffer)));
+        });
+        f.callVoid(imports.mmioWrite, low, high, width, value);
+      } else {
+        const value = f.let(call('i32', imports.mmioRead, low, high, width));
+        f.if(one, () => f.store(1, buffer, value), () => {
+          f.if(two, () => f.store(2, buffer, value), () => f.store(4, buffer, value));
+        });
+      }
+      f.set(physical, i64.add(physical, i64.extendI32U(width)));
+      f.set(buffer, i32.add(buffer, width));
+      f.set(bytes, i32.sub(bytes, width));
+      f.br(again);
+    });
+  }
+
+  const slowRead = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildSlowAccess(slowRead, false);
+  const slowWrite = module.function(['i32', 'i64', 'i32', 'i32'], 'i32');
+  buildSlowAccess(slowWrite, true);
+
+  function buildSlowAccess(f: FunctionBuilder, write: boolean): void {
+    const cpu = f.param('i32', 0);
+    const va = f.param('i64', 1);
+    const bytes = f.param('i32', 2);
+    const bounce = i32.add(cpu, i32.const(BOUNCE));
+    const access = f.let(
+      i32.or(i32.const(write ? PF_W : 0), i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U))),
+    );
+    f.if(i32.eq(i32.load(cpu, TLB_INDEX), i32.const(TLB_NEVER)), () => checkAlignment(f, cpu, va, bytes));
+    const offset = f.let(i32.and(i32.wrap(va), i32.const(0xfff)));
+    const first = f.let(i32.sub(i32.const(4096), offset));
+    const result = f.let(call('i32', walk, cpu, va, access));
+    f.if(i32.eqz(result), () => f.return(i32.const(0)));
+    const physical = f.let(i64.load(cpu, PHYSICAL));
+    const second = f.local('i64');
+    f.if(
+      i32.leU(bytes, first),
+      () => {
+        f.set(first, bytes);
+        f.if(inRam(physical, bytes), () => {
+          f.callVoid(fill, cpu, va, result);
+          if (write) f.callVoid(codeWritePhysical, physical, bytes);
+          f.return(hostOf(physical));
+        });
+      },
+      () => {
+        const next = f.let(i64.add(va, i64.extendI32U(first)));
+        f.if(i32.ne(i32.load(cpu, CODE_SIZE), i32.const(64)), () => f.set(next, i64.and(next, i64.const(0xffff_ffff))));
+        f.if(i32.eqz(call('i32', walk, cpu, next, access)), () => f.return(i32.const(0)));
+        f.set(second, i64.load(cpu, PHYSICAL));
+      },
+    );
+    const read = (): void => {
+      f.callVoid(physicalRead, physical, first, bounce);
+      const rest = i32.sub(bytes, first);
+      f.if(rest, () => f.callVoid(physicalRead, second, rest, i32.add(bounce, first)));
+    };
+    if (write) {
+      f.if(f.param('i32', 3), read);
+      f.store(4, cpu, bytes, P_BYTES);
+      f.store(4, cpu, first, P_FIRST);
+      f.store(8, cpu, physical, P_PHYSICAL0);
+      f.store(8, cpu, second, P_PHYSICAL1);
+    } else read();
+    f.return(bounce);
+    f.unreachable();
+  }
+
+  const commit = module.function(['i32']);
+  {
+    const f = commit;
+    const cpu = f.param('i32', 0);
+    const bounce = i32.add(cpu, i32.const(BOUNCE));
+    const first = f.let(i32.load(cpu, P_FIRST));
+    f.callVoid(physicalWrite, i64.load(cpu, P_PHYSICAL0), first, bounce);
+    const rest = f.let(i32.sub(i32.load(cpu, P_BYTES), first));
+    f.if(rest, () => f.callVoid(physicalWrite, i64.load(cpu, P_PHYSICAL1), rest, i32.add(bounce, first)));
+  }
+
+  const fetch = module.function(['i32', 'i64'], 'i32');
+  {
+    const f = fetch;
+    const cpu = f.param('i32', 0);
+    const va = f.param('i64', 1);
+    const entry = f.let(tlbEntry(cpu, va));
+    const tag = i64.or(i64.and(va, i64.const(-4096)), i64.load32U(cpu, TLB_TAG));
+    f.if(i64.eq(i64.load(entry, TLB_EXECUTE), tag), () => f.return(i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))));
+    const user = i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U));
+    const result = f.let(call('i32', walk, cpu, va, i32.or(user, i32.const(PF_I))));
+    f.if(i32.eqz(result), () => f.return(i32.const(0)));
+    const physical = f.let(i64.load(cpu, PHYSICAL));
+    f.if(i32.eqz(inRam(physical, i32.const(1))), () => f.return(i32.const(1)));
+    f.callVoid(fill, cpu, va, result);
+    f.return(hostOf(physical));
+    f.unreachable();
+  }
+
+  const legacyLinear = module.function(['i32', 'i32', 'i64', 'i32', 'i32'], 'i64');
+  buildLegacyLinear(legacyLinear);
+
+  return { walk, slowRead, slowWrite, commit, codeWrite, legacyLinear, fetch };
+}
+
+/** Index bits 21:12 of the address choose the entry. */
+function tlbEntry(cpu: I32, va: I64): I32 {
+  return i32.add(i32.load(cpu, TLB_BASE), i32.and(i32.wrap(i64.shrU(va, i64.const(7))), i32.const(0x7fe0)));
+}
+
+/** #AC(0): EFLAGS.AC, CR0.AM and CPL 3 have been found set when the array that is never filled is active for that reason. */
+function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void {
+  const width = i32.and(bytes, i32.sub(i32.const(0), bytes));
+  const odd = i32.and(i32.wrap(va), i32.sub(width, i32.const(1)));
+  const user = i32.eq(i32.load(cpu, CPL), i32.const(3));
+  const wanted = i32.and(
+    i32.shrU(i32.load(cpu, 0x094), i32.const(18)), i32.and(i32.shrU(i32.load(cpu, 0x220), i32.const(18)), i32.const(1)),
+  );
+  f.if(i32.and(i32.and(user, wanted), i32.ne(odd, i32.const(0))), () => {
+    f.store(4, cpu, i32.const(EFLAGS_AC_FAULT), FAULT_VECTOR);
+    f.store(4, cpu, i32.const(0), FAULT_ERROR);
+    f.return(i32.const(0));
+  });
+}
+
+/** fill(cpu, va, WALK_*): caches the translation in PHYSICAL, which is in RAM. */
+function buildFill(f: FunctionBuilder, ram: RamWindow, codeMap: number): void {
+  const cpu = f.param('i32', 0);
+  const va = f.param('i64', 1);
+  const result = f.param('i32', 2);
+  const index = f.let(i32.load(cpu, TLB_INDEX));
+  f.if(i32.eq(index, i32.const(TLB_NEVER)), () => f.return());
+  const physical = f.let(i32.wrap(i64.load(cpu, PHYSICAL)));
+  const entry = f.let(tlbEntry(cpu, va));
+  const tag = f.let(i64.or(i64.and(va, i64.const(-4096)), i64.load32U(cpu, TLB_TAG)));
+  const none = i64.const(0);
+  const page = f.let(i32.shrU(physical, i32.const(12)));
+  const clean = i32.eqz(i32.load(i32.shl(page, i32.const(2)), codeMap));
+  const writable = i32.and(i32.shrU(result, i32.const(Math.log2(WALK_WRITABLE))), clean);
+  f.store(8, entry, select(i32.and(result, i32.const(WALK_READABLE)), tag, none), TLB_READ);
+  f.store(8, entry, select(writable, tag, none), TLB_WRITE);
+  f.store(8, entry, select(i32.and(result, i32.const(WALK_EXECUTABLE)), tag, none), TLB_EXECUTE);
+  const host = i32.add(i32.and(physical, i32.const(-4096)), i32.const(ram.offset));
+  f.store(4, entry, i32.sub(host, i32.and(i32.wrap(va), i32.const(-4096))), TLB_ADDEND);
+  f.store(4, entry, page, TLB_PAGE);
+  const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));
+  f.if(i32.and(i32.eq(index, i32.const(TLB_SUPERVISOR)), notGlobal), () => f.store(4, cpu, i32.const(1), SUPERVISOR_NOT_GLOBAL));
+  f.if(i32.and(result, i32.const(WALK_LARGE | WALK_HUGE)), () => {
+    // Widen the region of this half until it holds the large page.
+    const huge = i32.and(result, i32.const(WALK_HUGE));
+    const pageMask = f.let(select(huge, i64.const(-0x4000_0000), i64.const(-0x40_0000)));
+    const region = f.let(i32.add(cpu, i32.wrap(i64.shrU(i64.and(va, i64.const(-0x8000_0000_0000_0000n)), i64.const(59)))));
+    const mask = f.let(i64.load(region, LARGE_REGIONS + 8));
+    const base = f.let(i64.load(region, LARGE_REGIONS));
+    f.if(
+      i64.eqz(mask),
+      () => {
+        f.set(mask, pageMask);
+        f.set(base, i64.and(va, pageMask));
+      },
+      () => {
+        f.set(mask, i64.and(mask, pageMask));
+        f.block((done) => {
+          f.loop((again) => {
+            f.brIf(done, i64.eqz(i64.and(i64.xor(base, va), mask)));
+            f.set(mask, i64.shl(mask, i64.const(1)));
+            f.br(again);
+          });
+        });
+        f.set(base, i64.and(base, mask));
+      },
+    );
+    f.store(8, region, mask, LARGE_REGIONS + 8);
+    f.store(8, region, base, LARGE_REGIONS);
+  });
+}
+
+/** legacyLinear(cpu, segment, offset i64, bytes, write) -> linear address i64 or -1 with #GP(0) or #SS(0) (SDM 3A, 5.3, 5.5). */
+function buildLegacyLinear(f: FunctionBuilder): void {
+  const cpu = f.param('i32', 0);
+  const index = f.param('i32', 1);
+  const offset = f.param('i64', 2);
+  const last = f.let(i64.add(offset, i64.extendI32U(i32.sub(f.param('i32', 3), i32.const(1)))));
+  const write = f.param('i32', 4);
+  const segment = f.let(i32.add(cpu, i32.add(i32.const(SEGMENTS), i32.shl(index, i32.const(5)))));
+  const attributes = f.let(i32.load(segment, SEG_ATTRIBUTES));
+  const limit = f.let(i64.load32U(segment, SEG_LIMIT));
+  const type = f.let(i32.and(attributes, i32.const(15)));
+  const bad = f.let(i32.and(attributes, i32.const(ATTR_UNUSABLE)));
+  const isCode = f.let(i32.and(type, i32.const(8)));
+  const check = (condition: I32): void => f.set(bad, i32.or(bad, condition));
+  f.if(
+    isCode,
+    () => {
+      check(write);
+      check(i32.eqz(i32.and(type, i32.const(2))));
+    },
+    () => f.if(write, () => check(i32.eqz(i32.and(type, i32.const(2))))),
+  );
+  const expandDown = i32.and(i32.eqz(isCode), i32.ne(i32.and(type, i32.const(4)), i32.const(0)));
+  f.if(
+    i32.and(expandDown, i32.ne(i32.and(attributes, i32.const(ATTR_S)), i32.const(0))),
+    () => {
+      check(i64.leU(offset, limit));
+      const top = select(i32.and(attributes, i32.const(ATTR_DB)), i64.const(0xffff_ffff), i64.const(0xffff));
+      check(i64.gtU(last, top));
+    },
+    () => check(i64.gtU(last, limit)),
+  );
+  f.if(bad, () => {
+    f.store(4, cpu, select(i32.eq(index, i32.const(SS)), i32.const(12), i32.const(13)), FAULT_VECTOR);
+    f.store(4, cpu, i32.const(0), FAULT_ERROR);
+    f.return(i64.const(-1));
+  });
+  f.return(i64.and(i64.add(i64.load(segment, SEG_BASE), offset), i64.const(0xffff_ffff)));
+  f.unreachable();
+}
+
