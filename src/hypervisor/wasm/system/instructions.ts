@@ -1,0 +1,78 @@
+/**
+ * The system instructions by name: what the decoder's records refer to. Calling convention: cpu.ts.
+ *
+ * @module
+ */
+import type { SystemFunction } from './cpu.ts';
+import {
+  clts, invlpg, invpcid, lmsw, movFromControl, movToControl, smsw, writeBackInvalidate, xgetbv, xsetbv,
+} from './control-registers.ts';
+import { cpuid } from './cpuid.ts';
+import { movFromDebug, movToDebug } from './debug.ts';
+import { iret } from './iret.ts';
+import { rdfsbase, rdgsbase, rdmsr, swapgs, wrfsbase, wrgsbase, wrmsr } from './msr.ts';
+import { randomToRegister } from './random.ts';
+import { loadDs, loadEs, loadFs, loadGs, loadSs, movToSegment, popSegment } from './segments.ts';
+import { hlt, int1, int3, intN, into, undefinedInstruction } from './software-interrupts.ts';
+import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
+import { rdpid, rdpmc, rdtsc, rdtscp } from './tsc.ts';
+
+export const systemInstructions = {
+  // Segment registers
+  mov_sreg: movToSegment,
+  pop_sreg: popSegment,
+  lds: loadDs,
+  les: loadEs,
+  lfs: loadFs,
+  lgs: loadGs,
+  lss: loadSs,
+
+  // Interrupts and returns
+  int: intN,
+  int3,
+  int1,
+  into,
+  iret,
+  ud: undefinedInstruction,
+  rsm: undefinedInstruction,
+  hlt,
+
+  // Fast system calls
+  syscall,
+  sysret,
+  sysenter,
+  sysexit,
+  swapgs,
+
+  // Control and debug registers
+  mov_to_cr: movToControl,
+  mov_from_cr: movFromControl,
+  mov_to_dr: movToDebug,
+  mov_from_dr: movFromDebug,
+  clts,
+  lmsw,
+  smsw,
+  invlpg,
+  invpcid,
+  wbinvd: writeBackInvalidate,
+  invd: writeBackInvalidate,
+  xsetbv,
+  xgetbv,
+
+  // Model-specific registers, identification, time, randomness
+  rdmsr,
+  wrmsr,
+  rdfsbase,
+  rdgsbase,
+  wrfsbase,
+  wrgsbase,
+  cpuid,
+  rdtsc,
+  rdtscp,
+  rdpid,
+  rdpmc,
+  rdrand: randomToRegister,
+  rdseed: randomToRegister,
+} satisfies Record<string, SystemFunction>;
+
+export type SystemInstructionName = keyof typeof systemInstructions;
