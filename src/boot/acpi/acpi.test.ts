@@ -171,7 +171,7 @@ for (const vcpuCount of [1, 300]) {
           .split('\n')
           .filter((line) => /warning|remark|error|invalid|mismatch/i.test(line));
         assert.deepEqual(
-          complaints.filter((line) => !/^Compilation successful\. 0 Errors, 0 Warnings, 0 Remarks/.test(line)),
+          complaints.filter((line) => !line.startsWith('Compilation successful. 0 Errors, 0 Warnings, 0 Remarks')),
           [],
           name,
         );

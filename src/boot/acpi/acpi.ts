@@ -7,11 +7,11 @@
  */
 import { type GuestMemory, gpa } from '../../memory/guest-memory.ts';
 import { ACPI_ADDRESS, ACPI_END, pciHighMmio } from '../layout.ts';
-import { concat, littleEndian } from './aml.ts';
+import { checksum, concat, littleEndian, TableWriter } from '../table-writer.ts';
 import { buildDsdt } from './dsdt.ts';
 import { buildFacs, buildFadt } from './fadt.ts';
 import { buildMadt, buildMcfg } from './madt.ts';
-import { ACPI_OEM_ID, checksum, systemTable, TableWriter } from './sdt.ts';
+import { ACPI_OEM_ID, systemTable } from './sdt.ts';
 
 const RSDP_BYTES = 36;
 const RSDP_V1_BYTES = 20;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { concat, littleEndian } from '../table-writer.ts';
 
 /** An encoded TermObj. */
 export type Term = Uint8Array & { readonly __aml: 'term' };
@@ -40,25 +41,10 @@ const DEVICE_OP = 0x82; // behind EXT_OP_PREFIX
 
 type Bytes = readonly number[] | Uint8Array;
 
-export function concat(...parts: readonly Bytes[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
 const term = (...parts: readonly Bytes[]): Term => concat(...parts) as Term;
 const data = (...parts: readonly Bytes[]): Data => concat(...parts) as Data;
 
-const ascii = (text: string): number[] => [...text].map((character) => character.charCodeAt(0) & 0x7f);
-
-/** The little-endian bytes of an unsigned number below 2^53. */
-export function littleEndian(value: number, bytes: number): number[] {
-  return Array.from({ length: bytes }, (_, index) => Math.floor(value / 2 ** (8 * index)) % 256);
-}
+const ascii = (text: string): number[] => Array.from(text, (character) => character.charCodeAt(0) & 0x7f);
 
 /**
  * PkgLength (20.2.4): counts itself and what follows. One byte up to 63, else the low nibble in the first byte, eight more

@@ -27,10 +27,10 @@ import {
   SERIAL_PORT_BYTES,
   SERIAL_PORTS,
 } from '../layout.ts';
+import { concat } from '../table-writer.ts';
 import {
   and,
   arg,
-  concat,
   createDWordField,
   type Data,
   device,

@@ -17,7 +17,8 @@ import {
   RESET_VALUE,
   RTC_CENTURY_INDEX,
 } from '../layout.ts';
-import { systemTable, TableWriter } from './sdt.ts';
+import { TableWriter } from '../table-writer.ts';
+import { systemTable } from './sdt.ts';
 
 const FADT_REVISION = 6;
 const FADT_MINOR_REVISION = 3;

@@ -13,8 +13,8 @@ import {
   PIT_GSI,
   PIT_IRQ,
 } from '../layout.ts';
-import { concat } from './aml.ts';
-import { systemTable, TableWriter } from './sdt.ts';
+import { concat, TableWriter } from '../table-writer.ts';
+import { systemTable } from './sdt.ts';
 
 const MADT_REVISION = 5;
 /** The machine also has the 8259 pair. */

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { buffer, concat, type Data, littleEndian } from './aml.ts';
+import { concat, littleEndian } from '../table-writer.ts';
+import { buffer, type Data } from './aml.ts';
 
 /** One encoded descriptor. */
 export type Resource = Uint8Array & { readonly __resource: true };
