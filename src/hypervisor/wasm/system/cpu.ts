@@ -69,10 +69,15 @@ export interface SystemInsn {
   imm: number;
   /** Selector of a direct far pointer. */
   selector: number;
+  /** REP prefix of a string instruction: 0, 0xf2, 0xf3. */
+  rep: number;
+  /** IN and OUT: the port is in DX, not in `imm`. */
+  portInDx: boolean;
 }
 
 export const emptyInsn = (): SystemInsn => ({
   opsize: 4, addrsize: 4, length: 2, reg: 0, rm: -1, segment: DS, offsetLo: 0, offsetHi: 0, imm: 0, selector: 0,
+  rep: 0, portInDx: false,
 });
 
 export type SystemFunction = (cpu: Cpu, insn: SystemInsn) => void;
