@@ -55,7 +55,8 @@ declare namespace WebAssembly {
   /** An export has the type its module gave it: whoever instantiates the module asserts it. */
   type Exports = Record<string, unknown>;
   type ImportValue = ((...args: never[]) => unknown) | Memory | Table | Global | number | bigint;
-  type Imports = Record<string, Record<string, ImportValue>>;
+  type ModuleImports = Record<string, ImportValue>;
+  type Imports = Record<string, ModuleImports>;
   class Instance {
     constructor(module: Module, imports?: Imports);
     readonly exports: Exports;

@@ -1,0 +1,15 @@
+/**
+ * The library: what `import ... from 'typervisor'` gives.
+ *
+ * @module
+ */
+export {
+  DEFAULT_CONFIG,
+  type DebugExitConfig,
+  type HypervisorName,
+  type RunConfig,
+  type SerialConfig,
+  type SerialNumber,
+  type SerialType,
+} from './vm/config.ts';
+export { ExitCode } from './vm/exit-code.ts';
