@@ -2,9 +2,10 @@
  * The interrupt controllers and timers of a machine, as one thread sees them. Every thread of the machine makes its
  * own `IrqChip` on the same shared memory and acts on it directly; one lock in that memory keeps them apart.
  *
- *     GSI 0        8259 input 0, IO-APIC inputs 0 and 2; driven by the 8254
- *     GSI 1, 3-15  8259 and IO-APIC inputs of that number
- *     GSI 2,16-23  IO-APIC inputs of that number
+ *     GSI 0         8259 input 0 and IO-APIC input 2; driven by the 8254
+ *     GSI 1, 3-15   8259 and IO-APIC inputs of that number
+ *     GSI 2, 16-23  IO-APIC inputs of that number
+ *     IO-APIC input 0 is the INTR output of the 8259 pair, as on a PC with a PIIX
  *
  *     ports 20h-21h, A0h-A1h, 4D0h-4D1h   8259 pair          ports 40h-43h, 61h   8254
  *     ports 608h-60Bh                     ACPI PM timer      FEC00000h            IO-APIC
@@ -130,6 +131,11 @@ export class IrqChip {
     });
   }
 
+  /** Machine time, in nanoseconds, at which the ACPI PM timer stood at zero. */
+  get timeOrigin(): number {
+    return this.#times[L.TIME_ORIGIN / 8]!;
+  }
+
   /** The interrupt interface of one vCPU, for its thread. */
   vcpu(index: number): VcpuIrqchip {
     const apic = this.#apics[index];
@@ -216,7 +222,7 @@ export class IrqChip {
       }),
     );
     ports.add('ACPI PM timer', PM_TIMER_PORT, 4, {
-      read: (offset) => pmTimerValue(this.#sinceOrigin()) >>> (offset * 8),
+      read: (offset) => pmTimerValue(this.#clock.nanoseconds() - this.timeOrigin) >>> (offset * 8),
       write: () => {},
     });
     mmio.add('IO-APIC', IOAPIC_ADDRESS, IOAPIC_WINDOW_BYTES, {
@@ -266,11 +272,6 @@ export class IrqChip {
     });
   }
 
-  /** Nanoseconds since reset: the time base of the PM timer. */
-  #sinceOrigin(): number {
-    return this.#clock.nanoseconds() - this.#times[L.TIME_ORIGIN / 8]!;
-  }
-
   #locked<T>(action: () => T): T {
     this.#lock.lock();
     try {
@@ -284,7 +285,7 @@ export class IrqChip {
   #onPic<T>(action: () => T): T {
     return this.#locked(() => {
       const result = action();
-      for (const apic of this.#apics) apic.refresh();
+      this.#intrChanged();
       return result;
     });
   }
@@ -301,8 +302,15 @@ export class IrqChip {
 
   #acknowledgePic(): number {
     const vector = this.#pic.acknowledge();
-    for (const apic of this.#apics) apic.refresh();
+    // INTR falls between two requests, so that an edge-triggered IO-APIC input sees the second one.
+    this.#ioapic.setLine(0, false);
+    this.#intrChanged();
     return vector;
+  }
+
+  #intrChanged(): void {
+    this.#ioapic.setLine(0, this.#pic.output);
+    for (const apic of this.#apics) apic.refresh();
   }
 
   /** Drives one source of a GSI; the inputs follow the OR of all. The lock is held. */
@@ -311,12 +319,11 @@ export class IrqChip {
     const after = level ? before | (1 << source) : before & ~(1 << source);
     Atomics.store(this.#sources, gsi, after);
     if ((before !== 0) === (after !== 0)) return;
-    if (gsi !== 2) this.#ioapic.setLine(gsi, after !== 0);
-    // The timer's input of the IO-APIC is 2 where an interrupt source override says so, 0 where none does: both work.
     if (gsi === 0 || gsi === 2) this.#ioapic.setLine(2, (this.#sources[0]! | this.#sources[2]!) !== 0);
+    else this.#ioapic.setLine(gsi, after !== 0);
     if (gsi >= 16 || gsi === 2) return;
     const intr = this.#pic.output;
     this.#pic.setLine(gsi, after !== 0);
-    if (this.#pic.output !== intr) for (const apic of this.#apics) apic.refresh();
+    if (this.#pic.output !== intr) this.#intrChanged();
   }
 }
