@@ -33,9 +33,11 @@ test('of the hypervisor the interrupt controllers may import the interface file 
   assert.equal(checkFile('irqchip/apic.ts', "import type { V } from '../hypervisor/exit.ts';").length, 1);
 });
 
-test('a test may import anything, and nobody may import a test', () => {
+test('a test and its helpers may import anything, and nobody else may import them', () => {
   assert.deepEqual(checkFile('util/a.test.ts', "import { vm } from '../vm/vm.ts';\nimport 'node:fs';"), []);
+  assert.deepEqual(checkFile('util/test-machine.ts', "import 'node:fs';"), []);
   assert.equal(checkFile('util/a.ts', "import { f } from './b.test.ts';").length, 1);
+  assert.equal(checkFile('util/a.ts', "import { f } from './testing.ts';").length, 1);
 });
 
 test('a file in a folder without a layer is reported', () => {

@@ -1,6 +1,6 @@
 /**
  * Checks that every import in src/ obeys the layers of ARCHITECTURE.md: nothing imports upward, and the pure folders
- * import neither Node nor packages. Tests may import anything. Prints one line per violation; exit status 1 when there is one.
+ * import neither Node nor packages. Tests and their helpers may import anything, and nothing but tests may import them. Prints one line per violation; exit status 1 when there is one.
  *
  * @module
  */
@@ -39,6 +39,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 /** A static or re-exporting `from`, a bare `import '…'`, or a dynamic `import('…')`. */
 const IMPORT = /^\s*(?:import|export)\b[^'";]*?\bfrom\s*'([^']+)'|^\s*import\s*'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm;
 
+/** Tests, and what only tests use: `x.test.ts`, `testing.ts`, `test-machine.ts`. */
+const isTest = (path: string): boolean => /(^|\/)([^/]*\.test|testing|test-[^/]*)\.ts$/.test(path);
+
 const under = (path: string, prefix: string): boolean => path === prefix || path.startsWith(`${prefix}/`);
 
 function layerOf(path: string): string | undefined {
@@ -49,7 +52,7 @@ function layerOf(path: string): string | undefined {
 
 /** The violations of one file; `path` is relative to src, with forward slashes. */
 export function checkFile(path: string, source: string): string[] {
-  if (path.endsWith('.test.ts')) return [];
+  if (isTest(path)) return [];
   const name = layerOf(path);
   const layer = name === undefined ? undefined : LAYERS[name];
   if (name === undefined || layer === undefined) return [`src/${path}: no layer is named for this file`];
@@ -62,7 +65,7 @@ export function checkFile(path: string, source: string): string[] {
     }
     const target = posix.join(posix.dirname(path), specifier);
     if (target.startsWith('..')) problems.push(`src/${path}: imports '${specifier}' from outside src`);
-    else if (target.endsWith('.test.ts')) problems.push(`src/${path}: imports the test '${specifier}'`);
+    else if (isTest(target)) problems.push(`src/${path}: imports the test '${specifier}'`);
     else if (!under(target, name) && !layer.mayImport.some((allowed) => under(target, allowed))) {
       problems.push(`src/${path}: "${name}" may not import 'src/${target}'`);
     }

@@ -56,7 +56,7 @@ before(() => {
 test('the package holds JavaScript with declarations, and neither sources nor tests', () => {
   const files = readdirSync(INSTALLED, { recursive: true, encoding: 'utf8' });
   assert.deepEqual(
-    files.filter((name) => /(?<!\.d)\.ts$|\.test\.|^(src|test|tools)\b/.test(name)),
+    files.filter((name) => /(?<!\.d)\.ts$|\.test\.|\/(testing|test-[^/]*)\.|^(src|test|tools)\b/.test(name)),
     [],
   );
   for (const name of ['README.md', 'LICENSE', 'bin/typervisor', 'dist/index.js', 'dist/index.d.ts']) {
