@@ -1,0 +1,291 @@
+/**
+ * Runs cases on the interpreter: a small machine with the pages and segments of environment.ts.
+ *
+ * @module
+ */
+import { ControlArea } from '../../src/bus/control.ts';
+import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
+import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
+import {
+  CR3,
+  FPR,
+  FPU_CONTROL,
+  FPU_STATUS,
+  FPU_TAGS,
+  IDTR,
+  GDTR,
+  LDTR,
+  MXCSR,
+  xmmOffset,
+  FS,
+  GS,
+} from '../../src/hypervisor/wasm/state.ts';
+import { VCPU_AREA_BYTES, WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
+import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../../src/memory/machine-memory.ts';
+import { type CaseInput, type Outcome, type Patch, VECTOR_NONE } from './case.ts';
+import {
+  attributesOf,
+  CODE_BYTES,
+  CODE_LOW,
+  DATA_BYTES,
+  DATA_START,
+  DATA_WRITABLE_BYTES,
+  descriptorOf,
+  DESCRIPTORS,
+  ENVIRONMENTS,
+  HIGH,
+  INT3,
+  memoryBackground,
+} from './environment.ts';
+import { MachineState } from './machine-state.ts';
+import type { Executor } from './replay.ts';
+
+/** Guest-physical layout. */
+const CODE = 0x10_0000,
+  DATA = 0x11_0000,
+  TABLES = 0x20_0000,
+  GDT = 0x30_0000,
+  LDT = 0x30_1000;
+/** Where descriptor tables are in linear memory: supervisor only. */
+const SYSTEM_LINEAR = 0xffff_8000_0000_0000n;
+const P = 1n,
+  W = 2n,
+  U = 4n,
+  NX = 1n << 63n;
+const STATUS_FAULT = 2;
+/** A repeated instruction ends well before this many turns. */
+const MAX_TURNS = 100_000;
+
+class PageTables {
+  readonly #view: DataView;
+  #next = TABLES + 0x1000;
+  constructor(view: DataView) {
+    this.#view = view;
+  }
+
+  map(linear: bigint, physical: number, flags: bigint): void {
+    let table = TABLES;
+    for (const shift of [39n, 30n, 21n]) {
+      const at = table + Number((linear >> shift) & 511n) * 8;
+      let entry = this.#view.getBigUint64(at, true);
+      if (entry === 0n) {
+        entry = BigInt(this.#next) | P | W | U;
+        this.#next += 0x1000;
+        this.#view.setBigUint64(at, entry, true);
+      }
+      table = Number(entry & 0xf_ffff_f000n);
+    }
+    this.#view.setBigUint64(table + Number((linear >> 12n) & 511n) * 8, BigInt(physical) | flags, true);
+  }
+}
+
+const quietBus: VcpuBus = {
+  portRead: (_port, width) => 2 ** (8 * width) - 1,
+  portWrite() {},
+  mmioRead: () => 0xffff_ffff,
+  mmioWrite() {},
+};
+const noInterrupts: VcpuInterrupts = {
+  poll() {},
+  nextDeadline: () => Number.POSITIVE_INFINITY,
+  pending: () => false,
+  acknowledge: () => -1,
+  takeNmi: () => false,
+  takeInit: () => false,
+  takeSipi: () => -1,
+  apicRead: () => 0,
+  apicWrite() {},
+  readMsr: () => undefined,
+  writeMsr: () => false,
+  readCr8: () => 0,
+  writeCr8() {},
+  apicBase: () => -1,
+};
+
+/** The interpreter as an executor of cases. */
+export class InterpreterExecutor implements Executor {
+  readonly vcpu: WasmVcpu;
+  readonly #ram: Uint8Array;
+  readonly #view: DataView;
+  readonly #background = memoryBackground();
+  readonly #before = new Uint8Array(DATA_BYTES);
+  readonly #outcome: { vector: number; errorCode: number; cr2: bigint; state: MachineState; writes: Patch[] };
+  #lastCode = new Uint8Array(0);
+  #lastOffset = -1;
+
+  constructor(compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module) {
+    const map: MachineMemoryMap = planMachineMemory({ ramBytes: 8 << 20, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
+    const memory = allocateMachineMemory(map);
+    const control = new ControlArea(memory.buffer, map);
+    control.initialize();
+    this.vcpu = new WasmVcpu({
+      memory,
+      map,
+      index: 0,
+      clock: { nanoseconds: () => 0 },
+      interrupts: noInterrupts,
+      bus: quietBus,
+      control: control.vcpu(0),
+      random32: () => 0x12345678,
+      ...(compile === undefined ? {} : { compile }),
+    });
+    this.#ram = new Uint8Array(memory.buffer, map.ram, map.ramBytes);
+    this.#view = new DataView(memory.buffer, map.ram, map.ramBytes);
+    this.#outcome = { vector: VECTOR_NONE, errorCode: 0, cr2: 0n, state: new MachineState(), writes: [] };
+    this.#prepare();
+  }
+
+  #prepare(): void {
+    const tables = new PageTables(this.#view);
+    for (const high of [0n, HIGH]) {
+      for (let at = 0; at < CODE_BYTES; at += 4096) tables.map(BigInt(CODE_LOW + at) + high, CODE + at, P | U);
+      for (let at = 0; at < DATA_BYTES; at += 4096) {
+        tables.map(BigInt(DATA_START + at) + high, DATA + at, P | U | NX | (at < DATA_WRITABLE_BYTES ? W : 0n));
+      }
+    }
+    for (let at = 0; at < 0x2000; at += 4096) tables.map(SYSTEM_LINEAR + BigInt(at), GDT + at, P | W);
+    this.#ram.fill(INT3, CODE, CODE + CODE_BYTES);
+    for (const d of DESCRIPTORS) {
+      const table = (d.selector & 4) !== 0 ? LDT : GDT;
+      const limit = d.granular ? d.limit >>> 12 : d.limit;
+      const attributes = attributesOf(d.selector);
+      const low = BigInt(limit & 0xffff) | (BigInt(d.base & 0xff_ffff) << 16n) | (BigInt(attributes & 0xff) << 40n);
+      const high =
+        (BigInt((limit >>> 16) & 15) << 48n) |
+        (BigInt((attributes >> 12) & 15) << 52n) |
+        (BigInt(d.base >>> 24) << 56n);
+      this.#view.setBigUint64(table + (d.selector & ~7), low | high, true);
+    }
+    const { state } = this.vcpu;
+    state.cr0 = 0x8005_0033;
+    // FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, UMIP; OSXSAVE is not there.
+    state.cr4 = 0x0001_0e20;
+    state.efer = 0xd01;
+    state.setBig(CR3, BigInt(TABLES));
+    state.cpl = 3;
+    const hi = Number(SYSTEM_LINEAR >> 32n);
+    state.setTable(GDTR, 0, hi, 0xff);
+    state.setTable(IDTR, 0, 0, 0);
+    state.setSegment(LDTR, 0x40, 0x1000, hi, 0xff, 0x82);
+    this.vcpu.cpu.mmu.flushAll();
+  }
+
+  #load(input: CaseInput): void {
+    const { initial } = input;
+    const env = ENVIRONMENTS[input.environment];
+    if (env === undefined) throw new Error(`environment ${input.environment}`);
+    const { state } = this.vcpu;
+    for (let i = 0; i < 16; i++) state.setGpr(i, initial.gpr[i] as bigint);
+    state.codeSize = env.bits;
+    env.selectors.forEach((selector, index) => {
+      const d = descriptorOf(selector);
+      if (d === undefined) state.setSegment(index, selector, 0, 0, 0, 1 << 16);
+      else state.setSegment(index, selector, d.base, 0, d.limit, attributesOf(selector));
+    });
+    if (env.bits === 64) {
+      if ((env.selectors[FS] ?? 0) === 0)
+        state.setBase(FS, Number(initial.fsBase & 0xffff_ffffn), Number(initial.fsBase >> 32n));
+      if ((env.selectors[GS] ?? 0) === 0)
+        state.setBase(GS, Number(initial.gsBase & 0xffff_ffffn), Number(initial.gsBase >> 32n));
+    }
+    state.rip = initial.rip;
+    state.rflags = initial.rflags | 0x202;
+    state.cpl = 3;
+    state.faultVector = -1;
+    for (let i = 0; i < 16; i++) {
+      state.setBig(xmmOffset(i), initial.xmm[i * 2] as bigint);
+      state.setBig(xmmOffset(i) + 8, initial.xmm[i * 2 + 1] as bigint);
+    }
+    state.i32[MXCSR >> 2] = initial.mxcsr;
+    state.i32[FPU_CONTROL >> 2] = initial.fcw;
+    state.i32[FPU_STATUS >> 2] = initial.fsw;
+    state.i32[FPU_TAGS >> 2] = initial.ftw;
+    const top = (initial.fsw >> 11) & 7;
+    for (let i = 0; i < 8; i++) {
+      const at = FPR + ((top + i) & 7) * 16;
+      state.setBig(at, initial.st[i * 2] as bigint);
+      state.setBig(at + 8, (initial.st[i * 2 + 1] as bigint) & 0xffffn);
+    }
+    // Memory and code, through the same path that guest stores take, so that decoded code is dropped.
+    this.#ram.set(this.#background, DATA);
+    for (const patch of input.patches) this.#ram.set(patch.bytes, DATA + patch.offset);
+    this.#before.set(this.#ram.subarray(DATA, DATA + DATA_BYTES));
+    const linear = Number(BigInt.asUintN(32, initial.rip + BigInt(env.bits === 64 ? 0 : env.codeBase)));
+    const offset = linear - CODE_LOW;
+    if (this.#lastOffset >= 0)
+      this.#ram.fill(INT3, CODE + this.#lastOffset, CODE + this.#lastOffset + this.#lastCode.length);
+    this.#ram.set(input.code, CODE + offset);
+    this.#lastOffset = offset;
+    this.#lastCode = input.code as Uint8Array<ArrayBuffer>;
+    this.vcpu.dropCode();
+    this.vcpu.cpu.mmu.modeChanged();
+  }
+
+  run(input: CaseInput): Outcome {
+    this.#load(input);
+    const { state } = this.vcpu;
+    const { initial } = input;
+    let status = 0;
+    // A repeated string instruction may take several turns at the same RIP.
+    for (let turn = 0; turn < MAX_TURNS; turn++) {
+      status = this.vcpu.executeOne();
+      if (status === STATUS_FAULT || state.rip !== initial.rip || !isRepeated(input.code)) break;
+    }
+    const outcome = this.#outcome;
+    outcome.vector = status === STATUS_FAULT ? state.faultVector : VECTOR_NONE;
+    outcome.errorCode = status === STATUS_FAULT && state.faultError !== -1 ? state.faultError : 0;
+    outcome.cr2 = outcome.vector === 14 ? state.cr2 : 0n;
+    const out = outcome.state;
+    out.copyFrom(initial);
+    for (let i = 0; i < 16; i++) out.gpr[i] = state.gpr(i);
+    out.rip = state.rip;
+    out.rflags = state.rflags & ~0x1_0000;
+    for (let i = 0; i < 6; i++) out.selectors[i] = state.selector(i);
+    out.fsBase = (BigInt(state.baseHi(FS)) << 32n) | BigInt(state.baseLo(FS));
+    out.gsBase = (BigInt(state.baseHi(GS)) << 32n) | BigInt(state.baseLo(GS));
+    if (ENVIRONMENTS[input.environment]?.bits !== 64) {
+      out.fsBase = initial.fsBase;
+      out.gsBase = initial.gsBase;
+    }
+    for (let i = 0; i < 16; i++) {
+      out.xmm[i * 2] = state.big(xmmOffset(i));
+      out.xmm[i * 2 + 1] = state.big(xmmOffset(i) + 8);
+    }
+    out.mxcsr = state.i32[MXCSR >> 2] as number;
+    out.fcw = state.i32[FPU_CONTROL >> 2] as number;
+    out.fsw = state.i32[FPU_STATUS >> 2] as number;
+    out.ftw = state.i32[FPU_TAGS >> 2] as number;
+    const top = (out.fsw >> 11) & 7;
+    for (let i = 0; i < 8; i++) {
+      const at = FPR + ((top + i) & 7) * 16;
+      out.st[i * 2] = state.big(at);
+      out.st[i * 2 + 1] = state.big(at + 8) & 0xffffn;
+    }
+    outcome.writes = this.#writes();
+    return outcome;
+  }
+
+  /** Runs of bytes that changed. */
+  #writes(): Patch[] {
+    const now = this.#ram.subarray(DATA, DATA + DATA_BYTES);
+    const found: Patch[] = [];
+    for (let i = 0; i < DATA_BYTES; i++) {
+      if (now[i] === this.#before[i]) continue;
+      let end = i + 1;
+      while (end < DATA_BYTES && now[end] !== this.#before[end]) end++;
+      found.push({ offset: i, bytes: now.slice(i, end) });
+      i = end;
+    }
+    return found;
+  }
+}
+
+/** True when the bytes begin with prefixes that hold F2 or F3. */
+function isRepeated(code: Uint8Array): boolean {
+  for (const byte of code) {
+    if (byte === 0xf2 || byte === 0xf3) return true;
+    const prefix = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0].includes(byte) || (byte & 0xf0) === 0x40;
+    if (!prefix) return false;
+  }
+  return false;
+}
