@@ -34,7 +34,7 @@ export const ZERO = 0x098;
 /** i64: effective address handed from an address micro-operation to the instruction after it. */
 export const EA = 0x0a0;
 /** i64 scratch slots for handlers and slow paths. */
-export const TEMP0 = 0x0a8, TEMP1 = 0x0b0, TEMP2 = 0x0b8;
+export const TEMP0 = 0x0a8, TEMP1 = 0x0b0;
 
 /**
  * Pending fault, written before a handler leaves through its fault label. FAULT_VECTOR i32: exception vector, or -1 when none.
@@ -42,6 +42,9 @@ export const TEMP0 = 0x0a8, TEMP1 = 0x0b0, TEMP2 = 0x0b8;
  */
 export const FAULT_VECTOR = 0x0c0;
 export const FAULT_ERROR = 0x0c4;
+
+/** u32: record of the instruction that faulted (interpreter/record.ts), or 0 when fetching it did. */
+export const FAULT_RECORD = 0x0b8;
 
 /** i32: current privilege level 0..3 (SS.DPL). */
 export const CPL = 0x0c8;

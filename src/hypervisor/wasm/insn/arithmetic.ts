@@ -126,17 +126,24 @@ const xadd: Lift = (b) => {
   b.write(1, before);
 };
 
-/** CMPXCHG: the destination is always written (SDM volume 2A), with itself when the comparison fails. */
+/** CMPXCHG: a memory destination is always written (SDM volume 2A), with itself when the comparison fails. */
 const cmpxchg: Lift = (b) => {
   const accumulator = asLocal(b, b.gpr(0, b.size));
   const source = asLocal(b, b.read(1));
   const before = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
   const equal = b.f.local('i32');
-  b.update(0, (x) => {
-    b.f.set(before, x as AnyLocal);
-    b.f.set(equal, b.t.eq(x, accumulator));
-    return select(equal, source, x);
-  });
+  if (b.isMemory(0)) {
+    b.update(0, (x) => {
+      b.f.set(before, x as AnyLocal);
+      b.f.set(equal, b.t.eq(x, accumulator));
+      return select(equal, source, x);
+    });
+  } else {
+    // A register keeps even its upper half when the comparison fails.
+    b.f.set(before, b.read(0) as Expr<'i32'>);
+    b.f.set(equal, b.t.eq(before, accumulator));
+    b.f.if(equal, () => b.write(0, source));
+  }
   b.flagsSub(accumulator, before, asLocal(b, b.t.sub(accumulator, before)));
   b.f.if(i32.eqz(equal), () => b.setGpr(0, b.size, before));
 };

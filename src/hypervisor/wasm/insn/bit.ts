@@ -52,7 +52,10 @@ const bitOperation = (immediate: boolean): Lift => (b) => {
   const signed = signExtended(b.size, index);
   const displaced = i64.mul(i64.shrS(signed, i64.const(Math.log2(bits))), i64.const(b.size));
   const address = b.let(i64.add(b.address(0), displaced));
-  if (b.form.legacy) b.f.set(address, i64.and(address, i64.const(0xffff_ffff)));
+  if (b.form.legacy) {
+    const offset = i64.and(address, i64.const(b.form.addressSize === 2 ? 0xffff : 0xffff_ffff));
+    b.f.set(address, b.stringAddress(offset, 0, true, b.size, b.arg !== 0));
+  }
   if (b.arg === 0) {
     setCarry(b, b.load(b.size, address), position);
     return;
@@ -102,7 +105,7 @@ const crc32 = (from: 'b' | 'v'): Lift => (b) => {
 const group = (digit: number, name: string, arg: number, register: string): Row[] => {
   const lock = arg === 0 ? {} : { lock: true as const };
   return [
-    row(`0F ${register}`, name, 'Ev,Gv', bitOperation(false), { arg, ...lock, modal: true }),
+    row(`0F ${register}`, name, 'Ev,Gv', bitOperation(false), { arg, ...lock, modal: true, rawOffset: true }),
     row(`0F BA /${digit}`, name, 'Ev,Ib', bitOperation(true), { arg, ...lock }),
   ];
 };

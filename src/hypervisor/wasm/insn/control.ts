@@ -9,7 +9,7 @@ import type { Local } from '../emit/function-builder.ts';
 import { CPL, EFLAGS_SYSTEM, INTERRUPT_SHADOW } from '../state.ts';
 import { SHADOW_RIP } from '../mmu/layout.ts';
 import { adjustFlag, carryFlag, signExtended, withCarry } from './flags.ts';
-import { GP, type LiftBuilder, UD } from './lift-builder.ts';
+import { BR, GP, type LiftBuilder, UD } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 
 const setCarry = (cf: (b: LiftBuilder) => I32): Lift => (b) => {
@@ -99,6 +99,17 @@ const asciiAdjust = (subtract: boolean): Lift => (b) => {
   b.setFlags(signExtended(1, b.let(i32.and(r, i32.const(0xff)))), aux);
 };
 
+/** BOUND: #BR when the signed index is outside the pair of bounds. */
+const bound: Lift = (b) => {
+  const index = b.let(b.readSigned(0, b.size, 4) as I32);
+  const address = b.let(b.address(1));
+  const at = (offset: number): I32 =>
+    b.signed32(b.size, b.load(b.size, i64.add(address, i64.const(offset))) as I32);
+  const lower = b.let(at(0));
+  const upper = b.let(at(b.size));
+  b.f.if(i32.or(i32.ltS(index, lower), i32.gtS(index, upper)), () => b.raise(BR));
+};
+
 /** SALC: undocumented, AL = CF ? FF : 0. */
 const salc: Lift = (b) => b.setGpr(0, 1, i32.sub(i32.const(0), carryFlag(b.flagAux())));
 
@@ -150,12 +161,13 @@ export const controlRows: readonly Row[] = [
   row('NP 0F AE /7', 'clflush', 'Mb', flush),
   row('66 0F AE /7', 'clflushopt', 'Mb', flush),
   row('0F 0B', 'ud2', '', undefinedInstruction, { ends: true }),
-  row('0F B9', 'ud1', 'Gv,Ev', undefinedInstruction, { ends: true }),
-  row('0F FF', 'ud0', 'Gv,Ev', undefinedInstruction, { ends: true }),
+  row('0F B9', 'ud1', 'Gv,Ev', undefinedInstruction, { ends: true, ignoresMemory: true }),
+  row('0F FF', 'ud0', 'Gv,Ev', undefinedInstruction, { ends: true, ignoresMemory: true }),
   row('27', 'daa', '', decimalAdjust(false), { no64: true }),
   row('2F', 'das', '', decimalAdjust(true), { no64: true }),
   row('37', 'aaa', '', asciiAdjust(false), { no64: true }),
   row('3F', 'aas', '', asciiAdjust(true), { no64: true }),
+  row('62', 'bound', 'Gv,Ma', bound, { no64: true }),
   row('D6', 'salc', '', salc, { no64: true }),
   row('F3 0F AE /0', 'rdfsbase', 'Ry', segmentBase(4, false), { only64: true }),
   row('F3 0F AE /1', 'rdgsbase', 'Ry', segmentBase(5, false), { only64: true }),

@@ -34,6 +34,10 @@ export interface RowOptions {
   readonly rep?: 'rep' | 'repz';
   /** The handler depends on the code size or address size although none of the above says so. */
   readonly modal?: true;
+  /** The memory operand is not accessed and not checked (no-operations, prefetches). */
+  readonly ignoresMemory?: true;
+  /** The memory operand's offset is handed over without its segment, for the lift to go on from (bit strings). 16- and 32-bit code. */
+  readonly rawOffset?: true;
   /** Ends a block: control does not (always) go to the next instruction, or the execution mode may change. */
   readonly ends?: true;
   /** Inline in the interpreter's main function (operand sizes 1, 4 and 8). */

@@ -51,7 +51,6 @@ export const systemRows: readonly Row[] = [
   sys('CF', 'iret', '', 'iret', { names: ['iretw', 'iret', 'iretq'] }),
   sys('0F AA', 'rsm', '', 'rsm'),
   sys('F4', 'hlt', '', 'hlt'),
-  sys('62', 'bound', 'Gv,Ma', 'bound', { no64: true }),
 
   sys('0F 05', 'syscall', '', 'syscall', { only64: true }),
   sys('0F 07', 'sysret', '', 'sysret', { names: ['sysret', 'sysretd', 'sysretq'], only64: true }),

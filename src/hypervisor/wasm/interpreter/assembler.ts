@@ -7,7 +7,7 @@ import type { Decoded } from '../decode/decoder.ts';
 import type { OperandSpec } from '../decode/table.ts';
 import type { OperandShape } from '../insn/lift-builder.ts';
 import { RIP_BASE } from '../mmu/layout.ts';
-import { DS, EA, FPR, FS, gprOffset, GS, SEG_SELECTOR, segmentOffset, xmmOffset, ZERO } from '../state.ts';
+import { DS, EA, FPR, FS, gprOffset, GS, SEG_SELECTOR, segmentOffset, SS, xmmOffset, ZERO } from '../state.ts';
 import { operandShape } from './forms.ts';
 import {
   AUX_STACK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_GOTO,
@@ -72,7 +72,7 @@ export class Assembler {
     const { row } = d;
     let memoryBase = 0;
     let displacement = 0;
-    if (d.hasMemory) {
+    if (d.hasMemory && row.ignoresMemory !== true) {
       if (this.#isPlain(d, legacy)) {
         if (d.ripRelative) {
           memoryBase = this.#cpu + RIP_BASE;
@@ -92,7 +92,7 @@ export class Assembler {
     view.setUint32(at + R_BASE, memoryBase, true);
     view.setInt32(at + R_DISPLACEMENT, displacement, true);
     view.setBigInt64(at + R_IMMEDIATE, d.immediate, true);
-    if (d.segment === 2 && d.hasMemory) view.setUint16(at + R_AUX, AUX_STACK, true);
+    if (d.hasMemory ? d.segment === SS : row.d64 === true || row.f64 === true) view.setUint16(at + R_AUX, AUX_STACK, true);
     d.operands.forEach((operand, i) => {
       const shape: OperandShape = operandShape(operand, d.hasMemory);
       if (shape === 'r') {
@@ -104,6 +104,7 @@ export class Assembler {
         view.setBigInt64(at + R_IMMEDIATE, 1n, true);
       }
     });
+    if (row.rawOffset === true && legacy && d.hasMemory) view.setUint16(at + R_AUX, d.segment, true);
     if (row.rep !== undefined || row.modal === true) {
       if (!d.hasMemory) {
         const segment = d.segmentOverride >= 0 ? d.segmentOverride : DS;
@@ -127,7 +128,7 @@ export class Assembler {
 
   #address(d: Decoded, offset: number, count: number, access: { bytes: number; write: boolean }, legacy: boolean): void {
     const view = this.#view;
-    const lea = d.row.name === 'lea';
+    const lea = d.row.name === 'lea' || (legacy && d.row.rawOffset === true);
     const absolute = d.operands.some((o) => o.kind === 'O');
     const segmented = legacy && !lea;
     const handler = segmented

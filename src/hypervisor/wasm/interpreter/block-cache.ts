@@ -41,8 +41,8 @@ export interface BlockCacheOptions {
   readonly codeMap: number;
   readonly decoder: Decoder;
   readonly handlers: Handlers;
-  /** The core module's fetch(cpu, va). */
-  readonly fetch: (cpu: number, va: bigint) => number;
+  /** The core module's fetch(cpu, low, high). */
+  readonly fetch: (cpu: number, low: number, high: number) => number;
   /** Registers a system instruction as decoded now; returns its index. */
   readonly system: (row: Row) => number;
   /** All blocks are gone: forget system indices. `invalidated` follows. */
@@ -101,7 +101,7 @@ export class BlockCache {
       if (linear > BigInt(limit)) return this.#fault(GP, 0);
       linear = BigInt.asUintN(32, linear + this.#view.getBigUint64(cpu + segmentOffset(CS) + SEG_BASE, true));
     }
-    const host = fetch(cpu, linear) >>> 0;
+    const host = fetch(cpu, Number(linear & 0xffff_ffffn), Number(linear >> 32n)) >>> 0;
     if (host === 0) return 0;
     // Code outside RAM: nothing of ours executes from device memory.
     if (host === 1) return this.#fault(UD, -1);
@@ -211,15 +211,16 @@ export class BlockCache {
     if (index < 0) return { bytes: 1, write: false };
     const size = primarySize(encoding, d.operandSize);
     const write = index === 0 && !READ_ONLY.has(d.row.name);
-    return { bytes: size, write };
+    // BOUND reads a pair.
+    return { bytes: d.row.name === 'bound' ? size * 2 : size, write };
   }
 
   /** Puts the bytes of an instruction that starts at `at` and its continuation in the next page side by side. */
   #fetchSecond(linear: bigint, at: number, pageEnd: number, codeSize: CodeSize): number {
     const { cpu, fetch } = this.#options;
     const head = pageEnd - at;
-    const next = linear + BigInt(head);
-    const host = fetch(cpu, codeSize === 64 ? next : BigInt.asUintN(32, next)) >>> 0;
+    const next = BigInt.asUintN(codeSize === 64 ? 64 : 32, linear + BigInt(head));
+    const host = fetch(cpu, Number(next & 0xffff_ffffn), Number(next >> 32n)) >>> 0;
     if (host === 0) return 0;
     this.#crossing.fill(0);
     this.#crossing.set(this.#bytes.subarray(at, pageEnd));

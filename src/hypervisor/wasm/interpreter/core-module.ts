@@ -17,7 +17,7 @@ import { JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import type { RamWindow } from '../mmu/walk.ts';
 import {
-  CODE_SIZE, EA, FAULT_ERROR, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, GPR, INSTRUCTIONS, RAX, RDX, RIP, TLB_BASE, TLB_TAG,
+  CODE_SIZE, EA, FAULT_ERROR, FAULT_RECORD, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, GPR, INSTRUCTIONS, RAX, RDX, RIP, TLB_BASE, TLB_TAG,
 } from '../state.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
@@ -64,6 +64,7 @@ export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreM
     lookup: module.importFunction('lookup', ['i32'], 'i32'),
     system: module.importFunction('system', ['i32', 'i32', 'i32'], 'i32'),
     modeChanged: module.importFunction('modeChanged', ['i32']),
+    watch: module.importFunction('watch', ['i32', 'i32', 'i32', 'i32']),
   };
   const mmu = buildMmu(module, imports, options.ram, options.codeMap);
   const divideUnsigned128 = module.function(['i32', 'i64'], 'i32');
@@ -81,8 +82,8 @@ export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreM
     divideUnsigned128, divideSigned128, crc32c, lockBus, unlockBus, modeChanged: imports.modeChanged,
   };
   for (const name of HELPER_NAMES) module.export(name, helpers[name] as Callee);
-  module.export('walk', mmu.walk);
-  module.export('fetch', mmu.fetch);
+  module.export('walk', mmu.walkHalves);
+  module.export('fetch', mmu.fetchHalves);
   const run = module.function(['i32', 'i32'], 'i32');
   const hot = collectHotForms(table);
   buildRun(module, run, hot.forms, helpers, imports, mmu);
@@ -172,6 +173,7 @@ function buildRun(
     };
     f.loop((dispatch) => {
       findBlock(f, cpu, rip, record, imports.lookup, () => {
+        f.store(4, cpu, i32.const(0), FAULT_RECORD);
         f.set(status, i32.const(STATUS_FAULT));
         f.br(exit);
       });
@@ -295,6 +297,7 @@ function buildRun(
       charge(1);
       thisRip();
       f.store(8, cpu, rip, RIP);
+      f.store(4, cpu, record, FAULT_RECORD);
       f.set(status, i32.const(STATUS_FAULT));
     });
   });

@@ -28,6 +28,8 @@ export interface MmuImports {
   readonly mmioWrite: Callee;
   /** (physical page number): drops every block of the page. */
   readonly codeInvalidate: Callee;
+  /** (low, high, bytes, write): a data access while data breakpoints are armed. */
+  readonly watch: Callee;
 }
 
 export interface MmuFunctions {
@@ -39,6 +41,10 @@ export interface MmuFunctions {
   readonly legacyLinear: Callee;
   /** (cpu, va i64) -> offset in linear memory of the instruction byte, 0 on a fault, 1 when it is not in RAM. */
   readonly fetch: Callee;
+  /** (cpu, low, high, access) -> WALK_*. */
+  readonly walkHalves: Callee;
+  /** (cpu, low, high): `fetch`. */
+  readonly fetchHalves: Callee;
 }
 
 const P_BYTES = BOUNCE_PENDING, P_FIRST = BOUNCE_PENDING + 4, P_PHYSICAL0 = BOUNCE_PENDING + 8, P_PHYSICAL1 = BOUNCE_PENDING + 16;
@@ -138,7 +144,10 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
     const access = f.let(
       i32.or(i32.const(write ? PF_W : 0), i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U))),
     );
-    f.if(i32.eq(i32.load(cpu, TLB_INDEX), i32.const(TLB_NEVER)), () => checkAlignment(f, cpu, va, bytes));
+    f.if(i32.eq(i32.load(cpu, TLB_INDEX), i32.const(TLB_NEVER)), () => {
+      checkAlignment(f, cpu, va, bytes);
+      f.callVoid(imports.watch, i32.wrap(va), i32.wrap(i64.shrU(va, i64.const(32))), bytes, i32.const(write ? 1 : 0));
+    });
     const offset = f.let(i32.and(i32.wrap(va), i32.const(0xfff)));
     const first = f.let(i32.sub(i32.const(4096), offset));
     const result = f.let(call('i32', walk, cpu, va, access));
@@ -207,11 +216,23 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
     f.unreachable();
   }
 
+  // The same for callers in JavaScript, which pass the address as halves.
+  const walkHalves = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
+  walkHalves.return(call('i32', walk, walkHalves.param('i32', 0), joined(walkHalves, 1), walkHalves.param('i32', 3)));
+  walkHalves.unreachable();
+  const fetchHalves = module.function(['i32', 'i32', 'i32'], 'i32');
+  fetchHalves.return(call('i32', fetch, fetchHalves.param('i32', 0), joined(fetchHalves, 1)));
+  fetchHalves.unreachable();
+
   const legacyLinear = module.function(['i32', 'i32', 'i64', 'i32', 'i32'], 'i64');
   buildLegacyLinear(legacyLinear);
 
-  return { walk, slowRead, slowWrite, commit, codeWrite, legacyLinear, fetch };
+  return { walk, slowRead, slowWrite, commit, codeWrite, legacyLinear, fetch, walkHalves, fetchHalves };
 }
+
+/** Parameters `at` (low half) and `at + 1` as one value. */
+const joined = (f: FunctionBuilder, at: number): I64 =>
+  i64.or(i64.extendI32U(f.param('i32', at)), i64.shl(i64.extendI32U(f.param('i32', at + 1)), i64.const(32)));
 
 /** Index bits 21:12 of the address choose the entry. */
 function tlbEntry(cpu: I32, va: I64): I32 {

@@ -1,0 +1,192 @@
+/**
+ * The TLB and jump cache of a vCPU from the JavaScript side: tags, flushes, what changes with the execution mode.
+ *
+ * A flush of an address space gives it a new tag number instead of clearing an array; all arrays are cleared once the 4095
+ * numbers are used up.
+ *
+ * @module
+ */
+import {
+  CODE_SIZE, CPL, CR0, CR3, CR4, EFLAGS_SYSTEM, FETCH_TAG, STATE_BYTES, TLB_BASE, TLB_TAG,
+} from '../state.ts';
+import {
+  FETCH_GENERATION, JUMP_CACHE, JUMP_CACHE_ENTRIES, LARGE_REGIONS, PCID_TAGS, SUPERVISOR_NOT_GLOBAL, TAG_NEXT, TAG_SUPERVISOR,
+  TAG_USER, TLB, TLB_ARRAY_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_INDEX, TLB_NEVER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER,
+  tlbArray,
+} from './layout.ts';
+
+const MAX_TAG = 4095;
+const ARRAYS = 4;
+const CR0_AM = 1 << 18, CR4_PCIDE = 1 << 17, CR4_SMAP = 1 << 21, CR4_OSFXSR = 1 << 9;
+const EFLAGS_TF = 1 << 8, EFLAGS_AC = 1 << 18;
+/** Jump-cache generations fit into the top 12 bits of FETCH_TAG. */
+const MAX_GENERATION = 0xfff;
+
+export class Tlb {
+  readonly #cpu: number;
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #longs: BigUint64Array;
+  readonly #pcidTags: Uint16Array;
+  #lastCr3Low = 0;
+  #lastCr3High = 0;
+  /** True while single instructions are run: blocks of their own. */
+  single = false;
+  /** True while every data access must be seen (data breakpoints). */
+  watching = false;
+  /** For statistics. */
+  flushes = 0;
+
+  /** `cpu`: offset of the vCPU's private area. */
+  constructor(buffer: ArrayBufferLike, cpu: number) {
+    this.#cpu = cpu;
+    this.#bytes = new Uint8Array(buffer);
+    this.#words = new Int32Array(buffer, cpu, STATE_BYTES / 4);
+    this.#longs = new BigUint64Array(buffer);
+    this.#pcidTags = new Uint16Array(buffer, cpu + PCID_TAGS, 4096);
+  }
+
+  /** Empties everything and gives out first tags. */
+  reset(): void {
+    const at = this.#cpu + TLB;
+    this.#bytes.fill(0, at, at + ARRAYS * TLB_ARRAY_BYTES);
+    this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#bytes.fill(0, this.#cpu + LARGE_REGIONS, this.#cpu + LARGE_REGIONS + 32);
+    this.#pcidTags.fill(0);
+    this.#set(TAG_NEXT, 2);
+    this.#set(TAG_SUPERVISOR, 1);
+    this.#set(TAG_USER, 0);
+    this.#set(SUPERVISOR_NOT_GLOBAL, 0);
+    this.#set(FETCH_GENERATION, 0);
+    this.flushes++;
+  }
+
+  #get(field: number): number {
+    return this.#words[field >> 2] as number;
+  }
+
+  #set(field: number, value: number): void {
+    this.#words[field >> 2] = value;
+  }
+
+  /** A number that no valid entry carries. */
+  #newTag(): number {
+    const next = this.#get(TAG_NEXT);
+    // Zero: the state record has just been cleared.
+    if (next === 0 || next > MAX_TAG) this.reset();
+    const tag = this.#get(TAG_NEXT);
+    this.#set(TAG_NEXT, tag + 1);
+    return tag;
+  }
+
+  #currentPcid(): number {
+    return (this.#get(CR4) & CR4_PCIDE) !== 0 ? this.#get(CR3) & 0xfff : 0;
+  }
+
+  /** Every translation of every address space, global ones too. */
+  flushAll(): void {
+    this.#pcidTags.fill(0);
+    this.#set(TAG_SUPERVISOR, this.#newTag());
+    this.#set(SUPERVISOR_NOT_GLOBAL, 0);
+    this.#clearLargeRegions();
+    this.modeChanged();
+  }
+
+  #clearLargeRegions(): void {
+    this.#bytes.fill(0, this.#cpu + LARGE_REGIONS, this.#cpu + LARGE_REGIONS + 32);
+  }
+
+  /** One address space; global translations may stay. */
+  flushAddressSpace(pcid: number): void {
+    this.#pcidTags[pcid] = 0;
+    if (this.#get(SUPERVISOR_NOT_GLOBAL) !== 0) {
+      this.#set(TAG_SUPERVISOR, this.#newTag());
+      this.#set(SUPERVISOR_NOT_GLOBAL, 0);
+    }
+    this.modeChanged();
+  }
+
+  flushNonGlobal(): void {
+    this.#pcidTags.fill(0);
+    this.flushAddressSpace(0);
+  }
+
+  /** One page in the current address space, and its global translation. */
+  invalidatePage(low: number, high: number): void {
+    const region = (this.#cpu + LARGE_REGIONS + (high < 0 || high > 0x7fff_ffff ? 16 : 0)) >> 3;
+    const mask = this.#longs[region + 1] as bigint;
+    if (mask !== 0n) {
+      const va = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+      if ((va & mask) === this.#longs[region]) {
+        this.flushAll();
+        return;
+      }
+    }
+    const slot = ((low >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+    for (let index = 0; index < 3; index++) {
+      const entry = (this.#cpu + tlbArray(index) + slot) >> 3;
+      this.#longs[entry] = 0n;
+      this.#longs[entry + 1] = 0n;
+      this.#longs[entry + 2] = 0n;
+    }
+    this.invalidateJumps();
+  }
+
+  invalidatePageIn(pcid: number, low: number, high: number): void {
+    if (pcid === this.#currentPcid()) this.invalidatePage(low, high);
+    else this.#pcidTags[pcid] = 0;
+  }
+
+  /** Makes every jump-cache entry invalid. */
+  invalidateJumps(): void {
+    const generation = this.#get(FETCH_GENERATION);
+    if (generation === MAX_GENERATION) {
+      this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+      this.#set(FETCH_GENERATION, 0);
+    } else this.#set(FETCH_GENERATION, generation + 1);
+    this.modeChanged();
+  }
+
+  /** Recomputes TLB_BASE, TLB_TAG and FETCH_TAG from CPL, RFLAGS, CR0, CR3, CR4 and the code size. */
+  modeChanged(): void {
+    const cr3Low = this.#get(CR3);
+    const cr3High = this.#get(CR3 + 4);
+    if (cr3Low !== this.#lastCr3Low || cr3High !== this.#lastCr3High) {
+      this.#lastCr3Low = cr3Low;
+      this.#lastCr3High = cr3High;
+      if (this.#get(SUPERVISOR_NOT_GLOBAL) !== 0) {
+        this.#set(TAG_SUPERVISOR, this.#newTag());
+        this.#set(SUPERVISOR_NOT_GLOBAL, 0);
+      }
+    }
+    const pcid = this.#currentPcid();
+    let userTag = this.#pcidTags[pcid] as number;
+    if (userTag === 0) {
+      userTag = this.#newTag();
+      this.#pcidTags[pcid] = userTag;
+    }
+    this.#set(TAG_USER, userTag);
+    const user = this.#get(CPL) === 3;
+    const cr0 = this.#get(CR0);
+    const cr4 = this.#get(CR4);
+    const flags = this.#get(EFLAGS_SYSTEM);
+    let index: number;
+    if (this.watching) index = TLB_NEVER;
+    else if (user) index = (flags & EFLAGS_AC) !== 0 && (cr0 & CR0_AM) !== 0 ? TLB_NEVER : TLB_USER;
+    else index = (flags & EFLAGS_AC) !== 0 && (cr4 & CR4_SMAP) !== 0 ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR;
+    const tag = index === TLB_SUPERVISOR ? this.#get(TAG_SUPERVISOR) : userTag;
+    this.#set(TLB_INDEX, index);
+    this.#set(TLB_BASE, this.#cpu + tlbArray(index));
+    this.#set(TLB_TAG, tag);
+    const codeSize = this.#get(CODE_SIZE);
+    let fetchTag = user ? userTag : this.#get(TAG_SUPERVISOR);
+    fetchTag |= (user ? 1 : 0) << 12;
+    fetchTag |= (codeSize === 64 ? 2 : codeSize === 32 ? 1 : 0) << 13;
+    fetchTag |= (this.single || (flags & EFLAGS_TF) !== 0 ? 1 : 0) << 15;
+    // CR0.MP, EM and TS are bits 1 to 3.
+    fetchTag |= ((cr0 >> 1) & 7) << 16;
+    fetchTag |= ((cr4 & CR4_OSFXSR) !== 0 ? 1 : 0) << 19;
+    fetchTag |= this.#get(FETCH_GENERATION) << 20;
+    this.#set(FETCH_TAG, fetchTag);
+  }
+}

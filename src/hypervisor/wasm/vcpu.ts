@@ -1,0 +1,297 @@
+/**
+ * One vCPU of the WebAssembly hypervisor: compiles the interpreter, runs it, delivers interrupts and exceptions.
+ *
+ * @module
+ */
+import type { VcpuControl } from '../../bus/control.ts';
+import type { VcpuBus } from '../../bus/vcpu-bus.ts';
+import type { MachineMemoryMap } from '../../memory/machine-memory.ts';
+import { vcpuArea } from '../../memory/machine-memory.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { VcpuExit } from '../exit.ts';
+import type { InitialCpuState } from '../initial-state.ts';
+import type { VcpuInterrupts } from '../interrupts.ts';
+import { Decoder } from './decode/decoder.ts';
+import { DecodeTable } from './decode/table.ts';
+import { rows } from './insn/index.ts';
+import { BlockCache } from './interpreter/block-cache.ts';
+import { buildCoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
+import { Handlers } from './interpreter/handlers.ts';
+import { portInstructions } from './interpreter/port-io.ts';
+import { AUX_STACK, R_AUX, STATUS_FAULT } from './interpreter/record.ts';
+import { SystemCalls } from './interpreter/system-calls.ts';
+import { SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
+import { Tlb } from './mmu/tlb.ts';
+import { NON_CANONICAL } from './mmu/walk.ts';
+import { WasmMmu } from './mmu/wasm-mmu.ts';
+import { SseSlow } from './softfloat/sse-slow.ts';
+import {
+  ACTIVITY_HALTED, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, FAULT_RECORD, INSTRUCTIONS, STATE_BYTES, VCPU_INDEX,
+} from './state.ts';
+import { CpuState, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
+import { type Cpu, createCpu, VECTOR_DB, VECTOR_SS } from './system/cpu.ts';
+import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
+import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './system/exceptions.ts';
+import { systemInstructions } from './system/instructions.ts';
+import { init, loadInitialState, powerOn, startUp } from './system/reset-state.ts';
+
+export { VCPU_AREA_BYTES };
+
+/** Where the word lies that serialises locked accesses too wide for one atomic; in the guard area of the shared memory. */
+const BUS_LOCK = 0x8000;
+/** Instructions between two looks at the clock: some 50 µs. */
+const SLICE = 20_000;
+const SHORTEST_SLICE = 200;
+/** Instructions a nanosecond, for slices that end at a deadline. */
+const PACE = 0.25;
+
+/** Compiles a module; hosts may choose how (Node forces the optimising compiler). */
+export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+
+export interface WasmVcpuOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly map: MachineMemoryMap;
+  readonly index: number;
+  readonly clock: Clock;
+  readonly interrupts: VcpuInterrupts;
+  readonly bus: VcpuBus;
+  readonly control: VcpuControl;
+  readonly random32: () => number | undefined;
+  readonly compile?: CompileModule;
+}
+
+export interface WasmVcpuStats {
+  readonly instructions: number;
+  readonly decoded: number;
+  readonly coldHandlers: number;
+  readonly tlbFlushes: number;
+  readonly codeFlushes: number;
+  readonly exceptions: number;
+  readonly interrupts: number;
+  readonly halts: number;
+}
+
+interface CoreExports {
+  run(cpu: number, budget: number): number;
+  walk(cpu: number, low: number, high: number, access: number): number;
+  fetch(cpu: number, low: number, high: number): number;
+  codeWrite(cpu: number, host: number, bytes: number): void;
+}
+
+export class WasmVcpu {
+  readonly cpu: Cpu;
+  readonly #area: number;
+  readonly #options: WasmVcpuOptions;
+  readonly #core: CoreExports;
+  readonly #tlb: Tlb;
+  readonly #blocks: BlockCache;
+  readonly #handlers: Handlers;
+  readonly #view: DataView;
+  readonly #longs: BigUint64Array;
+  #exceptions = 0;
+  #interruptCount = 0;
+  #halts = 0;
+
+  constructor(options: WasmVcpuOptions) {
+    this.#options = options;
+    const { memory, map, index, bus } = options;
+    const { buffer } = memory;
+    const area = vcpuArea(map, index);
+    this.#area = area;
+    this.#view = new DataView(buffer);
+    this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
+    const ram = { offset: map.ram, bytes: map.ramBytes };
+    const table = new DecodeTable(rows);
+    const built = buildCoreModule(table, { pages: map.pages, ram, codeMap: map.codeMap, busLock: BUS_LOCK });
+    const compile = options.compile ?? ((bytes) => new WebAssembly.Module(bytes));
+    const functions = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+    const tlb = new Tlb(buffer, area);
+    this.#tlb = tlb;
+    const state = new CpuState(buffer as SharedArrayBuffer, area);
+    const float = new SseSlow(buffer, area);
+    const address = (low: number, high: number): number => (high >>> 0) * 0x1_0000_0000 + (low >>> 0);
+    const imports = {
+      memory,
+      handlers: functions,
+      mmioRead: (low: number, high: number, bytes: number) => bus.mmioRead(address(low, high), bytes as 1 | 2 | 4),
+      mmioWrite: (low: number, high: number, bytes: number, value: number) =>
+        bus.mmioWrite(address(low, high), bytes as 1 | 2 | 4, value >>> 0),
+      codeInvalidate: (page: number) => this.#blocks.invalidatePage(page),
+      lookup: () => this.#blocks.lookup(),
+      system: (_cpu: number, call: number, record: number) => systemCalls.run(call, record),
+      modeChanged: () => tlb.modeChanged(),
+      watch: (low: number, high: number, bytes: number, write: number) => {
+        if (tlb.watching) noteDataAccess(this.cpu, low, high, bytes, write !== 0);
+      },
+    };
+    const instance = new WebAssembly.Instance(compile(built.bytes), { env: imports });
+    const core = instance.exports as unknown as CoreExports;
+    this.#core = core;
+    const mmu = new WasmMmu({
+      buffer, cpu: area, ram, tlb, walk: core.walk, codeWrite: core.codeWrite,
+      mmioRead: (at, bytes) => bus.mmioRead(at, bytes), mmioWrite: (at, bytes, value) => bus.mmioWrite(at, bytes, value),
+    });
+    this.cpu = createCpu(
+      state, mmu, { clock: options.clock, interrupts: options.interrupts, random32: options.random32 },
+      { processors: map.vcpuCount },
+    );
+    const systemCalls = new SystemCalls(this.cpu, { ...systemInstructions, ...portInstructions(bus) }, buffer, area);
+    const helperImports: Record<string, WebAssembly.ImportValue> = {
+      memory, modeChanged: imports.modeChanged,
+      slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
+        float.run(operation, destination, first, second, immediate),
+    };
+    for (const name of HELPER_NAMES) helperImports[name] = instance.exports[name] as WebAssembly.ImportValue;
+    this.#handlers = new Handlers(built, functions, helperImports, map.pages);
+    const decoder = new Decoder(table);
+    this.#blocks = new BlockCache({
+      memory, cpu: area, ram, codeMap: map.codeMap, decoder, handlers: this.#handlers, fetch: core.fetch,
+      system: (row) => systemCalls.add(row, decoder.result),
+      flushed: () => systemCalls.clear(),
+      invalidated: () => tlb.invalidateJumps(),
+    });
+    this.#view.setInt32(area + VCPU_INDEX, index, true);
+    powerOn(this.cpu);
+  }
+
+  get state(): CpuState {
+    return this.cpu.state;
+  }
+
+  /** Puts the vCPU where a loader wants it. */
+  load(initial: InitialCpuState): void {
+    loadInitialState(this.cpu, initial);
+    this.#blocks.flush();
+  }
+
+  /** Power-on state: the reset vector, or waiting for a SIPI. */
+  reset(): void {
+    powerOn(this.cpu);
+    this.#blocks.flush();
+  }
+
+  stats(): WasmVcpuStats {
+    return {
+      instructions: Number(this.#longs[INSTRUCTIONS >> 3]),
+      decoded: this.#blocks.decoded,
+      coldHandlers: this.#handlers.coldCount,
+      tlbFlushes: this.#tlb.flushes,
+      codeFlushes: this.#blocks.flushes,
+      exceptions: this.#exceptions,
+      interrupts: this.#interruptCount,
+      halts: this.#halts,
+    };
+  }
+
+  /** Runs guest code until another thread asks it out, or the processor shuts down. */
+  run(): VcpuExit {
+    const { control, clock, interrupts } = this.#options;
+    const { cpu } = this;
+    const { state } = cpu;
+    for (;;) {
+      control.clearKick();
+      if (control.requests !== 0) return { kind: 'kicked' };
+      const now = clock.nanoseconds();
+      interrupts.poll(now);
+      if (interrupts.takeInit()) init(cpu);
+      const { activity } = state;
+      if (activity === ACTIVITY_WAIT_SIPI) {
+        const vector = interrupts.takeSipi();
+        if (vector >= 0) startUp(cpu, vector);
+        else control.waitForKick(1000);
+        continue;
+      }
+      if (activity === ACTIVITY_SHUTDOWN) return { kind: 'shutdown' };
+      // The shadow of STI or MOV SS covers one instruction: the one at SHADOW_RIP.
+      if (state.interruptShadow !== 0 && this.#longs[SHADOW_RIP >> 3] !== state.rip) state.interruptShadow = 0;
+      if (state.interruptShadow === 0) {
+        if (!state.nmiBlocked && interrupts.takeNmi()) {
+          if (deliverNmi(cpu) === 'shutdown') return { kind: 'shutdown' };
+        }
+        if ((state.systemFlags & FLAG_IF) !== 0 && interrupts.pending()) {
+          const vector = interrupts.acknowledge();
+          if (vector >= 0) {
+            this.#interruptCount++;
+            if (deliverInterrupt(cpu, vector) === 'shutdown') return { kind: 'shutdown' };
+          }
+        }
+      }
+      if (state.activity === ACTIVITY_HALTED) {
+        this.#halts++;
+        const rest = (interrupts.nextDeadline() - clock.nanoseconds()) / 1e6;
+        if (rest > 0) control.waitForKick(Math.min(rest, 1000));
+        continue;
+      }
+      let status: number;
+      if (state.interruptShadow !== 0 || debugArmed(cpu) || (state.systemFlags & FLAG_RF) !== 0) {
+        status = this.#step();
+      } else {
+        const rest = interrupts.nextDeadline() - now;
+        const slice = rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE;
+        status = this.#core.run(this.#area, slice);
+      }
+      if (status === STATUS_FAULT && this.#deliverFault() === 'shutdown') return { kind: 'shutdown' };
+    }
+  }
+
+  /** Runs at most `instructions` without interrupts, for tests. Returns STATUS_*; a fault is left undelivered. */
+  execute(instructions: number): number {
+    return this.#core.run(this.#area, instructions);
+  }
+
+  /** Runs exactly one instruction; a fault is left undelivered. */
+  executeOne(): number {
+    this.#setSingle(true);
+    const status = this.#core.run(this.#area, 0);
+    this.#setSingle(false);
+    this.#normaliseFault(status);
+    return status;
+  }
+
+  /** Forgets all decoded code, for callers that change guest memory behind the CPU's back. */
+  dropCode(): void {
+    this.#blocks.flush();
+  }
+
+  #setSingle(single: boolean): void {
+    this.#blocks.single = single;
+    this.#tlb.single = single;
+    this.#tlb.modeChanged();
+  }
+
+  /** One instruction with everything that single-stepping and breakpoints need. */
+  #step(): number {
+    const { cpu } = this;
+    const { state } = cpu;
+    if (checkInstructionBreakpoints(cpu)) return STATUS_FAULT;
+    const tfBefore = (state.systemFlags & FLAG_TF) !== 0;
+    this.#tlb.watching = (state.dr7 & 0xff) !== 0;
+    const before = state.rip;
+    const shadow = state.interruptShadow;
+    const hadRf = (state.systemFlags & FLAG_RF) !== 0;
+    this.#setSingle(true);
+    const status = this.#core.run(this.#area, 0);
+    this.#tlb.watching = false;
+    this.#setSingle(false);
+    // The shadow is over, unless this instruction cast a new one.
+    if (state.interruptShadow === shadow && this.#longs[SHADOW_RIP >> 3] === before) state.interruptShadow = 0;
+    if (status === STATUS_FAULT) return status;
+    const setRf = !hadRf && (state.systemFlags & FLAG_RF) !== 0;
+    if (finishInstruction(cpu, tfBefore, false, setRf)) deliver(cpu, VECTOR_DB, -1, 'trap');
+    return status;
+  }
+
+  #normaliseFault(status: number): void {
+    const { state } = this.cpu;
+    if (status !== STATUS_FAULT || state.faultVector !== NON_CANONICAL) return;
+    const record = this.#view.getUint32(this.#area + FAULT_RECORD, true);
+    const stack = record !== 0 && (this.#view.getUint16(record + R_AUX, true) & AUX_STACK) !== 0;
+    state.faultVector = stack ? VECTOR_SS : 13;
+  }
+
+  #deliverFault(): 'delivered' | 'shutdown' {
+    this.#exceptions++;
+    this.#normaliseFault(STATUS_FAULT);
+    return deliverPendingFault(this.cpu);
+  }
+}
