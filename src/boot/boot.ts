@@ -40,7 +40,7 @@ export interface BootOptions {
   readonly initrd?: ByteFile | undefined;
   readonly commandLine: string;
   /** Fills its argument with unpredictable bytes: they seed the guest's random number generator. */
-  readonly random: (into: Uint8Array) => void;
+  readonly random: (into: Uint8Array<ArrayBuffer>) => void;
   /** Which entry of an ELF kernel to take; 'auto' by default. */
   readonly entry?: KernelEntry | undefined;
   /** MAXPHYADDR that CPUID announces; 36 by default. */
