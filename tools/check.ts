@@ -1,5 +1,5 @@
 /**
- * `npm run check`: types per environment, lint, format, import layers, code map. The checks run side by side; each prints
+ * `npm run check`: types per environment, lint, format, import layers, code map, promises. The checks run side by side; each prints
  * one line, and its output when it fails. Exit status 1 when one failed.
  *
  * @module
@@ -17,6 +17,7 @@ const CHECKS: readonly (readonly [name: string, command: string, ...args: string
   ['format',   `${BIN}biome`, 'format', '--reporter=summary', '.'],
   ['imports',  process.execPath, 'tools/check-imports.ts'],
   ['code map', process.execPath, 'tools/check-codemap.ts'],
+  ['promises', process.execPath, 'tools/check-promises.ts'],
 ];
 
 /** Runs one check to its end; true when it found nothing. */
