@@ -29,13 +29,17 @@ const le = (value: number, bytes: number): number[] =>
 const imm32 = (value: number): number[] => le(value, 4);
 const at = (offset: number): number[] => imm32(FIRMWARE_BASE + offset);
 
+/** Instructions, one an argument. */
+const assemble = (...instructions: readonly (readonly number[])[]): number[] => instructions.flat();
+
 /** 32-bit code that sets a dword of PCI configuration space by mechanism 1. */
-const pciWrite = (device: number, fn: number, register: number, value: number): number[] => [
-  ...[0xb8, ...imm32(0x8000_0000 + (device << 11) + (fn << 8) + register)], // mov eax, address
-  ...[0x66, 0xba, 0xf8, 0x0c, 0xef], // mov dx, 0xcf8; out dx, eax
-  ...[0xb8, ...imm32(value)],
-  ...[0x66, 0xba, 0xfc, 0x0c, 0xef], // mov dx, 0xcfc; out dx, eax
-];
+const pciWrite = (device: number, fn: number, register: number, value: number): number[] =>
+  assemble(
+    [0xb8, ...imm32(0x8000_0000 + (device << 11) + (fn << 8) + register)], // mov eax, address
+    [0x66, 0xba, 0xf8, 0x0c, 0xef], // mov dx, 0xcf8; out dx, eax
+    [0xb8, ...imm32(value)],
+    [0x66, 0xba, 0xfc, 0x0c, 0xef], // mov dx, 0xcfc; out dx, eax
+  );
 
 /** The firmware image. `biosCopy` is where a copy of 0xe0000..0xfffff waits in RAM. */
 function assembleFirmware(state: CpuBootState, biosCopy: number): Uint8Array {
@@ -47,38 +51,37 @@ function assembleFirmware(state: CpuBootState, biosCopy: number): Uint8Array {
   image.set([...le(state.gdtr.limit, 2), ...imm32(state.gdtr.base)], STATE_GDTR_OFFSET);
   image.set([...le(state.idtr.limit, 2), ...imm32(state.idtr.base)], STATE_IDTR_OFFSET);
 
-  const real = [
-    0xfa, // cli
-    ...[0x2e, 0x66, 0x0f, 0x01, 0x16, ...le(GDTR_OFFSET, 2)], // o32 lgdt cs:[gdtr]
-    ...[0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0], // cr0 |= PE
-  ];
+  const real = assemble(
+    [0xfa], // cli
+    [0x2e, 0x66, 0x0f, 0x01, 0x16, ...le(GDTR_OFFSET, 2)], // o32 lgdt cs:[gdtr]
+    [0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0], // cr0 |= PE
+  );
   const protectedAt = CODE_OFFSET + real.length + 8;
   real.push(0x66, 0xea, ...at(protectedAt), 0x10, 0x00); // jmp 0x10:protected
 
-  const code = [
-    ...[0x66, 0xb8, 0x18, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8], // ds es ss fs gs = 0x18
-    ...pciWrite(0, 0, 0x58, 0x3333_3000), // PAM: 0xc0000..0xfffff is RAM
-    ...pciWrite(0, 0, 0x5c, 0x3333_3333),
-    ...pciWrite(1, 3, 0x40, 0x601), // PIIX4: PMBASE 0x600, enabled
-    ...pciWrite(1, 3, 0x80, 0x01),
+  const code = assemble(
+    [0x66, 0xb8, 0x18, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8], // ds es ss fs gs = 0x18
+    pciWrite(0, 0, 0x58, 0x3333_3000), // PAM: 0xc0000..0xfffff is RAM
+    pciWrite(0, 0, 0x5c, 0x3333_3333),
+    pciWrite(1, 3, 0x40, 0x601), // PIIX4: PMBASE 0x600, enabled
+    pciWrite(1, 3, 0x80, 0x01),
     // LINT0 ExtINT, LINT1 NMI: "virtual wire" mode, without which no interrupt of the 8259 pair arrives
-    ...[0xc7, 0x05, ...imm32(0xfee0_0350), ...imm32(0x700), 0xc7, 0x05, ...imm32(0xfee0_0360), ...imm32(0x400)],
-    ...[0xbe, ...imm32(biosCopy), 0xbf, ...imm32(BIOS_AREA), 0xb9, ...imm32(BIOS_AREA_BYTES / 4), 0xfc, 0xf3, 0xa5],
-    ...[0x0f, 0x01, 0x15, ...at(STATE_GDTR_OFFSET), 0x0f, 0x01, 0x1d, ...at(STATE_IDTR_OFFSET)], // lgdt, lidt
-    ...[0xb8, ...imm32(state.cr4), 0x0f, 0x22, 0xe0],
-    ...[0xb8, ...imm32(state.cr3), 0x0f, 0x22, 0xd8],
+    [0xc7, 0x05, ...imm32(0xfee0_0350), ...imm32(0x700), 0xc7, 0x05, ...imm32(0xfee0_0360), ...imm32(0x400)],
+    [0xbe, ...imm32(biosCopy), 0xbf, ...imm32(BIOS_AREA), 0xb9, ...imm32(BIOS_AREA_BYTES / 4), 0xfc, 0xf3, 0xa5],
+    [0x0f, 0x01, 0x15, ...at(STATE_GDTR_OFFSET), 0x0f, 0x01, 0x1d, ...at(STATE_IDTR_OFFSET)], // lgdt, lidt
+    [0xb8, ...imm32(state.cr4), 0x0f, 0x22, 0xe0],
+    [0xb8, ...imm32(state.cr3), 0x0f, 0x22, 0xd8],
     // IA32_EFER without LMA, which the processor sets itself
-    ...[0xb9, ...imm32(0xc000_0080), 0xb8, ...imm32(state.efer & 0x100), 0x31, 0xd2, 0x0f, 0x30],
-    ...[0xb8, ...imm32(state.cr0), 0x0f, 0x22, 0xc0],
-  ];
+    [0xb9, ...imm32(0xc000_0080), 0xb8, ...imm32(state.efer & 0x100), 0x31, 0xd2, 0x0f, 0x30],
+    [0xb8, ...imm32(state.cr0), 0x0f, 0x22, 0xc0],
+  );
   const finalAt = protectedAt + code.length + 7;
   code.push(0xea, ...at(finalAt), ...le(state.cs.selector, 2)); // jmp cs:final, into 64-bit code if the GDT says so
-  // The rest means the same in 32- and 64-bit code.
-  code.push(...[0x66, 0xb8, ...le(state.ds.selector, 2), 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8]);
-  code.push(0x66, 0xb8, ...le(state.tr.selector, 2)); // the TSS is busy already: TR stays as it is
+  // The rest means the same in 32- and 64-bit code. TR stays as it is: the boot TSS is busy, LTR would fault.
+  code.push(0x66, 0xb8, ...le(state.ds.selector, 2), 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8);
   code.push(0xbb, ...imm32(state.rbx), 0xbe, ...imm32(state.rsi), 0xbf, ...imm32(state.rdi), 0xbd, ...imm32(state.rbp));
   code.push(0xbc, ...imm32(state.rsp));
-  // The entry goes through the stack of nobody: ECX holds it, EAX what the protocol wants there.
+  // ECX, which no protocol gives a meaning, holds the entry.
   code.push(0xb9, ...imm32(state.rip), 0xba, ...imm32(state.rdx), 0xb8, ...imm32(state.rax), 0xff, 0xe1); // jmp ecx / rcx
   image.set([...real, ...code], CODE_OFFSET);
   // Reset vector, 16 bytes below 4 GiB: jmp near to the code in the same 64 KiB.
