@@ -33,7 +33,7 @@ const PHYSICAL_RESERVED = ~((1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n) & 0xffff
 const PDPTE_RESERVED = PHYSICAL_RESERVED | 0x1e6n;
 
 /** Reads the four PDPTEs at a CR3 value and loads them; #GP(0), with none loaded, when a present one has a reserved bit set. */
-function loadPdptes(cpu: Cpu, cr3: bigint): void {
+export function loadPdptes(cpu: Cpu, cr3: bigint): void {
   const table = Number(cr3 & 0xffff_ffe0n);
   const entries = [0, 8, 16, 24].map((at) => cpu.mmu.readPhysical(table + at));
   for (const entry of entries) if ((entry & 1n) !== 0n && (entry & PDPTE_RESERVED) !== 0n) raiseGp(cpu, 0);

@@ -43,10 +43,12 @@ export interface Cpu {
   /** Linear address found by `operandAddress` and its like: halves, unsigned. */
   lo: number;
   hi: number;
+  /** Set by a task switch once the new task's registers are in: a fault after that belongs to the new task, at its RIP. */
+  switched: boolean;
 }
 
 export function createCpu(state: CpuState, mmu: Mmu, host: SystemHost, topology: CpuTopology): Cpu {
-  return { state, mmu, host, topology, lo: 0, hi: 0 };
+  return { state, mmu, host, topology, lo: 0, hi: 0, switched: false };
 }
 
 /** A decoded instruction, as far as system functions need it. One record, refilled for each call. */
@@ -82,6 +84,16 @@ export const emptyInsn = (): SystemInsn => ({
 
 export type SystemFunction = (cpu: Cpu, insn: SystemInsn) => void;
 
+/**
+ * What is being delivered:
+ * - `fault`: an exception whose saved RIP is that of the instruction (RF is set in the saved flags);
+ * - `trap`: an exception after an instruction (#DB of single-step and data breakpoints, #BP and #OF are `software`);
+ * - `interrupt`: an external interrupt or NMI;
+ * - `software`: INT n, INT3, INTO: the gate's DPL is checked and EXT is 0;
+ * - `icebp`: INT1, a #DB with no DPL check.
+ */
+export type EventKind = 'fault' | 'trap' | 'interrupt' | 'software' | 'icebp';
+
 /** Raises a guest exception; `error` is -1 for vectors without an error code. */
 export function raise(cpu: Cpu, vector: number, error: number): never {
   cpu.state.faultVector = vector;
@@ -99,12 +111,13 @@ export function executeSystem(cpu: Cpu, fn: SystemFunction, insn: SystemInsn): b
   const next = lo + insn.length;
   if (state.codeSize === 64) state.setRip(next, hi + (next > 0xffff_ffff ? 1 : 0));
   else state.setRip(state.codeSize === 32 ? next : next & 0xffff, 0);
+  cpu.switched = false;
   try {
     fn(cpu, insn);
     return true;
   } catch (fault) {
     if (fault !== guestFault) throw fault;
-    state.setRip(lo, hi);
+    if (!cpu.switched) state.setRip(lo, hi);
     return false;
   }
 }

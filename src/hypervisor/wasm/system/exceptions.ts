@@ -12,22 +12,12 @@ import {
   raise, raiseGp, readSystem, isCanonical,
   VECTOR_DB, VECTOR_DE, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
 } from './cpu.ts';
-import type { Cpu } from './cpu.ts';
+import type { Cpu, EventKind } from './cpu.ts';
 import { FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM } from './cpu-state.ts';
 import { Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed } from './descriptor.ts';
 import { deliverProtected, deliverReal } from './legacy-interrupts.ts';
 import { Access, guestFault } from './mmu.ts';
 import { loadNull } from './segments.ts';
-
-/**
- * What is being delivered:
- * - `fault`: an exception whose saved RIP is that of the instruction (RF is set in the saved flags);
- * - `trap`: an exception after an instruction (#DB of single-step and data breakpoints, #BP and #OF are `software`);
- * - `interrupt`: an external interrupt or NMI;
- * - `software`: INT n, INT3, INTO: the gate's DPL is checked and EXT is 0;
- * - `icebp`: INT1, a #DB with no DPL check.
- */
-export type EventKind = 'fault' | 'trap' | 'interrupt' | 'software' | 'icebp';
 
 /** The saved RFLAGS image (SDM 3B 17.3.1.1). Without enabled breakpoints RF outside faults has no effect and is not kept exact. */
 export function savedFlags(cpu: Cpu, vector: number, kind: EventKind): number {

@@ -9,6 +9,8 @@ import {
 } from './control-registers.ts';
 import { cpuid } from './cpuid.ts';
 import { movFromDebug, movToDebug } from './debug.ts';
+import { arpl, lar, lgdt, lidt, lldt, lsl, ltr, sgdt, sidt, sldt, str, verr, verw } from './descriptor-tables.ts';
+import { callFar, callFarIndirect, jmpFar, jmpFarIndirect, retf } from './far-transfer.ts';
 import { iret } from './iret.ts';
 import { rdfsbase, rdgsbase, rdmsr, swapgs, wrfsbase, wrgsbase, wrmsr } from './msr.ts';
 import { randomToRegister } from './random.ts';
@@ -16,6 +18,8 @@ import { loadDs, loadEs, loadFs, loadGs, loadSs, movToSegment, popSegment } from
 import { hlt, int1, int3, intN, into, undefinedInstruction } from './software-interrupts.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
 import { rdpid, rdpmc, rdtsc, rdtscp } from './tsc.ts';
+import { fldenv, fninit, fnsave, fnstenv, frstor } from './x87-environment.ts';
+import { fxrstor, fxsave, ldmxcsr, stmxcsr, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves } from './xsave.ts';
 
 export const systemInstructions = {
   // Segment registers
@@ -43,6 +47,28 @@ export const systemInstructions = {
   sysenter,
   sysexit,
   swapgs,
+
+  // Far transfers: `_ptr` with the pointer in the instruction, `_mem` in memory
+  jmp_far_ptr: jmpFar,
+  jmp_far_mem: jmpFarIndirect,
+  call_far_ptr: callFar,
+  call_far_mem: callFarIndirect,
+  retf,
+
+  // Descriptor tables and queries
+  lgdt,
+  lidt,
+  sgdt,
+  sidt,
+  lldt,
+  ltr,
+  sldt,
+  str,
+  lar,
+  lsl,
+  verr,
+  verw,
+  arpl,
 
   // Control and debug registers
   mov_to_cr: movToControl,
@@ -73,6 +99,23 @@ export const systemInstructions = {
   rdpmc,
   rdrand: randomToRegister,
   rdseed: randomToRegister,
+
+  // Floating-point and SSE state images
+  fxsave,
+  fxrstor,
+  xsave,
+  xsaveopt,
+  xsavec,
+  xsaves,
+  xrstor,
+  xrstors,
+  ldmxcsr,
+  stmxcsr,
+  fnstenv,
+  fldenv,
+  fnsave,
+  frstor,
+  fninit,
 } satisfies Record<string, SystemFunction>;
 
 export type SystemInstructionName = keyof typeof systemInstructions;

@@ -6,13 +6,12 @@
  */
 import { CS, DS, ES, FS, GS, IDTR, RSP, SS, TR, segmentOffset } from '../state.ts';
 import { raise, raiseGp, readSystem, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './cpu.ts';
-import type { Cpu } from './cpu.ts';
+import type { Cpu, EventKind } from './cpu.ts';
 import { FLAG_AC, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM } from './cpu-state.ts';
 import {
   codeSizeOf, Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed,
   TYPE_INTERRUPT_GATE16, TYPE_INTERRUPT_GATE32, TYPE_TASK_GATE, TYPE_TRAP_GATE16, TYPE_TRAP_GATE32,
 } from './descriptor.ts';
-import type { EventKind } from './exceptions.ts';
 import { Access } from './mmu.ts';
 import { loadNull } from './segments.ts';
 import { LegacyStack } from './legacy-stack.ts';
@@ -108,10 +107,7 @@ export function deliverProtected(cpu: Cpu, vector: number, error: number, kind: 
   markAccessed(cpu, code);
   if (inner) markAccessed(cpu, stackSegment);
 
-  if (inner) {
-    loadFromDescriptor(cpu, SS, newStackSelector, stackSegment);
-    state.setGprHalves(RSP, 0, 0);
-  }
+  if (inner) loadFromDescriptor(cpu, SS, newStackSelector, stackSegment);
   if (virtual8086) for (const register of [DS, ES, FS, GS]) loadNull(cpu, register, 0, 0);
   stack.commit(RSP);
   loadFromDescriptor(cpu, CS, (selector & 0xfffc) | cpl, code);

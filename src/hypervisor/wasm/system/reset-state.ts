@@ -5,8 +5,7 @@
  */
 import type { InitialCpuState, InitialSegment } from '../../initial-state.ts';
 import {
-  ACTIVITY_RUNNING, ACTIVITY_WAIT_SIPI, CR3, CS, DS, ES, FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_STATUS,
-  FPU_TAGS, FS, GDTR, GS, IDTR, LDTR, MSR_MISC_ENABLE, MSR_PAT, MTRR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, STATE_BYTES,
+  ACTIVITY_RUNNING, ACTIVITY_WAIT_SIPI, CR3, CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MSR_MISC_ENABLE, MSR_PAT, MTRR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, STATE_BYTES,
   TR, VCPU_INDEX,
 } from '../state.ts';
 import type { Cpu } from './cpu.ts';
@@ -14,6 +13,7 @@ import { CR0_CD, CR0_ET, CR0_NW, CR0_PE, highHalf, lowHalf } from './cpu-state.t
 import { SIGNATURE } from './cpuid.ts';
 import { DR6_RESET, DR7_RESET } from './debug.ts';
 import { codeSizeOf } from './descriptor.ts';
+import { initX87, MXCSR_RESET } from './fpu-image.ts';
 import { MISC_ENABLE_RESET } from './msr.ts';
 
 const PAT_RESET = 0x0007_0406_0007_0406n;
@@ -50,14 +50,6 @@ function setReset(cpu: Cpu): void {
   state.nmiBlocked = false;
 }
 
-/** The x87 and SSE state after FNINIT with all registers clear. */
-export function initializeFpu(cpu: Cpu): void {
-  const { state } = cpu;
-  state.bytes.fill(0, FPR, FPU_CONTROL);
-  for (const field of [FPU_STATUS, FPU_TAGS, FPU_OPCODE, FPU_CS, FPU_DS, FPU_IP, FPU_IP + 4, FPU_DP, FPU_DP + 4]) state.u32[field >> 2] = 0;
-  state.u32[FPU_CONTROL >> 2] = 0x37f;
-}
-
 /** Power-on of the processor with this index. The first one runs at the reset vector, the others wait for a SIPI. */
 export function powerOn(cpu: Cpu): void {
   const { state } = cpu;
@@ -67,8 +59,8 @@ export function powerOn(cpu: Cpu): void {
   setReset(cpu);
   state.cr0 = (CR0_CD | CR0_NW | CR0_ET) >>> 0;
   state.xcr0 = 1;
-  initializeFpu(cpu);
-  state.mxcsr = 0x1f80;
+  initX87(state);
+  state.mxcsr = MXCSR_RESET;
   state.setBig(MSR_PAT, PAT_RESET);
   state.setBig(MSR_MISC_ENABLE, MISC_ENABLE_RESET);
   state.activity = index === 0 ? ACTIVITY_RUNNING : ACTIVITY_WAIT_SIPI;

@@ -1,0 +1,234 @@
+/**
+ * FXSAVE, FXRSTOR, the XSAVE family, LDMXCSR and STMXCSR (SDM 1 10.5, 13.7-13.13; 2A, 2C).
+ *
+ * Only x87 and SSE exist, both in the legacy region, so standard and compacted images have one layout. Images go through a
+ * buffer: everything is read and checked before any register changes.
+ *
+ * @module
+ */
+import { RAX } from '../state.ts';
+import {
+  currentAccess, operandAddress, raise, raiseGp, raiseUd, readOperand, requireCpl0, VECTOR_NM, writeOperand,
+} from './cpu.ts';
+import type { Cpu, SystemInsn } from './cpu.ts';
+import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from './cpu-state.ts';
+import {
+  FpuImage, IMAGE_MXCSR, IMAGE_ST, IMAGE_X87_BYTES, IMAGE_XMM, initX87, initXmm, LEGACY_BYTES, MXCSR_MASK, MXCSR_RESET, XSAVE_HEADER,
+  XSAVE_HEADER_BYTES,
+} from './fpu-image.ts';
+import { XSTATE_SSE, XSTATE_X87, xinuse } from './xsave-components.ts';
+
+const COMPACTED = 0x8000_0000;
+
+const image = new FpuImage();
+
+/** XMM registers that a save or restore covers: eight outside 64-bit mode. */
+const xmmCount = (cpu: Cpu): number => (cpu.state.codeSize === 64 ? 16 : 8);
+
+/** Finds the operand, which must be aligned and accessible as a whole. `cpu.lo/hi` is left at its start. */
+function locate(cpu: Cpu, insn: SystemInsn, bytes: number, alignment: number, write: boolean): void {
+  if (insn.rm >= 0) raiseUd(cpu);
+  operandAddress(cpu, insn, 0, bytes, write);
+  if ((cpu.lo & (alignment - 1)) !== 0) raiseGp(cpu, 0);
+  cpu.mmu.probe(cpu.lo, cpu.hi, bytes, currentAccess(cpu), write);
+}
+
+/** Copies `from`..`to` (multiples of 4) of the buffer to or from memory at `cpu.lo/hi`. */
+function writeRange(cpu: Cpu, from: number, to: number): void {
+  const access = currentAccess(cpu);
+  for (let at = from; at < to; at += 8) {
+    const lo = cpu.lo + at;
+    const hi = lo > 0xffff_ffff ? cpu.hi + 1 : cpu.hi;
+    const bytes = to - at < 8 ? 4 : 8;
+    cpu.mmu.write(lo >>> 0, hi >>> 0, bytes, access, image.words[at >> 2]!, image.words[(at >> 2) + 1]!);
+  }
+}
+function readRange(cpu: Cpu, from: number, to: number): void {
+  const access = currentAccess(cpu);
+  for (let at = from; at < to; at += 8) {
+    const lo = cpu.lo + at;
+    const hi = lo > 0xffff_ffff ? cpu.hi + 1 : cpu.hi;
+    const bytes = to - at < 8 ? 4 : 8;
+    image.words[at >> 2] = cpu.mmu.read(lo >>> 0, hi >>> 0, bytes, access);
+    if (bytes === 8) image.words[(at >> 2) + 1] = cpu.mmu.high;
+  }
+}
+
+function checkNoDevice(cpu: Cpu, mask: number): void {
+  if ((cpu.state.cr0 & mask) !== 0) raise(cpu, VECTOR_NM, -1);
+}
+
+/** FXSAVE, FXSAVE64 (by the operand size). Bytes 464-511 are software's and stay. */
+export function fxsave(cpu: Cpu, insn: SystemInsn): void {
+  const { state } = cpu;
+  checkNoDevice(cpu, CR0_EM | CR0_TS);
+  locate(cpu, insn, LEGACY_BYTES, 16, true);
+  image.takeX87(state, insn.opsize === 8);
+  writeRange(cpu, 0, IMAGE_X87_BYTES);
+  writeRange(cpu, IMAGE_ST, IMAGE_XMM);
+  // Without OSFXSR the SSE state is left out (SDM 2A FXSAVE: implementation-specific).
+  if ((state.cr4 & CR4_OSFXSR) === 0) return;
+  saveSse(cpu, true);
+}
+
+/** Writes MXCSR with its mask, and the XMM registers. */
+function saveSse(cpu: Cpu, registers: boolean): void {
+  const { state } = cpu;
+  image.words[IMAGE_MXCSR >> 2] = state.mxcsr;
+  image.words[(IMAGE_MXCSR >> 2) + 1] = MXCSR_MASK;
+  writeRange(cpu, IMAGE_MXCSR, IMAGE_MXCSR + 8);
+  if (!registers) return;
+  const count = xmmCount(cpu);
+  image.takeXmm(state, count);
+  writeRange(cpu, IMAGE_XMM, IMAGE_XMM + count * 16);
+}
+
+/** FXRSTOR, FXRSTOR64. */
+export function fxrstor(cpu: Cpu, insn: SystemInsn): void {
+  const { state } = cpu;
+  checkNoDevice(cpu, CR0_EM | CR0_TS);
+  locate(cpu, insn, LEGACY_BYTES, 16, false);
+  const sse = (state.cr4 & CR4_OSFXSR) !== 0;
+  readRange(cpu, 0, IMAGE_XMM + xmmCount(cpu) * 16);
+  const mxcsr = image.words[IMAGE_MXCSR >> 2]!;
+  if (sse && (mxcsr & ~MXCSR_MASK) !== 0) raiseGp(cpu, 0);
+  image.giveX87(state, insn.opsize === 8);
+  if (!sse) return;
+  state.mxcsr = mxcsr;
+  image.giveXmm(state, xmmCount(cpu));
+}
+
+/** The requested components: EDX:EAX and XCR0 (there are no supervisor components). */
+const requested = (cpu: Cpu): number => cpu.state.gprLo(RAX) & cpu.state.xcr0;
+
+function checkXsave(cpu: Cpu): void {
+  if ((cpu.state.cr4 & CR4_OSXSAVE) === 0) raiseUd(cpu);
+  checkNoDevice(cpu, CR0_TS);
+}
+
+/** Components in use as saves see them: an MXCSR of its own makes SSE count (SDM 1 13.7-13.11). */
+function inUse(cpu: Cpu): number {
+  return xinuse(cpu) | (cpu.state.mxcsr !== MXCSR_RESET ? XSTATE_SSE : 0);
+}
+
+/** Writes the components `saved` of those requested; `mxcsr`: MXCSR is written although SSE may not be. */
+function saveComponents(cpu: Cpu, insn: SystemInsn, saved: number, mxcsr: boolean): void {
+  if ((saved & XSTATE_X87) !== 0) {
+    image.takeX87(cpu.state, insn.opsize === 8);
+    writeRange(cpu, 0, IMAGE_X87_BYTES);
+    writeRange(cpu, IMAGE_ST, IMAGE_XMM);
+  }
+  if (mxcsr || (saved & XSTATE_SSE) !== 0) saveSse(cpu, (saved & XSTATE_SSE) !== 0);
+}
+
+/** XSAVE and XSAVEOPT: XSTATE_BV keeps the bits that are not requested. XSAVEOPT leaves out what is in its initial state. */
+function saveStandard(cpu: Cpu, insn: SystemInsn, optimized: boolean): void {
+  checkXsave(cpu);
+  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, true);
+  const components = requested(cpu);
+  const used = inUse(cpu);
+  readRange(cpu, XSAVE_HEADER, XSAVE_HEADER + 8);
+  const header = XSAVE_HEADER >> 2;
+  image.words[header] = (image.words[header]! & ~components) | (used & components);
+  saveComponents(cpu, insn, optimized ? components & used : components, (components & XSTATE_SSE) !== 0);
+  writeRange(cpu, XSAVE_HEADER, XSAVE_HEADER + 8);
+}
+export const xsave = (cpu: Cpu, insn: SystemInsn): void => saveStandard(cpu, insn, false);
+export const xsaveopt = (cpu: Cpu, insn: SystemInsn): void => saveStandard(cpu, insn, true);
+
+function saveCompacted(cpu: Cpu, insn: SystemInsn): void {
+  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, true);
+  const components = requested(cpu);
+  const saved = components & inUse(cpu);
+  saveComponents(cpu, insn, saved, false);
+  const header = XSAVE_HEADER >> 2;
+  image.words[header] = saved;
+  image.words[header + 1] = 0;
+  image.words[header + 2] = components;
+  image.words[header + 3] = COMPACTED;
+  writeRange(cpu, XSAVE_HEADER, XSAVE_HEADER + 16);
+}
+/** XSAVEC. */
+export function xsavec(cpu: Cpu, insn: SystemInsn): void {
+  checkXsave(cpu);
+  saveCompacted(cpu, insn);
+}
+/** XSAVES: CPL 0. */
+export function xsaves(cpu: Cpu, insn: SystemInsn): void {
+  checkXsave(cpu);
+  requireCpl0(cpu);
+  saveCompacted(cpu, insn);
+}
+
+/** Checks the header in the buffer against the form it claims; `compactedOnly` for XRSTORS. Returns whether it is compacted. */
+function checkHeader(cpu: Cpu, compactedOnly: boolean): boolean {
+  const header = XSAVE_HEADER >> 2;
+  const { words } = image;
+  const { xcr0 } = cpu.state;
+  const compacted = words[header + 3]! >>> 31 === 1;
+  let bad: boolean;
+  if (compacted) {
+    const format = words[header + 2]!;
+    bad = (format & ~xcr0) !== 0 || (words[header + 3]! & 0x7fff_ffff) !== 0 || (words[header]! & ~format) !== 0 || words[header + 1] !== 0;
+    for (let word = header + 4; word < header + 16; word++) bad ||= words[word] !== 0;
+  } else {
+    // Bytes 8-23 must be zero; the rest of the header is not looked at (SDM 1 13.8.1).
+    bad = compactedOnly || (words[header]! & ~xcr0) !== 0 || words[header + 1] !== 0;
+    for (let word = header + 2; word < header + 6; word++) bad ||= words[word] !== 0;
+  }
+  if (bad) raiseGp(cpu, 0);
+  return compacted;
+}
+
+function restore(cpu: Cpu, insn: SystemInsn, compactedOnly: boolean): void {
+  const { state } = cpu;
+  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, false);
+  readRange(cpu, XSAVE_HEADER, XSAVE_HEADER + XSAVE_HEADER_BYTES);
+  const compacted = checkHeader(cpu, compactedOnly);
+  const components = requested(cpu);
+  const loaded = components & image.words[XSAVE_HEADER >> 2]!;
+  const count = xmmCount(cpu);
+  readRange(cpu, 0, IMAGE_XMM + count * 16);
+  const mxcsr = image.words[IMAGE_MXCSR >> 2]!;
+  // The standard form loads MXCSR even where the registers are initialised (SDM 1 13.8.1).
+  const loadsMxcsr = (components & XSTATE_SSE) !== 0 && (!compacted || (loaded & XSTATE_SSE) !== 0);
+  if (loadsMxcsr && (mxcsr & ~MXCSR_MASK) !== 0) raiseGp(cpu, 0);
+
+  if ((components & XSTATE_X87) !== 0) {
+    if ((loaded & XSTATE_X87) !== 0) image.giveX87(state, insn.opsize === 8);
+    else initX87(state);
+  }
+  if ((components & XSTATE_SSE) !== 0) {
+    state.mxcsr = loadsMxcsr ? mxcsr : MXCSR_RESET;
+    if ((loaded & XSTATE_SSE) !== 0) image.giveXmm(state, count);
+    else initXmm(state, count);
+  }
+}
+/** XRSTOR: standard or compacted by the header. */
+export function xrstor(cpu: Cpu, insn: SystemInsn): void {
+  checkXsave(cpu);
+  restore(cpu, insn, false);
+}
+/** XRSTORS: CPL 0, compacted only. */
+export function xrstors(cpu: Cpu, insn: SystemInsn): void {
+  checkXsave(cpu);
+  requireCpl0(cpu);
+  restore(cpu, insn, true);
+}
+
+function checkSse(cpu: Cpu): void {
+  if ((cpu.state.cr0 & CR0_EM) !== 0 || (cpu.state.cr4 & CR4_OSFXSR) === 0) raiseUd(cpu);
+  checkNoDevice(cpu, CR0_TS);
+}
+/** LDMXCSR: #GP(0) on reserved bits. */
+export function ldmxcsr(cpu: Cpu, insn: SystemInsn): void {
+  checkSse(cpu);
+  const value = readOperand(cpu, insn, 0, 4);
+  if ((value & ~MXCSR_MASK) !== 0) raiseGp(cpu, 0);
+  cpu.state.mxcsr = value;
+}
+/** STMXCSR. */
+export function stmxcsr(cpu: Cpu, insn: SystemInsn): void {
+  checkSse(cpu);
+  writeOperand(cpu, insn, 0, 4, cpu.state.mxcsr, 0);
+}
