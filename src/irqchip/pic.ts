@@ -58,8 +58,16 @@ export class Pic {
     this.#state = state;
   }
 
+  /**
+   * The state in which a PC's firmware hands over: everything masked, vectors 08h and 70h. Straight after power-up an
+   * 8259A has no vectors and is not to be used; here no firmware runs that would know.
+   */
   reset(): void {
     this.#state.fill(0);
+    this.#state[MASTER + IMR] = 0xff;
+    this.#state[SLAVE + IMR] = 0xff;
+    this.#state[MASTER + VECTOR_BASE] = 0x08;
+    this.#state[SLAVE + VECTOR_BASE] = 0x70;
   }
 
   /** Drives input 0..15. Input 2 is the cascade and not free. */
