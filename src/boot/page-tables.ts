@@ -16,13 +16,13 @@ const PAGE_SIZE_BIT = 0x80;
 export function writeIdentityPageTables(memory: GuestMemory): void {
   memory.fill(gpa(BOOT_PML4_ADDRESS), PAGE, 0);
   memory.fill(gpa(BOOT_PDPT_ADDRESS), PAGE, 0);
-  memory.writeU64(gpa(BOOT_PML4_ADDRESS), BigInt(BOOT_PDPT_ADDRESS + PRESENT_WRITABLE));
+  memory.fill(gpa(BOOT_PD_ADDRESS), BOOT_PD_COUNT * PAGE, 0);
+  // Everything lies below 4 GiB, so the upper halves of all entries stay zero.
+  memory.writeU32(gpa(BOOT_PML4_ADDRESS), BOOT_PDPT_ADDRESS + PRESENT_WRITABLE);
   for (let directory = 0; directory < BOOT_PD_COUNT; directory++) {
-    const address = BOOT_PD_ADDRESS + directory * PAGE;
-    memory.writeU64(gpa(BOOT_PDPT_ADDRESS + directory * 8), BigInt(address + PRESENT_WRITABLE));
-    for (let index = 0; index < ENTRIES; index++) {
-      const page = (directory * ENTRIES + index) * LARGE_PAGE;
-      memory.writeU64(gpa(address + index * 8), BigInt(page + PAGE_SIZE_BIT + PRESENT_WRITABLE));
-    }
+    memory.writeU32(gpa(BOOT_PDPT_ADDRESS + directory * 8), BOOT_PD_ADDRESS + directory * PAGE + PRESENT_WRITABLE);
+  }
+  for (let page = 0; page < BOOT_PD_COUNT * ENTRIES; page++) {
+    memory.writeU32(gpa(BOOT_PD_ADDRESS + page * 8), page * LARGE_PAGE + PAGE_SIZE_BIT + PRESENT_WRITABLE);
   }
 }
