@@ -45,6 +45,9 @@ if (!options.fast && existsSync(SET_UP)) {
   }
 }
 
+// Every test file is a process of its own; this saves each the stripping of the types of what it imports.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('.cache/compiled/', ROOT));
+
 const skipped = new Map<string, number>();
 let failed = 0;
 const events = run({ files, concurrency: availableParallelism(), timeout: FILE_LIMIT_MS });

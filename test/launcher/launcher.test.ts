@@ -5,7 +5,17 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -121,6 +131,17 @@ test('without sources the built command line runs', () => {
   mkdirSync(join(folder, 'dist/cli'), { recursive: true });
   writeFileSync(join(folder, 'dist/cli/main.js'), 'export const main = async () => 9;');
   assert.equal(run(process.execPath, launcher, []).status, 9);
+});
+
+test('compiled code is kept in the cache folder of the user, for workers too, unless Node is told not to', () => {
+  const { folder, launcher } = packageWith("console.log(process.env['NODE_COMPILE_CACHE'] ?? 'none'); return 0;");
+  const compiled = join(folder, 'cache/typervisor/compiled');
+  const cached = run(process.execPath, launcher, [], { XDG_CACHE_HOME: join(folder, 'cache') });
+  assert.equal(cached.stdout, `${compiled}\n`);
+  assert.equal(readdirSync(compiled).length, 1);
+  const env = { XDG_CACHE_HOME: join(folder, 'other'), NODE_DISABLE_COMPILE_CACHE: '1' };
+  assert.equal(run(process.execPath, launcher, [], env).stdout, 'none\n');
+  assert.equal(existsSync(join(folder, 'other')), false);
 });
 
 /** Starts the launcher on an old Node and waits until the command line is up. */
