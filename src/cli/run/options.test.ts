@@ -149,6 +149,6 @@ test('no arguments make the parser throw anything but a usage error', () => {
         assert.ok(error instanceof UsageError, String(error));
       }
     }),
-    { seed: 4, numRuns: 5000 },
+    { seed: 4, numRuns: 2000 },
   );
 });
