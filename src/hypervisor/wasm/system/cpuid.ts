@@ -41,8 +41,11 @@ const OSXSAVE = bits(27);
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 (APIC) SEP MTRR PGE MCA CMOV PAT CLFSH MMX FXSR SSE SSE2 SS. */
 const FEATURES_1_EDX = bits(0, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 19, 23, 24, 25, 26, 27);
 const APIC = bits(9), HTT = bits(28);
-/** Leaf 7 EBX: FSGSBASE, TSC_ADJUST, SMEP, ERMS, INVPCID, RDSEED, SMAP, CLFLUSHOPT. */
-const FEATURES_7_EBX = bits(0, 1, 7, 9, 10, 18, 20, 23);
+/**
+ * Leaf 7 EBX: FSGSBASE, TSC_ADJUST, FDP_EXCPTN_ONLY (FDP and FOP change on unmasked exceptions only), SMEP, ERMS, INVPCID,
+ * FCS and FDS always zero, RDSEED, SMAP, CLFLUSHOPT.
+ */
+const FEATURES_7_EBX = bits(0, 1, 6, 7, 9, 10, 13, 18, 20, 23);
 /** Leaf 7 ECX: UMIP, RDPID. */
 const FEATURES_7_ECX = bits(2, 22);
 /** Leaf 7 EDX: FSRM, ARCH_CAPABILITIES. */

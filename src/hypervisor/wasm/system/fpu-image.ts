@@ -23,16 +23,16 @@ const FSW_ES_B = 0x8080;
 export class FpuImage {
   readonly words: Uint32Array = new Uint32Array((LEGACY_BYTES + XSAVE_HEADER_BYTES) / 4);
 
-  /** Takes the x87 registers; `wide`: FIP and FDP with 64 bits (REX.W), else 32 bits and a selector each. */
+  /** Takes the x87 registers; `wide`: FIP and FDP with 64 bits (REX.W), else 32 bits and selectors that read as zero (CPUID.7.EBX[13]). */
   takeX87(state: CpuState, wide: boolean): void {
     const { u32 } = state;
     const { words } = this;
     words[0] = (u32[FPU_CONTROL >> 2]! & 0xffff) | (u32[FPU_STATUS >> 2]! << 16);
     words[1] = (u32[FPU_TAGS >> 2]! & 0xff) | ((u32[FPU_OPCODE >> 2]! & 0x7ff) << 16);
     words[2] = u32[FPU_IP >> 2]!;
-    words[3] = wide ? u32[(FPU_IP >> 2) + 1]! : u32[FPU_CS >> 2]! & 0xffff;
+    words[3] = wide ? u32[(FPU_IP >> 2) + 1]! : 0;
     words[4] = u32[FPU_DP >> 2]!;
-    words[5] = wide ? u32[(FPU_DP >> 2) + 1]! : u32[FPU_DS >> 2]! & 0xffff;
+    words[5] = wide ? u32[(FPU_DP >> 2) + 1]! : 0;
     const top = (u32[FPU_STATUS >> 2]! >> 11) & 7;
     for (let st = 0; st < 8; st++) {
       const from = (FPR + ((top + st) & 7) * 16) >> 2;
@@ -56,10 +56,8 @@ export class FpuImage {
     u32[FPU_OPCODE >> 2] = (words[1]! >>> 16) & 0x7ff;
     u32[FPU_IP >> 2] = words[2]!;
     u32[(FPU_IP >> 2) + 1] = wide ? words[3]! : 0;
-    u32[FPU_CS >> 2] = wide ? 0 : words[3]! & 0xffff;
     u32[FPU_DP >> 2] = words[4]!;
     u32[(FPU_DP >> 2) + 1] = wide ? words[5]! : 0;
-    u32[FPU_DS >> 2] = wide ? 0 : words[5]! & 0xffff;
     const top = (status >> 11) & 7;
     for (let st = 0; st < 8; st++) {
       const to = (FPR + ((top + st) & 7) * 16) >> 2;

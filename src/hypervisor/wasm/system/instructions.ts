@@ -48,11 +48,11 @@ export const systemInstructions = {
   sysexit,
   swapgs,
 
-  // Far transfers: `_ptr` with the pointer in the instruction, `_mem` in memory
-  jmp_far_ptr: jmpFar,
-  jmp_far_mem: jmpFarIndirect,
-  call_far_ptr: callFar,
-  call_far_mem: callFarIndirect,
+  // Far transfers: the pointer in memory, or (`_direct`) in the instruction
+  jmp_far_direct: jmpFar,
+  jmp_far: jmpFarIndirect,
+  call_far_direct: callFar,
+  call_far: callFarIndirect,
   retf,
 
   // Descriptor tables and queries

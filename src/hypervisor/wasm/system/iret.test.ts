@@ -15,6 +15,7 @@ const iretq = (m: TestMachine): string => m.run(iret, { opsize: 8 });
 
 test('IRETQ to user mode loads CS, SS, RIP, RSP and the flags', () => {
   const m = new TestMachine().longMode();
+  m.state.dr7 = 0x401;
   frame(m, 0x40_1000n, USER_CODE64, 0x1_0246, 0x7fff_0000_1238n, USER_DATA);
   assert.equal(iretq(m), 'ok');
   assert.equal(m.state.rip, 0x40_1000n);
@@ -24,6 +25,12 @@ test('IRETQ to user mode loads CS, SS, RIP, RSP and the flags', () => {
   assert.equal(m.state.selector(CS), USER_CODE64);
   assert.equal(m.state.selector(SS), USER_DATA);
   assert.equal(m.state.rflags, 0x1_0246);
+});
+test('RF is not loaded while no breakpoint is enabled', () => {
+  const m = new TestMachine().longMode();
+  frame(m, 0x1000, KERNEL_CODE, 0x1_0002, 0x3_0000, KERNEL_DATA);
+  assert.equal(iretq(m), 'ok');
+  assert.equal(m.state.rflags, 2);
 });
 test('IRETQ to compatibility mode switches to 32-bit code', () => {
   const m = new TestMachine().longMode();

@@ -200,5 +200,8 @@ export function iret(cpu: Cpu, insn: SystemInsn): void {
   if (!state.protectedMode) returnReal(cpu, insn.opsize);
   else if (state.virtual8086) returnFromVirtual8086(cpu, insn.opsize);
   else returnProtected(cpu, insn.opsize);
+  // RF only keeps an execution breakpoint from hitting twice. Every return from a fault sets it; without breakpoints it would
+  // make the interpreter step one instruction for nothing.
+  if ((state.dr7 & 0xff) === 0) state.systemFlags = state.systemFlags & ~FLAG_RF;
   cpu.mmu.modeChanged();
 }

@@ -2,12 +2,12 @@
  * The x87 environment and state images: FNSTENV FLDENV FNSAVE FRSTOR (SDM 1 8.1.10, figures 8-9 to 8-12).
  *
  * The images differ by operand size (14 or 28 bytes) and by mode: instruction and data pointers are selector and offset in
- * protected mode, linear addresses in real and virtual-8086 mode.
+ * protected mode, linear addresses in real and virtual-8086 mode. The selectors are always zero (CPUID.7.EBX[13]).
  *
  * @module
  */
 import {
-  FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_STATUS, FPU_TAGS,
+  FPR, FPU_CONTROL, FPU_DP, FPU_IP, FPU_OPCODE, FPU_STATUS, FPU_TAGS,
 } from '../state.ts';
 import { currentAccess, operandAddress, raise, raiseUd, readOperand, VECTOR_MF, VECTOR_NM, writeOperand } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
@@ -67,11 +67,10 @@ function probe(cpu: Cpu, insn: SystemInsn, bytes: number, write: boolean): void 
 function storeEnvironment(cpu: Cpu, insn: SystemInsn): void {
   const { u32 } = cpu.state;
   const [ip, dp, opcode] = [u32[FPU_IP >> 2]!, u32[FPU_DP >> 2]!, u32[FPU_OPCODE >> 2]! & 0x7ff];
-  const [cs, ds] = [u32[FPU_CS >> 2]! & 0xffff, u32[FPU_DS >> 2]! & 0xffff];
   const words = [u32[FPU_CONTROL >> 2]! & 0xffff, u32[FPU_STATUS >> 2]! & 0xffff, tagWord(cpu.state)];
   if (insn.opsize === 2) {
     if (linearPointers(cpu)) words.push(ip & 0xffff, ((ip >>> 4) & 0xf000) | opcode, dp & 0xffff, (dp >>> 4) & 0xf000);
-    else words.push(ip & 0xffff, cs, dp & 0xffff, ds);
+    else words.push(ip & 0xffff, 0, dp & 0xffff, 0);
     for (const [index, word] of words.entries()) writeOperand(cpu, insn, index * 2, 2, word, 0);
     return;
   }
@@ -79,7 +78,7 @@ function storeEnvironment(cpu: Cpu, insn: SystemInsn): void {
   const image = words.map((word) => (word | 0xffff_0000) >>> 0);
   if (linearPointers(cpu)) {
     image.push((ip & 0xffff) | 0xffff_0000, ((ip >>> 4) & 0x0fff_f000) | opcode, (dp & 0xffff) | 0xffff_0000, (dp >>> 4) & 0x0fff_f000);
-  } else image.push(ip, cs | (opcode << 16), dp, ds | 0xffff_0000);
+  } else image.push(ip, opcode << 16, dp, 0xffff_0000);
   for (const [index, word] of image.entries()) writeOperand(cpu, insn, index * 4, 4, word >>> 0, 0);
 }
 
@@ -89,9 +88,7 @@ interface Environment {
   readonly status: number;
   readonly tags: number;
   readonly ip: number;
-  readonly cs: number;
   readonly dp: number;
-  readonly ds: number;
   readonly opcode: number;
 }
 function readEnvironment(cpu: Cpu, insn: SystemInsn): Environment {
@@ -104,9 +101,9 @@ function readEnvironment(cpu: Cpu, insn: SystemInsn): Environment {
   if (linearPointers(cpu)) {
     const ip = (a & 0xffff) | ((b << 4) & (narrow ? 0xf_0000 : 0xffff_0000));
     const dp = (c & 0xffff) | ((d << 4) & (narrow ? 0xf_0000 : 0xffff_0000));
-    return { control, status, tags, ip: ip >>> 0, cs: 0, dp: dp >>> 0, ds: 0, opcode: b & 0x7ff };
+    return { control, status, tags, ip: ip >>> 0, dp: dp >>> 0, opcode: b & 0x7ff };
   }
-  return { control, status, tags, ip: a, cs: b & 0xffff, dp: c, ds: d & 0xffff, opcode: narrow ? 0 : (b >>> 16) & 0x7ff };
+  return { control, status, tags, ip: a, dp: c, opcode: narrow ? 0 : (b >>> 16) & 0x7ff };
 }
 function loadEnvironment(state: CpuState, environment: Environment): void {
   const { u32 } = state;
@@ -116,8 +113,6 @@ function loadEnvironment(state: CpuState, environment: Environment): void {
   u32[FPU_TAGS >> 2] = environment.tags;
   state.set(FPU_IP, environment.ip, 0);
   state.set(FPU_DP, environment.dp, 0);
-  u32[FPU_CS >> 2] = environment.cs;
-  u32[FPU_DS >> 2] = environment.ds;
   u32[FPU_OPCODE >> 2] = environment.opcode;
 }
 
