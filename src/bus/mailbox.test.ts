@@ -188,7 +188,8 @@ else {
       table.claim(0x402, 1);
       table.post(0x402, true);
       const times = control.ringEntries * 40;
-      await vcpu([['out', 0x402, 1, 0x61]], times).then(() => delay(20));
+      await vcpu([['out', 0x402, 1, 0x61]], times);
+      for (let wait = 0; wait < 500 && count < times; wait++) await delay(10);
       assert.equal(count, times);
     }));
 

@@ -55,14 +55,12 @@ export class TimerQueue implements Timers {
 
   /** Fires what is due at `now`, in order. What a callback sets is left for the next call, so one call always ends. */
   run(now: number): void {
-    let due = 0;
-    while (due < this.#entries.length && this.#entries[due]!.deadlineNs <= now) due++;
     const last = this.#handles;
-    while (due-- > 0) {
-      const entry = this.#entries[0];
-      // A callback may have cleared what was due, or set something earlier still.
-      if (entry === undefined || entry.deadlineNs > now || entry.handle > last) return;
-      this.#entries.shift();
+    for (;;) {
+      const at = this.#entries.findIndex((entry) => entry.handle <= last);
+      const entry = this.#entries[at];
+      if (entry === undefined || entry.deadlineNs > now) return;
+      this.#entries.splice(at, 1);
       entry.callback();
     }
   }
