@@ -16,6 +16,7 @@ import {
   GDTR,
   LDTR,
   MXCSR,
+  TR,
   xmmOffset,
   FS,
   GS,
@@ -167,6 +168,8 @@ export class InterpreterExecutor implements Executor {
     state.setTable(GDTR, 0, hi, 0xff);
     state.setTable(IDTR, 0, 0, 0);
     state.setSegment(LDTR, 0x40, 0x1000, hi, 0xff, 0x82);
+    // A task-state segment too short for an I/O permission bitmap.
+    state.setSegment(TR, 0x50, 0x1800, hi, 0x20, 0x8b);
     this.vcpu.cpu.mmu.flushAll();
   }
 
@@ -231,6 +234,10 @@ export class InterpreterExecutor implements Executor {
       status = this.vcpu.executeOne();
       if (status === STATUS_FAULT || state.rip !== initial.rip || !isRepeated(input.code)) break;
     }
+    // A branch that went astray faults when its target is fetched.
+    if (status !== STATUS_FAULT && state.rip !== initial.rip && !this.#onCodePage(state.rip, input.environment)) {
+      status = this.vcpu.executeOne();
+    }
     const outcome = this.#outcome;
     outcome.vector = status === STATUS_FAULT ? state.faultVector : VECTOR_NONE;
     outcome.errorCode = status === STATUS_FAULT && state.faultError !== -1 ? state.faultError : 0;
@@ -263,6 +270,15 @@ export class InterpreterExecutor implements Executor {
     }
     outcome.writes = this.#writes();
     return outcome;
+  }
+
+  #onCodePage(rip: bigint, environment: number): boolean {
+    const env = ENVIRONMENTS[environment];
+    const long = env?.bits === 64;
+    const linear = long ? rip : BigInt.asUintN(32, rip + BigInt(env?.codeBase ?? 0));
+    const within = (base: bigint): boolean => linear >= base && linear < base + BigInt(CODE_BYTES);
+    const inLimit = long || rip <= BigInt(this.vcpu.state.limit(1));
+    return inLimit && (within(BigInt(CODE_LOW)) || (long && within(BigInt(CODE_LOW) + HIGH)));
   }
 
   /** Runs of bytes that changed. */

@@ -1,5 +1,4 @@
 /** `typervisor run`: arguments to a configuration, and a machine from it. @module */
-import { ExitCode } from '../../vm/exit-code.ts';
 import { entry, optionEntry, section, wrap, HELP_COLUMNS } from '../help.ts';
 import { parseRunArguments, RUN_OPTIONS } from './options.ts';
 
@@ -55,6 +54,8 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     process.stdout.write(runHelp());
     return 0;
   }
-  console.error(`typervisor: ${config.name}: the machine is not built yet`);
-  return ExitCode.Failure;
+  // Only now: printing the help needs no machine.
+  const { runMachine } = await import('../../host/node/machine.ts');
+  const { status } = await runMachine(config);
+  return status;
 }

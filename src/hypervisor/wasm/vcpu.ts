@@ -3,14 +3,11 @@
  *
  * @module
  */
-import type { VcpuControl } from '../../bus/control.ts';
-import type { VcpuBus } from '../../bus/vcpu-bus.ts';
-import type { MachineMemoryMap } from '../../memory/machine-memory.ts';
+import type { AccessWidth } from '../../bus/bus-device.ts';
 import { vcpuArea } from '../../memory/machine-memory.ts';
-import type { Clock } from '../../util/clock.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
-import type { VcpuInterrupts } from '../interrupts.ts';
+import type { Vcpu, VcpuOptions, VcpuStats } from '../hypervisor.ts';
 import { Decoder } from './decode/decoder.ts';
 import { DecodeTable } from './decode/table.ts';
 import { rows } from './insn/index.ts';
@@ -20,6 +17,7 @@ import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
 import { AUX_STACK, R_AUX, STATUS_FAULT } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
+import { x87Instructions } from './interpreter/x87-instructions.ts';
 import { SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
 import { NON_CANONICAL } from './mmu/walk.ts';
@@ -33,6 +31,7 @@ import { type Cpu, createCpu, VECTOR_DB, VECTOR_SS } from './system/cpu.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
 import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './system/exceptions.ts';
 import { systemInstructions } from './system/instructions.ts';
+import { X87 } from './x87/x87.ts';
 import { init, loadInitialState, powerOn, startUp } from './system/reset-state.ts';
 
 export { VCPU_AREA_BYTES };
@@ -48,27 +47,8 @@ const PACE = 0.25;
 /** Compiles a module; hosts may choose how (Node forces the optimising compiler). */
 export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 
-export interface WasmVcpuOptions {
-  readonly memory: WebAssembly.Memory;
-  readonly map: MachineMemoryMap;
-  readonly index: number;
-  readonly clock: Clock;
-  readonly interrupts: VcpuInterrupts;
-  readonly bus: VcpuBus;
-  readonly control: VcpuControl;
-  readonly random32: () => number | undefined;
+export interface WasmVcpuOptions extends VcpuOptions {
   readonly compile?: CompileModule;
-}
-
-export interface WasmVcpuStats {
-  readonly instructions: number;
-  readonly decoded: number;
-  readonly coldHandlers: number;
-  readonly tlbFlushes: number;
-  readonly codeFlushes: number;
-  readonly exceptions: number;
-  readonly interrupts: number;
-  readonly halts: number;
 }
 
 interface CoreExports {
@@ -78,7 +58,7 @@ interface CoreExports {
   codeWrite(cpu: number, host: number, bytes: number): void;
 }
 
-export class WasmVcpu {
+export class WasmVcpu implements Vcpu {
   readonly cpu: Cpu;
   readonly #area: number;
   readonly #options: WasmVcpuOptions;
@@ -110,12 +90,27 @@ export class WasmVcpu {
     const state = new CpuState(buffer as SharedArrayBuffer, area);
     const float = new SseSlow(buffer, area);
     const address = (low: number, high: number): number => (high >>> 0) * 0x1_0000_0000 + (low >>> 0);
+    const { interrupts } = options;
+    /** Offset in the local APIC's page, or -1. */
+    const apicOffset = (at: number): number => {
+      const base = interrupts.apicBase();
+      return base >= 0 && at >= base && at < base + 4096 ? at - base : -1;
+    };
+    const mmioRead = (at: number, bytes: AccessWidth): number => {
+      const offset = apicOffset(at);
+      return offset >= 0 ? interrupts.apicRead(offset, bytes) : bus.mmioRead(at, bytes);
+    };
+    const mmioWrite = (at: number, bytes: AccessWidth, value: number): void => {
+      const offset = apicOffset(at);
+      if (offset >= 0) interrupts.apicWrite(offset, bytes, value);
+      else bus.mmioWrite(at, bytes, value);
+    };
     const imports = {
       memory,
       handlers: functions,
-      mmioRead: (low: number, high: number, bytes: number) => bus.mmioRead(address(low, high), bytes as 1 | 2 | 4),
+      mmioRead: (low: number, high: number, bytes: number) => mmioRead(address(low, high), bytes as AccessWidth),
       mmioWrite: (low: number, high: number, bytes: number, value: number) =>
-        bus.mmioWrite(address(low, high), bytes as 1 | 2 | 4, value >>> 0),
+        mmioWrite(address(low, high), bytes as AccessWidth, value >>> 0),
       codeInvalidate: (page: number) => this.#blocks.invalidatePage(page),
       lookup: () => this.#blocks.lookup(),
       system: (_cpu: number, call: number, record: number) => systemCalls.run(call, record),
@@ -129,13 +124,16 @@ export class WasmVcpu {
     this.#core = core;
     const mmu = new WasmMmu({
       buffer, cpu: area, ram, tlb, walk: core.walk, codeWrite: core.codeWrite,
-      mmioRead: (at, bytes) => bus.mmioRead(at, bytes), mmioWrite: (at, bytes, value) => bus.mmioWrite(at, bytes, value),
+      mmioRead,
+      mmioWrite,
     });
     this.cpu = createCpu(
       state, mmu, { clock: options.clock, interrupts: options.interrupts, random32: options.random32 },
       { processors: map.vcpuCount },
     );
-    const systemCalls = new SystemCalls(this.cpu, { ...systemInstructions, ...portInstructions(bus) }, buffer, area);
+    const x87 = new X87(buffer, area);
+    const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };
+    const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer, area);
     const helperImports: Record<string, WebAssembly.ImportValue> = {
       memory, modeChanged: imports.modeChanged,
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
@@ -170,13 +168,17 @@ export class WasmVcpu {
     this.#blocks.flush();
   }
 
-  stats(): WasmVcpuStats {
+  tscOffset(): number {
+    return this.cpu.state.f64[TSC_OFFSET >> 3] as number;
+  }
+
+  stats(): VcpuStats {
     return {
       instructions: Number(this.#longs[INSTRUCTIONS >> 3]),
       decoded: this.#blocks.decoded,
-      coldHandlers: this.#handlers.coldCount,
-      tlbFlushes: this.#tlb.flushes,
-      codeFlushes: this.#blocks.flushes,
+      'cold handlers': this.#handlers.coldCount,
+      'TLB clears': this.#tlb.flushes,
+      'code flushes': this.#blocks.flushes,
       exceptions: this.#exceptions,
       interrupts: this.#interruptCount,
       halts: this.#halts,

@@ -46,12 +46,15 @@ function stackLinear(b: LiftBuilder, pointer: I64, bytes: number, write: boolean
   return linear;
 }
 
-/** Pushes and commits the stack pointer. */
-export function push(b: LiftBuilder, size: IntegerSize, value: Expr): void {
+/** Pushes and commits the stack pointer. `width` bytes are written where it is less than the slot (PUSH of a segment register). */
+export function push(
+  b: LiftBuilder, size: IntegerSize, value: Expr, width: IntegerSize = size, beforeCommit: () => void = () => {},
+): void {
   const mask = b.form.legacy ? stackMask(b) : undefined;
   const moved = i64.sub(b.gpr(RSP, 8) as I64, i64.const(size));
   const pointer = b.let(mask === undefined ? moved : i64.and(moved, mask));
-  b.store(size, stackLinear(b, pointer, size, true), value);
+  b.store(width, stackLinear(b, pointer, width, true), value);
+  beforeCommit();
   setStackPointer(b, pointer, mask);
 }
 
@@ -131,16 +134,17 @@ const jumpCondition: Lift = (b) => {
   });
 };
 
+/** The return address is written before a bad target is noticed. */
 const callDirect: Lift = (b) => {
-  if (b.form.legacy) checkTarget(b, b.let(b.directTarget()));
-  push(b, b.size, nextAsOperand(b));
+  push(b, b.size, nextAsOperand(b), b.size, () => {
+    if (b.form.legacy) checkTarget(b, b.let(b.directTarget()));
+  });
   b.jumpDirect();
 };
 
 const callIndirect: Lift = (b) => {
   const target = asRip(b, b.read(0));
-  checkTarget(b, target);
-  push(b, b.size, nextAsOperand(b));
+  push(b, b.size, nextAsOperand(b), b.size, () => checkTarget(b, target));
   b.jump(target);
 };
 
@@ -181,9 +185,8 @@ const pushAll: Lift = (b) => {
   const mask = stackMask(b);
   const start = b.let(b.gpr(RSP, 8) as I64);
   const original = b.let(b.gpr(RSP, b.size) as Expr<'i32'>);
-  // All eight must be writable before any is: check the lowest and the highest.
   const lowest = b.let(i64.and(i64.sub(start, i64.const(8 * b.size)), mask));
-  b.hostWrite(stackLinear(b, lowest, b.size, true), b.size, false);
+  // One after the other: a fault half-way leaves the first ones written and the stack pointer unmoved.
   for (let i = 0; i < 8; i++) {
     const at = b.let(i64.and(i64.sub(start, i64.const((i + 1) * b.size)), mask));
     b.store(b.size, stackLinear(b, at, b.size, true), i === RSP ? original : b.gpr(i, b.size));

@@ -13,8 +13,9 @@ import type { Row } from './row.ts';
 import { shiftRows } from './shift.ts';
 import { stringRows } from './string.ts';
 import { systemRows } from './system.ts';
+import { x87InstructionRows } from './x87.ts';
 
 export const rows: readonly Row[] = [
   ...arithmeticRows, ...bitRows, ...branchRows, ...controlRows, ...moveRows, ...multiplyRows, ...shiftRows, ...stringRows,
-  ...systemRows,
+  ...systemRows, ...x87InstructionRows,
 ];

@@ -127,6 +127,8 @@ export abstract class LiftBuilder {
   /** RIP of this instruction. */
   abstract thisRip(): I64;
 
+  /** Where a register operand lies in linear memory, for slow paths outside the builder's reach. */
+  abstract slot(index: number): I32;
   /** The XMM register operand as a whole. */
   abstract readXmm(index: number): V128;
   abstract writeXmm(index: number, value: V128): void;

@@ -43,27 +43,42 @@ const advance = (b: LiftBuilder, register: number, step: I64): void =>
   setOffset(b, register, i64.add(offsetOf(b, register), step));
 
 /**
- * Repeats `element` while RCX is not zero and, for REPE/REPNE, ZF agrees. `element` commits its own pointers.
+ * With 32-bit addresses in 64-bit code a repeated instruction clears the upper halves of its registers even when it does
+ * nothing else, as processors do.
  */
-function repeat(b: LiftBuilder, element: () => void, zeroFlag: boolean): void {
+function truncateRegisters(b: LiftBuilder, registers: readonly number[]): void {
+  if (b.form.rep === 0 || b.form.legacy || b.form.addressSize !== 4) return;
+  for (const register of registers) setOffset(b, register, offsetOf(b, register));
+}
+
+/**
+ * Repeats `body` while RCX is not zero. `body` commits its own pointers, and may return a condition for going on
+ * (REPE, REPNE) together with what to do at the end: flags are only then changed, for a fault half-way leaves them as
+ * they were (SDM volume 2B, REP).
+ */
+function repeat(b: LiftBuilder, body: () => { proceed: I32; finish: () => void } | undefined): void {
   const { f } = b;
   if (b.form.rep === 0) {
-    element();
+    body()?.finish();
     return;
   }
   f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
   const turns = b.let(i32.const(TURN));
+  let finish: (() => void) | undefined;
   f.loop((again) => {
-    element();
+    const outcome = body();
+    finish = outcome?.finish;
     setOffset(b, RCX, i64.sub(offsetOf(b, RCX), i64.const(1)));
-    f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
-    if (zeroFlag) {
-      const agrees = b.condition(4);
-      f.if(b.form.rep === 0xf3 ? i32.eqz(agrees) : agrees, () => b.next());
-    }
+    const done = i64.eqz(offsetOf(b, RCX));
+    const over = outcome === undefined ? done : i32.or(done, i32.eqz(outcome.proceed));
+    f.if(over, () => {
+      finish?.();
+      b.next();
+    });
     f.set(turns, i32.sub(turns, i32.const(1)));
     f.brIf(again, turns);
   });
+  finish?.();
   b.again();
 }
 
@@ -125,6 +140,7 @@ function bulkMove(b: LiftBuilder): void {
 }
 
 const movs: Lift = (b) => {
+  truncateRegisters(b, [RCX, RSI, RDI]);
   if (b.form.rep !== 0 && !b.form.legacy) bulkMove(b);
   const step = stride(b);
   repeat(b, () => {
@@ -132,7 +148,8 @@ const movs: Lift = (b) => {
     b.store(b.size, destinationAddress(b, true), value);
     advance(b, RSI, step);
     advance(b, RDI, step);
-  }, false);
+    return undefined;
+  });
 };
 
 /** REP STOS upwards: memory.fill when all bytes of the element are equal, else doubling copies are not worth it. */
@@ -162,43 +179,53 @@ function bulkFill(b: LiftBuilder): void {
 }
 
 const stos: Lift = (b) => {
+  truncateRegisters(b, [RCX, RDI]);
   if (b.form.rep !== 0 && !b.form.legacy) bulkFill(b);
   const step = stride(b);
   repeat(b, () => {
     b.store(b.size, destinationAddress(b, true), b.gpr(RAX, b.size));
     advance(b, RDI, step);
-  }, false);
+    return undefined;
+  });
 };
 
 const lods: Lift = (b) => {
+  truncateRegisters(b, [RCX]);
   const step = stride(b);
   repeat(b, () => {
     b.setGpr(RAX, b.size, b.load(b.size, sourceAddress(b)));
     advance(b, RSI, step);
-  }, false);
+    return undefined;
+  });
 };
 
-const compare = (b: LiftBuilder, x: AnyLocal, y: AnyLocal): void => b.flagsSub(x, y, element(b, b.t.sub(x, y)));
+/** Flags of `x - y` at the end, and whether REPE or REPNE goes on. */
+function compare(b: LiftBuilder, x: AnyLocal, y: AnyLocal): { proceed: I32; finish: () => void } {
+  const proceed = b.form.rep === 0xf3 ? b.t.eq(x, y) : b.t.ne(x, y);
+  return { proceed, finish: () => b.flagsSub(x, y, element(b, b.t.sub(x, y))) };
+}
 
 const cmps: Lift = (b) => {
+  truncateRegisters(b, [RCX]);
   const step = stride(b);
   repeat(b, () => {
-    const x = element(b, b.load(b.size, sourceAddress(b)));
     const y = element(b, b.load(b.size, destinationAddress(b, false)));
-    compare(b, x, y);
+    const x = element(b, b.load(b.size, sourceAddress(b)));
     advance(b, RSI, step);
     advance(b, RDI, step);
-  }, true);
+    return compare(b, x, y);
+  });
 };
 
 const scas: Lift = (b) => {
+  truncateRegisters(b, [RCX]);
   const step = stride(b);
   repeat(b, () => {
     const x = element(b, b.gpr(RAX, b.size));
     const y = element(b, b.load(b.size, destinationAddress(b, false)));
-    compare(b, x, y);
     advance(b, RDI, step);
-  }, true);
+    return compare(b, x, y);
+  });
 };
 
 const pair = (opcode: number, name: string, lift: Lift, rep: 'rep' | 'repz'): Row[] => {

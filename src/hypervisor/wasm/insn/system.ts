@@ -18,7 +18,8 @@ const movFromSegment: Lift = (b) => {
 
 const pushSegment: Lift = (b) => {
   const selector: I32 = i32.load16U(b.cpu, segmentOffset(b.arg) + SEG_SELECTOR);
-  push(b, b.size, b.size === 8 ? i64.extendI32U(selector) : selector);
+  // Outside 64-bit mode only the selector is written, whatever the operand size.
+  push(b, b.size, b.size === 8 ? i64.extendI32U(selector) : selector, b.form.legacy ? 2 : b.size);
 };
 
 const ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5;

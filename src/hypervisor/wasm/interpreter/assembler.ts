@@ -113,7 +113,7 @@ export class Assembler {
         view.setUint32(at + R_BASE, this.#cpu + (based ? segmentOffset(segment) : ZERO), true);
       }
     }
-    if (d.immediate2 !== 0) view.setUint16(at + R_AUX, d.immediate2, true);
+    if (d.immediate2 !== 0) view.setUint16(at + R_AUX, view.getUint16(at + R_AUX, true) | d.immediate2, true);
   }
 
   /** True when the memory operand is base + displacement as it stands. */

@@ -140,6 +140,10 @@ export class InterpreterBuilder extends LiftBuilder {
     return this.form.legacy ? i64.and(rip, i64.const(0xffff_ffff)) : rip;
   }
 
+  slot(index: number): I32 {
+    return this.#pointer(index);
+  }
+
   readXmm(index: number): V128 {
     return v128Load(this.#pointer(index));
   }

@@ -1,0 +1,154 @@
+/**
+ * Runs a machine on Node: a validated configuration, the process's terminal and files, an exit status.
+ *
+ * @module
+ */
+import { randomFillSync } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { KernelFormatError } from '../../boot/kernel-format-error.ts';
+import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
+import type { SerialBackend } from '../../devices/platform/platform.ts';
+import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/vcpu.ts';
+import type { Logger } from '../../util/log.ts';
+import type { RunConfig, SerialConfig } from '../../vm/config.ts';
+import { ExitCode } from '../../vm/exit-code.ts';
+import { Machine, type MachineEnd, type MachineResult, type VcpuThread } from '../../vm/machine.ts';
+import type { VcpuThreadConfig, VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
+import { createClock, wallClock } from './clock.ts';
+import { FileError, type HostFile, openFile } from './files.ts';
+import { openOutputFile, type OutputFile } from './output-file.ts';
+import { createProgressLine } from './progress.ts';
+import { siblingModule } from './sibling-module.ts';
+import { formatStats } from './stats.ts';
+import { type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
+import { createTimers } from './timers.ts';
+
+/** The embedded guest, in the package. */
+const GUEST_IMAGES = new URL('../../../guest/images/', import.meta.url);
+const embedded = (name: string): string => fileURLToPath(new URL(name, GUEST_IMAGES));
+const EMBEDDED_PARAMS = 'quiet';
+/** A panic that nobody hears ends in a reset rather than in a machine that hangs. */
+const BASE_PARAMS = 'panic=-1';
+
+const stderrLogger: Logger = {
+  log(level, component, message) {
+    if (level === 'error' || level === 'warn') process.stderr.write(`typervisor: ${component}: ${message}\n`);
+  },
+};
+
+/** The kernel command line of a configuration. */
+export function commandLine(config: RunConfig): string {
+  const console = config.serial.find((port) => port.console);
+  return [
+    ...(console === undefined ? [] : [`console=ttyS${console.num - 1}`]),
+    BASE_PARAMS,
+    ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
+    ...config.params,
+  ].join(' ');
+}
+
+function startVcpu(config: VcpuThreadConfig): VcpuThread {
+  const worker = new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), { workerData: config, name: `vcpu${config.index}` });
+  const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
+  });
+  return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
+}
+
+/** The exit status of a machine that ended by itself. */
+export function endStatus(end: MachineEnd): number {
+  switch (end.kind) {
+    case 'power-off':
+    case 'stopped':
+      return ExitCode.PowerOff;
+    case 'reset':
+      return ExitCode.Reset;
+    case 'triple-fault':
+    case 'error':
+      return ExitCode.Crash;
+    case 'panic':
+      return ExitCode.Panic;
+    case 'debug-exit':
+      return end.status;
+  }
+}
+
+/** One line for people, for ends that are not the guest's own doing. */
+function explain(end: MachineEnd): string | undefined {
+  if (end.kind === 'triple-fault') return 'the guest crashed: triple fault';
+  if (end.kind === 'error') return `${end.reason}\n${end.detail}`;
+  return undefined;
+}
+
+/** Builds and runs the machine; returns the process's exit status. Errors in files are one line on standard error and status 1. */
+export async function runMachine(config: RunConfig): Promise<{ readonly status: number }> {
+  await using resources = new AsyncDisposableStack();
+  let machine: Machine | undefined;
+  let left: LeaveReason | undefined;
+  try {
+    const kernelPath = config.kernel ?? embedded('vmlinuz');
+    const initrdPath = config.initrd ?? (config.kernel === undefined ? embedded('initrd.img') : undefined);
+    const kernel = resources.use(openFile(kernelPath, 'kernel', config.memBytes));
+    const initrd: HostFile | undefined =
+      initrdPath === undefined ? undefined : resources.use(openFile(initrdPath, 'initrd', config.memBytes));
+    const clock = createClock();
+    const timers = resources.use(createTimers(clock));
+    const usesStdout = config.serial.some((port) => port.type === 'stdout');
+    const terminal = resources.use(
+      new Terminal({
+        takesInput: config.serial.some((port) => port.stdin),
+        onLeave: (reason) => {
+          left = reason;
+          machine?.stop();
+        },
+      }),
+    );
+    const backend = (port: SerialConfig): SerialBackend => {
+      let output: ByteSink = nullSink;
+      if (port.type === 'stdout' && usesStdout) output = terminal.sink;
+      else if (port.type === 'file' && port.path !== undefined) {
+        const file: OutputFile = openOutputFile(port.path, `serial port ${port.num}`, (error) => {
+          stderrLogger.log('error', 'serial', error.message);
+        });
+        resources.use(file);
+        output = file.sink;
+      }
+      return { output, ...(port.stdin ? { input: terminal.source } : {}) };
+    };
+    const serial: (SerialBackend | undefined)[] = [undefined, undefined, undefined, undefined];
+    for (const port of config.serial) serial[port.num - 1] = backend(port);
+    const progress = createProgressLine(process.stderr);
+    machine = new Machine(
+      {
+        ramBytes: config.memBytes, vcpuCount: config.cpus, vcpuAreaBytes: VCPU_AREA_BYTES, kernel, initrd,
+        commandLine: commandLine(config), serial, debugExitPort: config.debugExit?.port, noReboot: config.noReboot,
+        progress: progress.update,
+      },
+      {
+        clock, wallClock, timers, logger: stderrLogger, startVcpu,
+        random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
+        yieldTurn: (resume) => void setImmediate(resume),
+      },
+    );
+    const started = performance.now();
+    const running = machine.run();
+    progress.end();
+    if (left !== undefined) machine.stop();
+    const result: MachineResult = await running;
+    await terminal[Symbol.asyncDispose]();
+    const message = left === undefined ? explain(result.end) : undefined;
+    if (message !== undefined) process.stderr.write(`typervisor: ${config.name}: ${message}\n`);
+    if (config.stats) process.stderr.write(formatStats(result.vcpus, performance.now() - started));
+    const status = left !== undefined && result.end.kind === 'stopped' ? leaveStatus(left) : endStatus(result.end);
+    return { status };
+  } catch (error) {
+    if (error instanceof KernelFormatError || error instanceof FileError || error instanceof RangeError) {
+      process.stderr.write(`typervisor: ${error.message}\n`);
+      return { status: ExitCode.Failure };
+    }
+    throw error;
+  }
+}

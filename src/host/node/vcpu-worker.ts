@@ -1,0 +1,48 @@
+/**
+ * Entry of a vCPU's worker thread on Node.
+ *
+ * @module
+ */
+import { randomFillSync } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
+import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
+import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
+import { createClock } from './clock.ts';
+
+/**
+ * The interpreter's main loop never returns long enough for V8 to replace its baseline code, so it is compiled with the
+ * optimising compiler at once. Inlining needs feedback that is not there yet.
+ */
+function compileOptimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  const flags = ['liftoff', 'wasm-lazy-compilation', 'wasm-inlining', 'wasm-inlining-call-indirect'];
+  for (const flag of flags) setFlagsFromString(`--no-${flag}`);
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    for (const flag of flags) setFlagsFromString(`--${flag}`);
+  }
+}
+
+const RANDOM_POOL = new Uint32Array(256);
+let poolAt = RANDOM_POOL.length;
+
+function random32(): number {
+  if (poolAt === RANDOM_POOL.length) {
+    randomFillSync(RANDOM_POOL);
+    poolAt = 0;
+  }
+  const value = RANDOM_POOL[poolAt] as number;
+  RANDOM_POOL[poolAt++] = 0;
+  return value;
+}
+
+const port = parentPort as MessagePort;
+const end = runVcpuThread(workerData as VcpuThreadConfig, {
+  clock: createClock(),
+  hypervisor: wasmHypervisor(compileOptimised),
+  random32,
+  takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
+});
+port.postMessage(end);

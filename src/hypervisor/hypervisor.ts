@@ -1,0 +1,48 @@
+/**
+ * What a hypervisor is to the machine around it. There is one implementation on WebAssembly (wasm/); one on KVM is to
+ * come.
+ *
+ * @module
+ */
+import type { VcpuControl } from '../bus/control.ts';
+import type { VcpuBus } from '../bus/vcpu-bus.ts';
+import type { MachineMemoryMap } from '../memory/machine-memory.ts';
+import type { Clock } from '../util/clock.ts';
+import type { VcpuExit } from './exit.ts';
+import type { InitialCpuState } from './initial-state.ts';
+import type { VcpuInterrupts } from './interrupts.ts';
+
+/** What a vCPU is made of; all of it belongs to the thread that runs it. */
+export interface VcpuOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly map: MachineMemoryMap;
+  readonly index: number;
+  readonly clock: Clock;
+  readonly interrupts: VcpuInterrupts;
+  readonly bus: VcpuBus;
+  readonly control: VcpuControl;
+  /** 32 random bits of cryptographic quality, unsigned; undefined when there are none to be had right now. */
+  readonly random32: () => number | undefined;
+}
+
+/** Counters of a vCPU by name, for `--stats`. */
+export type VcpuStats = Readonly<Record<string, number>>;
+
+export interface Vcpu {
+  /** Puts the processor where a loader wants it. */
+  load(initial: InitialCpuState): void;
+  /** Power-on state: the first processor at the reset vector, the others waiting for a start-up interrupt. */
+  reset(): void;
+  /** Runs guest code until another thread asks the vCPU out, or it cannot go on. */
+  run(): VcpuExit;
+  /** Nanoseconds to add to the machine clock to get this processor's TSC. */
+  tscOffset(): number;
+  stats(): VcpuStats;
+}
+
+/** Bytes of private area that each vCPU needs in the shared memory, and how to make one on the current thread. */
+export interface Hypervisor {
+  readonly name: string;
+  readonly vcpuAreaBytes: number;
+  createVcpu(options: VcpuOptions): Vcpu;
+}

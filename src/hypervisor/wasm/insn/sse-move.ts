@@ -1,0 +1,147 @@
+/**
+ * Moves between XMM registers, memory and general registers (SDM volume 2: MOVAPS MOVUPS MOVDQA MOVDQU MOVSS MOVSD MOVQ
+ * MOVD MOVLPS MOVHPS MOVHLPS MOVLHPS MOVNT* LDDQU MOVDDUP MOVSLDUP MOVSHDUP MOVMSKPS MASKMOVDQU), and bitwise logic.
+ *
+ * @module
+ */
+import { type Expr, i32, type I32, i64, type I64, type V128 } from '../emit/expr.ts';
+import { i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
+import { DS } from '../state.ts';
+import type { LiftBuilder } from './lift-builder.ts';
+import { type Lift, type Row, row } from './row.ts';
+import { alignedAddress, high64, low64, lowSource, vectorLift, xmmSource } from './sse-operands.ts';
+
+const load = (aligned: boolean): Lift => (b) => b.writeXmm(0, xmmSource(b, 1, aligned));
+
+const store = (aligned: boolean): Lift => (b) => {
+  const value = b.let(b.readXmm(1));
+  if (b.isMemory(0)) b.storeXmm(aligned ? alignedAddress(b, 0) : b.address(0), value);
+  else b.writeXmm(0, value);
+};
+
+/** MOVSS, MOVSD between registers: the low lane, the rest stays. From memory: the rest is cleared. */
+const lowToRegister = (type: 'i32' | 'i64'): Lift => (b) => b.writeXmmLow(0, b.readXmmLow(1, type));
+const lowFromMemory = (bytes: 4 | 8): Lift => (b) => b.writeXmm(0, lowSource(b, 1, bytes));
+const lowStore = (type: 'i32' | 'i64'): Lift => (b) => {
+  const value = b.readXmmLow(1, type);
+  if (b.isMemory(0)) b.store(type === 'i32' ? 4 : 8, b.address(0), value);
+  else b.writeXmmLow(0, value);
+};
+
+/** MOVQ: what is not moved is cleared. */
+const movqLoad: Lift = (b) => {
+  if (b.isMemory(1)) b.writeXmm(0, lowSource(b, 1, 8));
+  else b.writeXmm(0, quadword(b.readXmmLow(1, 'i64')));
+};
+const movqStore: Lift = (b) => {
+  const value = b.let(b.readXmmLow(1, 'i64'));
+  if (b.isMemory(0)) b.store(8, b.address(0), value);
+  else b.writeXmm(0, quadword(value));
+};
+const quadword = (value: I64): V128 => i64x2.replace(0, v128.zero(), value);
+
+/** Operand size of an operand of type y. */
+export const ySize = (b: LiftBuilder): 4 | 8 => (b.form.operandSize === 8 ? 8 : 4);
+
+const movdToXmm: Lift = (b) => {
+  const size = ySize(b);
+  const value = b.read(1, size);
+  b.writeXmm(0, size === 8 ? quadword(value as I64) : i32x4.replace(0, v128.zero(), value as I32));
+};
+const movdFromXmm: Lift = (b) => {
+  const size = ySize(b);
+  b.write(0, b.readXmmLow(1, size === 8 ? 'i64' : 'i32'), size);
+};
+
+/** Writes one half of the destination and keeps the other. */
+const setHalf = (lane: 0 | 1, value: (b: LiftBuilder) => I64): Lift => (b) => {
+  const half = b.let(value(b));
+  if (lane === 0) b.writeXmmLow(0, half);
+  else b.writeXmm(0, i64x2.replace(1, b.readXmm(0), half));
+};
+const memoryHalf = (b: LiftBuilder): I64 => b.load(8, b.address(1)) as I64;
+const storeHalf = (half: (x: V128) => I64): Lift => (b) => {
+  b.store(8, b.address(0), b.let(half(b.readXmm(1))));
+};
+
+const duplicate = (lanes: readonly number[]): Lift =>
+  vectorLift((_x, y) => i8x16.shuffle(y, y, lanes.flatMap((lane) => [0, 1, 2, 3].map((i) => lane * 4 + i))));
+
+/** Stores the bytes of `value` whose mask bytes have bit 7 set, at DS:rDI. Shared with MASKMOVQ. */
+export function maskedStore(b: LiftBuilder, bytes: 8 | 16, value: V128, mask: V128): void {
+  const { f } = b;
+  const { addressSize } = b.form;
+  const pointer = b.gpr(7, addressSize) as Expr;
+  const offset = addressSize === 8 ? (pointer as I64) : i64.extendI32U(pointer as I32);
+  const va = b.let(b.stringAddress(offset, DS, true, bytes, true));
+  const host = b.hostWrite(va, bytes, true);
+  const bits = b.let(i32.and(i8x16.bitmask(mask), i32.const(bytes === 8 ? 0xff : 0xffff)));
+  for (let i = 0; i < bytes; i++) {
+    // Only selected bytes are stored: another processor may be writing the others.
+    f.if(i32.and(bits, i32.const(1 << i)), () => f.store(1, host, i8x16.extractU(i, value), i));
+  }
+  b.finishWrite(host);
+}
+
+const maskmovdqu: Lift = (b) => maskedStore(b, 16, b.let(b.readXmm(0)), b.let(b.readXmm(1)));
+
+const movmsk = (bitmask: (x: V128) => I32): Lift => (b) => b.write(0, bitmask(b.readXmm(1)), 4);
+
+const sse = { unit: 'sse' } as const;
+
+/** Packed single, packed double and integer forms differ in name only. */
+const logic = (opcode: string, name: string, operation: (x: V128, y: V128) => V128): Row[] => [
+  row(`NP 0F ${opcode}`, `${name}ps`, 'Vo,Wo', vectorLift(operation), sse),
+  row(`66 0F ${opcode}`, `${name}pd`, 'Vo,Wo', vectorLift(operation), sse),
+];
+
+// biome-ignore format: one encoding a line
+export const sseMoveRows: readonly Row[] = [
+  ...logic('54', 'and', v128.and),
+  ...logic('55', 'andn', (x, y) => v128.andnot(y, x)),
+  ...logic('56', 'or', v128.or),
+  ...logic('57', 'xor', v128.xor),
+  row('NP 0F 10', 'movups', 'Vo,Wo', load(false), sse),
+  row('NP 0F 11', 'movups', 'Wo,Vo', store(false), sse),
+  row('66 0F 10', 'movupd', 'Vo,Wo', load(false), sse),
+  row('66 0F 11', 'movupd', 'Wo,Vo', store(false), sse),
+  row('F3 0F 6F', 'movdqu', 'Vo,Wo', load(false), sse),
+  row('F3 0F 7F', 'movdqu', 'Wo,Vo', store(false), sse),
+  row('F2 0F F0', 'lddqu', 'Vo,Mo', load(false), sse),
+  row('NP 0F 28', 'movaps', 'Vo,Wo', load(true), sse),
+  row('NP 0F 29', 'movaps', 'Wo,Vo', store(true), sse),
+  row('66 0F 28', 'movapd', 'Vo,Wo', load(true), sse),
+  row('66 0F 29', 'movapd', 'Wo,Vo', store(true), sse),
+  row('66 0F 6F', 'movdqa', 'Vo,Wo', load(true), sse),
+  row('66 0F 7F', 'movdqa', 'Wo,Vo', store(true), sse),
+  row('NP 0F 2B', 'movntps', 'Mo,Vo', store(true), sse),
+  row('66 0F 2B', 'movntpd', 'Mo,Vo', store(true), sse),
+  row('66 0F E7', 'movntdq', 'Mo,Vo', store(true), sse),
+  row('66 0F 38 2A', 'movntdqa', 'Vo,Mo', load(true), sse),
+  row('F3 0F 10', 'movss', 'Vd,Ud', lowToRegister('i32'), sse),
+  row('F3 0F 10', 'movss', 'Vd,Md', lowFromMemory(4), sse),
+  row('F3 0F 11', 'movss', 'Wd,Vd', lowStore('i32'), sse),
+  row('F2 0F 10', 'movsd', 'Vq,Uq', lowToRegister('i64'), sse),
+  row('F2 0F 10', 'movsd', 'Vq,Mq', lowFromMemory(8), sse),
+  row('F2 0F 11', 'movsd', 'Wq,Vq', lowStore('i64'), sse),
+  row('F3 0F 7E', 'movq', 'Vq,Wq', movqLoad, sse),
+  row('66 0F D6', 'movq', 'Wq,Vq', movqStore, sse),
+  row('66 0F 6E', 'movd', 'Vy,Ey', movdToXmm, { ...sse, names: ['movd', 'movd', 'movq'] }),
+  row('66 0F 7E', 'movd', 'Ey,Vy', movdFromXmm, { ...sse, names: ['movd', 'movd', 'movq'] }),
+  row('NP 0F 12', 'movlps', 'Vq,Mq', setHalf(0, memoryHalf), sse),
+  row('66 0F 12', 'movlpd', 'Vq,Mq', setHalf(0, memoryHalf), sse),
+  row('NP 0F 13', 'movlps', 'Mq,Vq', storeHalf(low64), sse),
+  row('66 0F 13', 'movlpd', 'Mq,Vq', storeHalf(low64), sse),
+  row('NP 0F 16', 'movhps', 'Vq,Mq', setHalf(1, memoryHalf), sse),
+  row('66 0F 16', 'movhpd', 'Vq,Mq', setHalf(1, memoryHalf), sse),
+  row('NP 0F 17', 'movhps', 'Mq,Vq', storeHalf(high64), sse),
+  row('66 0F 17', 'movhpd', 'Mq,Vq', storeHalf(high64), sse),
+  row('NP 0F 12', 'movhlps', 'Vq,Uq', setHalf(0, (b) => high64(b.readXmm(1))), sse),
+  row('NP 0F 16', 'movlhps', 'Vq,Uq', setHalf(1, (b) => low64(b.readXmm(1))), sse),
+  row('F2 0F 12', 'movddup', 'Vo,Wq', (b) => b.writeXmm(0, i64x2.splat(low64(lowSource(b, 1, 8)))), sse),
+  row('F3 0F 12', 'movsldup', 'Vo,Wo', duplicate([0, 0, 2, 2]), sse),
+  row('F3 0F 16', 'movshdup', 'Vo,Wo', duplicate([1, 1, 3, 3]), sse),
+  row('NP 0F 50', 'movmskps', 'Gd,Uo', movmsk(i32x4.bitmask), sse),
+  row('66 0F 50', 'movmskpd', 'Gd,Uo', movmsk(i64x2.bitmask), sse),
+  row('66 0F F7', 'maskmovdqu', 'Vo,Uo', maskmovdqu, { ...sse, modal: true }),
+];

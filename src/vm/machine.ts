@@ -1,0 +1,230 @@
+/**
+ * A machine on the VMM thread: its memory, devices and boot image, its vCPU threads, and its life: start, reset in place, end.
+ *
+ * @module
+ */
+import type { LoadProgress, ByteFile } from '../boot/byte-file.ts';
+import { prepareBoot } from '../boot/boot.ts';
+import type { CpuBootState } from '../boot/cpu-boot-state.ts';
+import type { ByteSink } from '../bus/byte-stream.ts';
+import { ControlArea, REQUEST_PAUSE, REQUEST_RESET, REQUEST_STOP, STATE_PAUSED, STATE_STOPPED } from '../bus/control.ts';
+import { MailboxServer } from '../bus/mailbox-server.ts';
+import { PortTable } from '../bus/port-table.ts';
+import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
+import type { VcpuStats } from '../hypervisor/hypervisor.ts';
+import { IrqChip } from '../irqchip/irqchip.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
+import type { Clock, WallClock } from '../util/clock.ts';
+import type { Logger } from '../util/log.ts';
+import type { Timers } from '../util/timers.ts';
+import type { VcpuThreadConfig, VcpuThreadEnd } from './vcpu-thread.ts';
+
+/** MAXPHYADDR of the machine's processors, as CPUID announces it. */
+export const PHYSICAL_ADDRESS_BITS = 40;
+
+/** Why a machine ended. */
+export type MachineEnd =
+  | { readonly kind: 'power-off' }
+  /** The guest reset, and the machine does not reboot. */
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'triple-fault' }
+  | { readonly kind: 'panic' }
+  /** A kernel under test wrote to the debug-exit port; `status` is ready for `process.exit`. */
+  | { readonly kind: 'debug-exit'; readonly status: number }
+  /** Somebody called `stop`. */
+  | { readonly kind: 'stopped' }
+  /** The hypervisor could not go on. */
+  | { readonly kind: 'error'; readonly reason: string; readonly detail: string };
+
+/** A vCPU's thread as the VMM thread holds it. */
+export interface VcpuThread {
+  /** Resolves when the thread has ended; rejects when it failed. */
+  readonly ended: Promise<VcpuThreadEnd>;
+  /** Sends where to start after a reset; before REQUEST_RESET. */
+  sendInitialState(initial: CpuBootState): void;
+}
+
+/** What only the host can do. */
+export interface MachineHost {
+  readonly clock: Clock;
+  readonly wallClock: WallClock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly random: (into: Uint8Array) => void;
+  readonly startVcpu: (config: VcpuThreadConfig) => VcpuThread;
+  /** `setImmediate` or its like. */
+  readonly yieldTurn: (resume: () => void) => void;
+}
+
+export interface MachineOptions {
+  readonly ramBytes: number;
+  readonly vcpuCount: number;
+  /** Bytes of private area for each vCPU, from the hypervisor. */
+  readonly vcpuAreaBytes: number;
+  readonly kernel: ByteFile;
+  readonly initrd?: ByteFile | undefined;
+  readonly commandLine: string;
+  /** COM1..COM4. */
+  readonly serial: readonly (SerialBackend | undefined)[];
+  readonly debug?: ByteSink | undefined;
+  readonly debugExitPort?: number | undefined;
+  /** A reset ends the machine. */
+  readonly noReboot: boolean;
+  readonly progress?: LoadProgress | undefined;
+}
+
+/** Counters of every vCPU at the end. */
+export interface MachineResult {
+  readonly end: MachineEnd;
+  readonly vcpus: readonly VcpuStats[];
+}
+
+export class Machine {
+  readonly #options: MachineOptions;
+  readonly #host: MachineHost;
+  readonly #map: MachineMemoryMap;
+  readonly #memory: WebAssembly.Memory;
+  readonly #guestMemory: GuestMemory;
+  readonly #control: ControlArea;
+  readonly #ports: PortTable;
+  readonly #irqchip: IrqChip;
+  readonly #platform: Platform;
+  readonly #server: MailboxServer;
+  #threads: VcpuThread[] = [];
+  #end: MachineEnd | undefined;
+  #settle: (() => void) | undefined;
+  #resetting = false;
+
+  /** @throws RangeError when the sizes do not fit. */
+  constructor(options: MachineOptions, host: MachineHost) {
+    this.#options = options;
+    this.#host = host;
+    const { vcpuCount, ramBytes } = options;
+    this.#map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: options.vcpuAreaBytes });
+    this.#memory = allocateMachineMemory(this.#map);
+    const { buffer } = this.#memory;
+    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, ramBytes);
+    this.#control = new ControlArea(buffer, this.#map);
+    this.#control.initialize();
+    this.#ports = new PortTable(buffer, this.#map);
+    this.#ports.initialize();
+    this.#irqchip = new IrqChip({
+      buffer, map: this.#map, clock: host.clock, kick: (vcpu) => this.#control.vcpu(vcpu).kick(),
+      // TSC deadlines are written by the vCPU threads, which know their offsets.
+      tscOffset: () => 0, physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+    });
+    this.#irqchip.initialize();
+    this.#platform = createPlatform({
+      ports: this.#ports, clock: host.clock, wallClock: host.wallClock, timers: host.timers,
+      line: (gsi) => this.#irqchip.line(gsi),
+      events: {
+        powerOff: () => this.#finish({ kind: 'power-off' }),
+        reset: () => this.#reset(),
+        panic: (event) => {
+          if (event === 'panicked') this.#finish({ kind: 'panic' });
+        },
+        debugExit: (status) => this.#finish({ kind: 'debug-exit', status }),
+      },
+      pmTimerOrigin: () => this.#irqchip.timeOrigin, ramBelow4GiB: ramBytes, vcpuCount, serial: options.serial,
+      ...(options.debug === undefined ? {} : { debug: options.debug }),
+      ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
+    });
+    this.#server = new MailboxServer({
+      control: this.#control, ports: this.#platform.portBus, mmio: this.#platform.mmioBus, yieldTurn: host.yieldTurn,
+      onFault: (error) => host.logger.log('error', 'bus', String(error instanceof Error ? error.stack : error)),
+    });
+  }
+
+  /** Loads the kernel, runs the guest to its end. Throws what the loaders throw (KernelFormatError and the files' own errors). */
+  async run(): Promise<MachineResult> {
+    const initial = this.#boot(this.#options.progress);
+    const settled = new Promise<void>((resolve) => {
+      this.#settle = resolve;
+    });
+    for (let index = 0; index < this.#options.vcpuCount; index++) this.#startVcpu(index, initial);
+    const serving = this.#server.run();
+    await settled;
+    for (let index = 0; index < this.#threads.length; index++) this.#control.vcpu(index).request(REQUEST_STOP);
+    const ends = await Promise.allSettled(this.#threads.map((thread) => thread.ended));
+    this.#server.stop();
+    await serving;
+    // What was posted before the end still goes out.
+    while (this.#server.service());
+    const vcpus = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value.stats] : []));
+    return { end: this.#end as MachineEnd, vcpus };
+  }
+
+  /** Ends the machine from outside. */
+  stop(): void {
+    this.#finish({ kind: 'stopped' });
+  }
+
+  /** The guest sees its power button pressed. */
+  pressPowerButton(): void {
+    this.#platform.pressPowerButton();
+  }
+
+  #boot(progress: LoadProgress | undefined): CpuBootState {
+    const { kernel, initrd, commandLine, ramBytes, vcpuCount } = this.#options;
+    return prepareBoot({
+      memory: this.#guestMemory, ramBytes, vcpuCount, kernel, initrd, commandLine, random: this.#host.random,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS, progress,
+    });
+  }
+
+  #startVcpu(index: number, initial: CpuBootState): void {
+    const thread = this.#host.startVcpu({
+      memory: this.#memory, map: this.#map, index, physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      initial: index === 0 ? initial : undefined,
+    });
+    this.#threads.push(thread);
+    thread.ended.then(
+      ({ exit }) => {
+        if (exit.kind === 'shutdown') this.#finish({ kind: 'triple-fault' });
+        else if (exit.kind === 'error') this.#finish(exit);
+      },
+      (error: unknown) => {
+        const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.#finish({ kind: 'error', reason: `vCPU ${index} failed: ${error instanceof Error ? error.message : String(error)}`, detail });
+      },
+    );
+  }
+
+  #finish(end: MachineEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#settle?.();
+  }
+
+  /** A reset that the guest asked for: ends the machine, or starts it anew with the same memory, devices and threads. */
+  #reset(): void {
+    if (this.#end !== undefined || this.#resetting) return;
+    if (this.#options.noReboot) {
+      this.#finish({ kind: 'reset' });
+      return;
+    }
+    this.#resetting = true;
+    this.#reboot().catch((error: unknown) => {
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#finish({ kind: 'error', reason: `cannot reboot: ${error instanceof Error ? error.message : String(error)}`, detail });
+    });
+  }
+
+  async #reboot(): Promise<void> {
+    const controls = this.#threads.map((_, index) => this.#control.vcpu(index));
+    for (const control of controls) control.request(REQUEST_PAUSE);
+    await Promise.all(controls.map((control) => Promise.race([control.reaches(STATE_PAUSED), control.reaches(STATE_STOPPED)])));
+    if (this.#end !== undefined) return;
+    this.#platform.reset();
+    this.#irqchip.reset();
+    const initial = this.#boot(undefined);
+    this.#threads[0]?.sendInitialState(initial);
+    for (const control of controls) {
+      control.request(REQUEST_RESET);
+      control.clearRequest(REQUEST_PAUSE);
+      control.kick();
+    }
+    this.#resetting = false;
+  }
+}
