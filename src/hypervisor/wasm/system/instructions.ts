@@ -18,7 +18,6 @@ import { loadDs, loadEs, loadFs, loadGs, loadSs, movToSegment, popSegment } from
 import { hlt, int1, int3, intN, into, undefinedInstruction } from './software-interrupts.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
 import { rdpid, rdpmc, rdtsc, rdtscp } from './tsc.ts';
-import { fldenv, fninit, fnsave, fnstenv, frstor } from './x87-environment.ts';
 import { fxrstor, fxsave, ldmxcsr, stmxcsr, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves } from './xsave.ts';
 
 export const systemInstructions = {
@@ -100,7 +99,7 @@ export const systemInstructions = {
   rdrand: randomToRegister,
   rdseed: randomToRegister,
 
-  // Floating-point and SSE state images
+  // Floating-point and SSE state images (FNSTENV, FNSAVE and their loads are in x87/)
   fxsave,
   fxrstor,
   xsave,
@@ -111,11 +110,6 @@ export const systemInstructions = {
   xrstors,
   ldmxcsr,
   stmxcsr,
-  fnstenv,
-  fldenv,
-  fnsave,
-  frstor,
-  fninit,
 } satisfies Record<string, SystemFunction>;
 
 export type SystemInstructionName = keyof typeof systemInstructions;
