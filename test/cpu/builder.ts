@@ -54,6 +54,9 @@ export interface Place {
 const mask = (bytes: number): bigint => (1n << BigInt(bytes * 8)) - 1n;
 export const truncate = (value: bigint, bytes: number): bigint => BigInt.asUintN(bytes * 8, value);
 
+/** Bits 63..47 are equal. */
+const isCanonical = (address: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
+
 export class CaseBuilder {
   readonly prng: Prng;
   readonly environment: number;
@@ -250,9 +253,8 @@ export class CaseBuilder {
     let base = segment === FS ? state.fsBase : state.gsBase;
     if (this.addressBytes === 4) {
       // A 32-bit effective address is zero-extended before the base is added.
-      base = BigInt.asUintN(64, linear - BigInt(prng.u32()));
-      const top = base >> 47n;
-      if (top !== 0n && top !== 0x1_ffffn) base = linear;
+      const wanted = BigInt.asUintN(64, linear - BigInt(prng.u32()));
+      if (isCanonical(wanted)) base = wanted;
     }
     if (segment === FS) state.fsBase = base;
     else state.gsBase = base;

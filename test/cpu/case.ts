@@ -41,6 +41,8 @@ export interface Comparison {
   readonly flags: number;
   /** Bit n set: the value of general register n is undefined. */
   readonly ignoreGprs?: number;
+  /** By register number: bits whose value is undefined (LAR's limit field). */
+  readonly ignoreGprBits?: Readonly<Record<number, number>>;
   /** x87 status bits that are undefined. */
   readonly ignoreFsw?: number;
   /** Ranges of memory offsets [first, end) whose contents are not architectural (last instruction pointers, reserved bytes). */

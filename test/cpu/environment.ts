@@ -88,7 +88,8 @@ export const SEL_CODE_BASED = ldt(6),
   SEL_EXECUTE_ONLY = ldt(7),
   SEL_DOWN16 = ldt(8),
   SEL_WRAP = ldt(9),
-  SEL_ABSENT = ldt(10);
+  SEL_ABSENT = ldt(10),
+  SEL_ABSENT_CODE = ldt(11);
 
 /** All DPL 3, S = 1. The first three are Linux's own in the GDT, the rest the recorder puts into the LDT. */
 export const DESCRIPTORS: readonly Descriptor[] = [
@@ -105,6 +106,7 @@ export const DESCRIPTORS: readonly Descriptor[] = [
   row(SEL_DOWN16, DATA_LOW, 0x1fff, DATA_DOWN_RW, false),
   row(SEL_WRAP, 0xffff_f000, FLAT, DATA_RW),
   row(SEL_ABSENT, 0, FLAT, DATA_RW, true, false),
+  row(SEL_ABSENT_CODE, 0, FLAT, CODE_RX, true, false),
 ];
 
 export function descriptorOf(selector: number): Descriptor | undefined {

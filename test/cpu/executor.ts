@@ -17,6 +17,7 @@ import {
   LDTR,
   MXCSR,
   TR,
+  XCR0,
   xmmOffset,
   FS,
   GS,
@@ -47,6 +48,11 @@ const CODE = 0x10_0000,
   TABLES = 0x20_0000,
   GDT = 0x30_0000,
   LDT = 0x30_1000;
+/** Offsets from GDT: interrupt descriptors, task-state segment, top of the stack for traps. */
+const IDT_AT = 0x400,
+  TSS_AT = 0x1800,
+  TRAP_STACK_AT = 0x1ff0;
+const SEL_KERNEL_CODE = 0x10;
 /** Where descriptor tables are in linear memory: supervisor only. */
 const SYSTEM_LINEAR = 0xffff_8000_0000_0000n;
 const P = 1n,
@@ -159,18 +165,35 @@ export class InterpreterExecutor implements Executor {
     }
     const { state } = this.vcpu;
     state.cr0 = 0x8005_0033;
-    // FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, UMIP; OSXSAVE is not there.
-    state.cr4 = 0x0001_0e20;
+    // OSXSAVE, FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, UMIP.
+    state.cr4 = 0x0005_0e20;
+    state.setBig(XCR0, 3n);
     state.efer = 0xd01;
     state.setBig(CR3, BigInt(TABLES));
     state.cpl = 3;
     const hi = Number(SYSTEM_LINEAR >> 32n);
     state.setTable(GDTR, 0, hi, 0xff);
-    state.setTable(IDTR, 0, 0, 0);
+    this.#prepareTraps();
+    state.setTable(IDTR, IDT_AT, hi, 5 * 16 - 1);
     state.setSegment(LDTR, 0x40, 0x1000, hi, 0xff, 0x82);
     // A task-state segment too short for an I/O permission bitmap.
-    state.setSegment(TR, 0x50, 0x1800, hi, 0x20, 0x8b);
+    state.setSegment(TR, 0x50, TSS_AT, hi, 0x20, 0x8b);
     this.vcpu.cpu.mmu.flushAll();
+  }
+
+  /** INT3 and INTO have gates that user mode may use; each leads to its own address at privilege level 0. */
+  #prepareTraps(): void {
+    for (const vector of [3, 4]) {
+      const at = GDT + IDT_AT + vector * 16,
+        offset = SYSTEM_LINEAR + BigInt(vector * 16);
+      // 64-bit interrupt gate, present, DPL 3.
+      const low =
+        (offset & 0xffffn) | (BigInt(SEL_KERNEL_CODE) << 16n) | (0xeen << 40n) | (((offset >> 16n) & 0xffffn) << 48n);
+      this.#view.setBigUint64(at, low, true);
+      this.#view.setBigUint64(at + 8, offset >> 32n, true);
+    }
+    this.#view.setBigUint64(GDT + SEL_KERNEL_CODE, 0x0020_9b00_0000_0000n, true);
+    this.#view.setBigUint64(GDT + TSS_AT + 4, SYSTEM_LINEAR + BigInt(TRAP_STACK_AT), true);
   }
 
   #load(input: CaseInput): void {
@@ -235,10 +258,12 @@ export class InterpreterExecutor implements Executor {
       if (status === STATUS_FAULT || state.rip !== initial.rip || !isRepeated(input.code)) break;
     }
     // A branch that went astray faults when its target is fetched.
-    if (status !== STATUS_FAULT && state.rip !== initial.rip && !this.#onCodePage(state.rip, input.environment)) {
+    if (status !== STATUS_FAULT && state.rip !== initial.rip && state.cpl === 3 && !this.#onCodePage(state.rip)) {
       status = this.vcpu.executeOne();
     }
     const outcome = this.#outcome;
+    // A trap went through its gate: the frame on the stack is the state after the instruction.
+    const trapped = status !== STATUS_FAULT && state.cpl === 0;
     outcome.vector = status === STATUS_FAULT ? state.faultVector : VECTOR_NONE;
     outcome.errorCode = status === STATUS_FAULT && state.faultError !== -1 ? state.faultError : 0;
     outcome.cr2 = outcome.vector === 14 ? state.cr2 : 0n;
@@ -268,16 +293,28 @@ export class InterpreterExecutor implements Executor {
       out.st[i * 2] = state.big(at);
       out.st[i * 2 + 1] = state.big(at + 8) & 0xffffn;
     }
+    if (trapped) this.#readTrapFrame(out);
     outcome.writes = this.#writes();
     return outcome;
   }
 
-  #onCodePage(rip: bigint, environment: number): boolean {
-    const env = ENVIRONMENTS[environment];
-    const long = env?.bits === 64;
-    const linear = long ? rip : BigInt.asUintN(32, rip + BigInt(env?.codeBase ?? 0));
+  #readTrapFrame(out: MachineState): void {
+    const word = (index: number): bigint => this.#view.getBigUint64(GDT + TRAP_STACK_AT - 40 + index * 8, true);
+    this.#outcome.vector = Number((out.rip - SYSTEM_LINEAR) >> 4n);
+    out.rip = word(0);
+    out.selectors[1] = Number(word(1));
+    out.rflags = Number(word(2)) & ~0x1_0000;
+    out.gpr[4] = word(3);
+    out.selectors[2] = Number(word(4));
+  }
+
+  #onCodePage(rip: bigint): boolean {
+    const { state } = this.vcpu;
+    // A far transfer may have changed mode and segment.
+    const long = state.codeSize === 64;
+    const linear = long ? rip : BigInt.asUintN(32, rip + BigInt(state.baseLo(1) >>> 0));
     const within = (base: bigint): boolean => linear >= base && linear < base + BigInt(CODE_BYTES);
-    const inLimit = long || rip <= BigInt(this.vcpu.state.limit(1));
+    const inLimit = long || rip <= BigInt(state.limit(1));
     return inLimit && (within(BigInt(CODE_LOW)) || (long && within(BigInt(CODE_LOW) + HIGH)));
   }
 

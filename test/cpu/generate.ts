@@ -14,11 +14,14 @@ import { draw, type Hook } from './draw.ts';
 import { type FormGroup, FORM_GROUPS } from './forms/index.ts';
 import type { Form } from './forms/form.ts';
 import { integerHook } from './hooks.ts';
+import { absentRegister, segmentHook } from './hooks-segment.ts';
 import { vectorHook } from './hooks-vector.ts';
 import { recordNative } from './recorder/native.ts';
 
 const hookOf = (form: Form): Hook => {
   const { words } = form;
+  if (words.has('segment')) return segmentHook(form);
+  if (words.has('absent')) return absentRegister;
   return words.has('vector') || words.has('image') ? vectorHook(form) : integerHook(form);
 };
 

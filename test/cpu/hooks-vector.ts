@@ -218,7 +218,7 @@ const images: Hook = {
   begin(d) {
     const { builder, form } = d;
     drawX87State(d);
-    if (form.name === 'xrstor' || form.name === 'xsave') {
+    if (form.name.startsWith('x')) {
       builder.pinned.add(RAX).add(RDX);
       builder.state.gpr[RAX] = BigInt(d.prng.below(4));
       builder.state.gpr[RDX] = 0n;
@@ -254,6 +254,8 @@ function imageBytes(d: Drawing): number {
     case 'frstor':
       return environmentBytes(d) + 80;
     case 'xsave':
+    case 'xsaveopt':
+    case 'xsavec':
     case 'xrstor':
       return 576;
     default:
@@ -281,6 +283,8 @@ function imageComparison(d: Drawing): Drawing['extra'] {
     case 'fxsave':
       return { ignoreMemory: [range(6, 24), range(28, 32)] };
     case 'xsave':
+    case 'xsaveopt':
+    case 'xsavec':
       return { ignoreMemory: [range(6, 24), range(28, 32), range(512, 520)] };
     default:
       return {};

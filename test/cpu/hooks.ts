@@ -185,7 +185,7 @@ const movUndefined: Hook = {
 };
 
 /** Puts RSP so that `bytes` below (push) or above (pop) it lie at a chosen place. */
-function placeStack(d: Drawing, bytes: number, direction: 'push' | 'pop'): Target {
+export function placeStack(d: Drawing, bytes: number, direction: 'push' | 'pop'): Target {
   const { builder, prng } = d;
   builder.pinned.add(RSP);
   const target = builder.chooseTarget(bytes);
@@ -204,6 +204,8 @@ const stack: Hook = {
       case 'pusha':
       case 'popa':
         placeStack(d, size * 8, push ? 'push' : 'pop');
+        // A fault leaves the parts that were done before it.
+        d.extra = { ignorePartial: true, cr2PageOnly: true };
         return;
       case 'enter': {
         const allocation = prng.chance(85) ? prng.below(0x60) : prng.pick([0xffff, 0x8000, 0x1000, 0xfff]);

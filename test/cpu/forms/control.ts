@@ -111,8 +111,50 @@ export const privilegedForms: readonly Form[] = formTable(
     0F 01 !F8 | swapgs  |        | only64
     66 0F 38 82 | invpcid | Gq,Mo | only64
     0F 35     | sysexit |        |
+    0F 33     | rdpmc   |        |
+    NP 0F 01 !D1 | xsetbv |      |
+    NP 0F 01 !D0 | xgetbv |      | absent
+    NP 0F C7 /5 | xsaves | M     | only64
+    NP 0F C7 /3 | xrstors | M    | only64
+    0F AA     | rsm     |        |
+    NP 0F 01 !CA | clac |        |
+    NP 0F 01 !CB | stac |        |
     0F 07     | sysret  |        | only64
 `,
   Profile.Integer,
   ['plain', 'norep', 'rare'],
+);
+
+/** Loads and stores of segment registers, far transfers, checks of selectors, software interrupts. */
+export const segmentForms: readonly Form[] = formTable(
+  `
+    8C       | mov   | Ev,Sw  | sized x2
+    8E       | mov   | Sw,Ew  | x6
+    07       | pop   | ES     | sized no64 d64 x2
+    17       | pop   | SS     | sized no64 d64 x2
+    1F       | pop   | DS     | sized no64 d64 x2
+    0F A1    | pop   | FS     | sized d64 x3
+    0F A9    | pop   | GS     | sized d64 x3
+    C4       | les   | Gv,Mp  | no64 x2
+    C5       | lds   | Gv,Mp  | no64 x2
+    0F B2    | lss   | Gv,Mp  | x3
+    0F B4    | lfs   | Gv,Mp  | x3
+    0F B5    | lgs   | Gv,Mp  | x3
+    9A       | call  | Ap     | far sized no64 x3
+    EA       | jmp   | Ap     | far sized no64 x3
+    FF /3    | call  | Mp     | far sized x6
+    FF /5    | jmp   | Mp     | far sized x6
+    CA       | retf  | Iw     | far sized x4
+    CB       | retf  |        | far sized x4
+    CF       | iret  |        | far sized x6
+    0F 00 /4 | verr  | Ew     | x2
+    0F 00 /5 | verw  | Ew     | x2
+    0F 02    | lar   | Gv,Ew  | x4
+    0F 03    | lsl   | Gv,Ew  | x4
+    CC       | int3  |        |
+    CE       | into  |        | no64
+    CD       | int   | Ib     | x2
+`,
+  Profile.Integer,
+  ['segment', 'plain', 'norep'],
 );

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { branchForms, privilegedForms, stackForms, stringForms } from './control.ts';
+import { branchForms, privilegedForms, segmentForms, stackForms, stringForms } from './control.ts';
 import type { Form } from './form.ts';
 import { integerForms } from './integer.ts';
 import { doubleForms, fromIntegerForms, mmxForms, singleForms, xmmIntegerForms } from './vector.ts';
@@ -20,6 +20,7 @@ export interface FormGroup {
 export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'integer', forms: integerForms, draws: 60 },
   { file: 'control', forms: [...stackForms, ...branchForms, ...stringForms, ...privilegedForms], draws: 60 },
+  { file: 'segment', forms: segmentForms, draws: 40 },
   { file: 'mmx', forms: mmxForms, draws: 40 },
   { file: 'xmm', forms: xmmIntegerForms, draws: 45 },
   { file: 'float', forms: [...singleForms, ...doubleForms, ...fromIntegerForms], draws: 70 },

@@ -125,6 +125,8 @@ export const extendedStateForms: readonly Form[] = formTable(
   `
     NP 0F AE /4 | xsave   | M  | image x2
     NP 0F AE /5 | xrstor  | M  | image x3
+    NP 0F AE /6 | xsaveopt | M | image
+    NP 0F C7 /4 | xsavec  | M  | image
 `,
   Profile.X87,
   ['norep', 'vector'],

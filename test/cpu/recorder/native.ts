@@ -59,8 +59,7 @@ function header(): Buffer {
       ((code ? 2 : down ? 1 : 0) << 1) |
       (((d.type & 2) !== 0 ? 0 : 1) << 3) |
       ((d.granular ? 1 : 0) << 4) |
-      ((d.present ? 0 : 1) << 5) |
-      (1 << 6);
+      ((d.present ? 0 : 1) << 5);
     const at = 8 + i * 16;
     out.writeUInt32LE(d.selector >> 3, at);
     out.writeUInt32LE(d.base, at + 4);
@@ -79,6 +78,11 @@ function encodeCase(input: CaseInput): Buffer {
     throw new RecorderError(`${input.form}: ${input.code.length} bytes of code`);
   if (offset < 0 || offset >= 0x2000)
     throw new RecorderError(`${input.form}: RIP 0x${linear.toString(16)} is outside the code pages`);
+  // The recorder itself loads the bases.
+  for (const base of [input.initial.fsBase, input.initial.gsBase]) {
+    if (BigInt.asUintN(64, BigInt.asIntN(48, base)) !== base)
+      throw new RecorderError(`${input.form}: segment base ${base.toString(16)} is not canonical`);
+  }
   out.writeUInt8(input.code.length, 0);
   out.writeUInt32LE(offset, 4);
   out.writeUInt16LE(input.patches.length, 8);
@@ -110,10 +114,13 @@ export function recordNative(inputs: readonly CaseInput[]): Outcome[] {
     if (at + RESULT_HEAD_BYTES > output.length)
       throw new RecorderError(`recorder's output ends at case ${outcomes.length}`);
     const trap = output.readUInt32LE(at + 4);
-    if (trap === TRAP_TIMEOUT)
-      throw new RecorderError(`${input.form}: ${Buffer.from(input.code).toString('hex')} does not end`);
     const state = new MachineState();
     state.bytes.set(output.subarray(at + 24, at + 24 + STATE_BYTES));
+    if (trap === TRAP_TIMEOUT) {
+      const code = Buffer.from(input.code).toString('hex');
+      const at = `RIP ${state.rip.toString(16)}, CS ${state.selectors[1]}, SS ${state.selectors[2]}, RSP ${(state.gpr[4] as bigint).toString(16)}, RFLAGS ${state.rflags.toString(16)}`;
+      throw new RecorderError(`${input.form}: ${code} does not end (${at})`);
+    }
     state.rflags &= ~Flag.RF;
     const vector = trap === TRAP_NONE ? VECTOR_NONE : trap;
     const cr2 = vector === PAGE_FAULT ? output.readBigUInt64LE(at + 16) : 0n;
