@@ -147,7 +147,7 @@ test('compiled code is kept in the cache folder of the user, for workers too, un
 /** Starts the launcher on an old Node and waits until the command line is up. */
 async function start(main: string): Promise<ChildProcess> {
   const { folder, launcher } = packageWith(
-    `console.log('up'); ${main} await new Promise((end) => setTimeout(end, 20_000)); return 1;`,
+    `${main} console.log('up'); await new Promise((end) => setTimeout(end, 20_000)); return 1;`,
   );
   symlinkSync(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
   const child = spawn(OLD, [launcher], { stdio: ['ignore', 'pipe', 'inherit'] });
