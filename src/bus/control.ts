@@ -31,10 +31,10 @@ export const VCPU_REQUESTS = 1;
 export const VCPU_STATE = 2;
 
 /** Why a vCPU is asked to come out of guest code: bits of its request word. */
-export const REQUEST_PAUSE = 1 << 0;
+export const REQUEST_PAUSE: number = 1 << 0;
 /** Leave for good. The only request that also ends a wait for the VMM thread. */
-export const REQUEST_STOP = 1 << 1;
-export const REQUEST_RESET = 1 << 2;
+export const REQUEST_STOP: number = 1 << 1;
+export const REQUEST_RESET: number = 1 << 2;
 
 /** What a vCPU is doing: its state word. */
 export const STATE_CREATED = 0;

@@ -12,9 +12,9 @@
  */
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 
-export const READ_SHADOWED = 1 << 8;
-export const WRITE_POSTED = 1 << 9;
-export const UNCLAIMED = 1 << 10;
+export const READ_SHADOWED: number = 1 << 8;
+export const WRITE_POSTED: number = 1 << 9;
+export const UNCLAIMED: number = 1 << 10;
 
 export const PORT_COUNT = 65536;
 

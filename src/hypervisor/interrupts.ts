@@ -7,15 +7,18 @@
 import type { AccessWidth } from '../bus/bus-device.ts';
 
 export interface VcpuInterrupts {
-  /** Fires every timer that is due at `now` (local APIC timer of this vCPU; PIT when this is vCPU 0). */
+  /** Fires every timer that is due at `now` (local APIC timer of this vCPU; PIT when this is vCPU 0). Cheap when none is. */
   poll(now: number): void;
-  /** When `poll` next has something to do; Infinity when nothing is armed. */
+  /** When `poll` next has something to do; Infinity when nothing is armed. Another thread that moves it closer kicks this vCPU. */
   nextDeadline(): number;
   /** True when a maskable interrupt would be delivered if RFLAGS.IF were set (the task priority is accounted for). */
   pending(): boolean;
   /** Acknowledges the highest-priority interrupt and returns its vector; -1 when there is none any more. */
   acknowledge(): number;
-  /** Takes a pending NMI, INIT, or SIPI (its vector 0..255; -1: none). */
+  /**
+   * Takes a pending NMI, INIT, or SIPI (its vector 0..255; -1: none). Taking INIT resets the local APIC; a SIPI counts
+   * only after it, until one is taken. On a processor that is not the bootstrap one the first state waits for a SIPI.
+   */
   takeNmi(): boolean;
   takeInit(): boolean;
   takeSipi(): number;

@@ -33,11 +33,11 @@ export const APIC_DIVIDE_CONFIGURATION = 0x3e0;
 /** x2APIC only. */
 export const APIC_SELF_IPI = 0x3f0;
 
-export const SVR_ENABLE = 1 << 8;
-export const SVR_SUPPRESS_EOI_BROADCAST = 1 << 12;
+export const SVR_ENABLE: number = 1 << 8;
+export const SVR_SUPPRESS_EOI_BROADCAST: number = 1 << 12;
 export const SVR_WRITABLE = 0x13ff;
 
-export const LVT_MASKED = 1 << 16;
+export const LVT_MASKED: number = 1 << 16;
 export const LVT_TIMER_MODE_SHIFT = 17;
 export const TIMER_ONE_SHOT = 0;
 export const TIMER_PERIODIC = 1;
@@ -64,29 +64,29 @@ export const DELIVERY_INIT = 5;
 export const DELIVERY_STARTUP = 6;
 export const DELIVERY_EXTINT = 7;
 
-export const ICR_LOGICAL = 1 << 11;
-export const ICR_BUSY = 1 << 12;
-export const ICR_ASSERT = 1 << 14;
-export const ICR_LEVEL = 1 << 15;
-export const ICR_WRITABLE = 0x000c_dfff & ~ICR_BUSY;
+export const ICR_LOGICAL: number = 1 << 11;
+export const ICR_BUSY: number = 1 << 12;
+export const ICR_ASSERT: number = 1 << 14;
+export const ICR_LEVEL: number = 1 << 15;
+export const ICR_WRITABLE: number = 0x000c_dfff & ~ICR_BUSY;
 export const SHORTHAND_NONE = 0;
 export const SHORTHAND_SELF = 1;
 export const SHORTHAND_ALL = 2;
 export const SHORTHAND_OTHERS = 3;
 
-export const ESR_SEND_ILLEGAL_VECTOR = 1 << 5;
-export const ESR_RECEIVE_ILLEGAL_VECTOR = 1 << 6;
-export const ESR_ILLEGAL_REGISTER = 1 << 7;
+export const ESR_SEND_ILLEGAL_VECTOR: number = 1 << 5;
+export const ESR_RECEIVE_ILLEGAL_VECTOR: number = 1 << 6;
+export const ESR_ILLEGAL_REGISTER: number = 1 << 7;
 /** Vectors below are not interrupts. */
 export const FIRST_LEGAL_VECTOR = 16;
 
 /** Version 14h; six LVT entries; EOI broadcasts can be suppressed. */
-export const VERSION_VALUE = 0x14 | (5 << 16) | (1 << 24);
+export const VERSION_VALUE: number = 0x14 | (5 << 16) | (1 << 24);
 
 export const IA32_APIC_BASE = 0x1b;
-export const APIC_BASE_BSP = 1 << 8;
-export const APIC_BASE_EXTD = 1 << 10;
-export const APIC_BASE_EN = 1 << 11;
+export const APIC_BASE_BSP: number = 1 << 8;
+export const APIC_BASE_EXTD: number = 1 << 10;
+export const APIC_BASE_EN: number = 1 << 11;
 export const APIC_BASE_DEFAULT = 0xfee0_0000;
 
 export const X2APIC_FIRST = 0x800;

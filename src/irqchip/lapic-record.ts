@@ -28,10 +28,10 @@ export const TSC_DEADLINE_HIGH = 266;
 export const TIMER_START = 136;
 export const TIMER_DEADLINE = 137;
 
-export const SUMMARY_INTERRUPT = 1 << 0;
-export const SUMMARY_NMI = 1 << 1;
-export const SUMMARY_INIT = 1 << 2;
-export const SUMMARY_SIPI = 1 << 3;
+export const SUMMARY_INTERRUPT: number = 1 << 0;
+export const SUMMARY_NMI: number = 1 << 1;
+export const SUMMARY_INIT: number = 1 << 2;
+export const SUMMARY_SIPI: number = 1 << 3;
 
 export class LapicRecord {
   readonly words: Int32Array;

@@ -107,19 +107,13 @@ export class LapicTimer {
     if (value === 0n) return;
     this.#record.words[TSC_DEADLINE_LOW] = Number(value & 0xffff_ffffn) | 0;
     this.#record.words[TSC_DEADLINE_HIGH] = Number(value >> 32n) | 0;
-    this.retime();
+    // Above 2^53 the conversion rounds, 104 days from now.
+    this.#record.doubles[TIMER_DEADLINE] = Number(value) - this.#tscOffset();
   }
 
   get tscDeadline(): bigint {
     const { words } = this.#record;
     return (BigInt(words[TSC_DEADLINE_HIGH]! >>> 0) << 32n) | BigInt(words[TSC_DEADLINE_LOW]! >>> 0);
-  }
-
-  /** Computes an armed TSC deadline's time again: the offset of the TSC has changed. */
-  retime(): void {
-    const { words } = this.#record;
-    const tsc = (words[TSC_DEADLINE_HIGH]! >>> 0) * 0x1_0000_0000 + (words[TSC_DEADLINE_LOW]! >>> 0);
-    if (tsc !== 0) this.#record.doubles[TIMER_DEADLINE] = tsc - this.#tscOffset();
   }
 
   get #mode(): number {

@@ -209,16 +209,6 @@ test('a TSC deadline in the past fires at once', () => {
   assert.equal(vcpu.pending(), true);
 });
 
-test('a TSC deadline moves with the offset of the TSC', () => {
-  const m = machine();
-  const vcpu = m.vcpus[0]!;
-  write(vcpu, 0x320, 0x4_00ec);
-  vcpu.writeMsr(0x6e0, BigInt(m.now + 10_000));
-  m.tscOffset = 4000;
-  vcpu.tscChanged();
-  assert.equal(vcpu.nextDeadline(), m.now + 6000);
-});
-
 test('outside TSC-deadline mode the deadline is ignored, in it the initial count', () => {
   const m = machine();
   const vcpu = m.vcpus[0]!;

@@ -387,6 +387,8 @@ export class Pit {
         case 4:
           if (ticks <= count) edge = count + 1;
           break;
+        default: // modes 1 and 5 wait for a gate that never rises
+          break;
       }
     }
     const at = start + edge / TICKS_PER_NS;

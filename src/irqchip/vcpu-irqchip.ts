@@ -138,11 +138,4 @@ export class VcpuIrqchip implements VcpuInterrupts {
     if (!this.#apic.enabled || this.#apic.x2apic) return -1;
     return (this.#words[BASE_HIGH]! >>> 0) * 0x1_0000_0000 + ((this.#words[BASE_LOW]! & ~0xfff) >>> 0);
   }
-
-  /** The offset of the TSC has changed: an armed TSC deadline moves with it. */
-  tscChanged(): void {
-    this.#lock.lock();
-    this.#apic.timer.retime();
-    this.#lock.unlock();
-  }
 }

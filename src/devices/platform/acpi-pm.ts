@@ -13,17 +13,17 @@ import type { TimerHandle, Timers } from '../../util/timers.ts';
 import type { MachineEvents } from './machine-events.ts';
 
 /** Bits of PM1 status and enable. */
-export const PM1_TMR = 1 << 0;
-export const PM1_GBL = 1 << 5;
-export const PM1_PWRBTN = 1 << 8;
-export const PM1_SLPBTN = 1 << 9;
-export const PM1_RTC = 1 << 10;
-export const PM1_WAK = 1 << 15;
+export const PM1_TMR: number = 1 << 0;
+export const PM1_GBL: number = 1 << 5;
+export const PM1_PWRBTN: number = 1 << 8;
+export const PM1_SLPBTN: number = 1 << 9;
+export const PM1_RTC: number = 1 << 10;
+export const PM1_WAK: number = 1 << 15;
 /** Bits of PM1 control. */
-export const PM1_SCI_EN = 1 << 0;
-export const PM1_GBL_RLS = 1 << 2;
+export const PM1_SCI_EN: number = 1 << 0;
+export const PM1_GBL_RLS: number = 1 << 2;
 export const PM1_SLP_TYP_SHIFT = 10;
-export const PM1_SLP_EN = 1 << 13;
+export const PM1_SLP_EN: number = 1 << 13;
 
 const ENABLE_WRITABLE = PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_SLPBTN | PM1_RTC;
 

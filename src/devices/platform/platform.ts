@@ -19,7 +19,7 @@
  *     F4h by choice                     debug exit, 4 ports
  *     F4000000h, 64 MiB                 PCI configuration, memory-mapped
  *
- * The numbers repeat boot/layout.ts, which tells the guest about them; a test of the machine compares the two.
+ * The numbers repeat boot/layout.ts, which tells the guest about them; platform.test.ts compares the two.
  *
  * @module
  */

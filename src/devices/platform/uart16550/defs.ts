@@ -74,9 +74,9 @@ export interface UartState {
   /** Error bits of the LSR that wait to be read. */
   readonly errors: number;
   readonly thrEmptyPending: boolean;
-  /** Bytes in the receiver, oldest first, and the indices of those that are breaks. */
+  /** Bytes in the receiver, oldest first, and what each is: 0 data, 1 a break, 2 one that the LSR has told. */
   readonly received: readonly number[];
-  readonly breaks: readonly number[];
+  readonly marks: readonly number[];
   /** Bytes that the guest cleared away unread; they are received again. */
   readonly returned: readonly number[];
 }

@@ -309,7 +309,7 @@ export class Uart16550 implements ByteRegisters {
     this.#scr = state.scr & 0xff;
     this.#errors = state.errors & R.LSR_ERRORS;
     this.#thrEmptyPending = state.thrEmptyPending;
-    this.#receiver.restore(state.received, state.breaks, state.returned);
+    this.#receiver.restore(state.received, state.marks, state.returned);
     this.#update();
   }
 }

@@ -21,6 +21,10 @@ import { FIFO_BYTES } from './defs.ts';
 const NANOSECONDS_PER_BYTE = 25_000;
 /** Drivers that probe switch the receive interrupt on and off again in a few microseconds. */
 const SETTLE_NS = 1_000_000;
+/** What a byte in the FIFO is: from the host or the loop; a break that the line status has yet to tell; one it has told. */
+const DATA = 0;
+const BREAK = 1;
+const BREAK_TOLD = 2;
 /** Reads of the line status with nothing between them that mean "waits for input". */
 const POLLING_READS = 32;
 
@@ -31,7 +35,7 @@ export class Receiver {
   /** Called when bytes have arrived at the host, or may be taken now; it calls `take`. */
   readonly #arrived: () => void;
   readonly #bytes = new Uint8Array(FIFO_BYTES);
-  readonly #breaks = new Uint8Array(FIFO_BYTES);
+  readonly #marks = new Uint8Array(FIFO_BYTES);
   #head = 0;
   #count = 0;
   #capacity = 1;
@@ -96,7 +100,7 @@ export class Receiver {
       const unread: number[] = [];
       for (let n = 0; n < this.#count; n++) {
         const at = (this.#head + n) % FIFO_BYTES;
-        if (this.#breaks[at] === 0) unread.push(this.#bytes[at]!);
+        if (this.#marks[at] === DATA) unread.push(this.#bytes[at]!);
       }
       this.#returned = [...unread, ...this.#returned];
     }
@@ -132,7 +136,7 @@ export class Receiver {
     if (this.#count >= this.#capacity) return false;
     const at = (this.#head + this.#count) % FIFO_BYTES;
     this.#bytes[at] = byte;
-    this.#breaks[at] = isBreak ? 1 : 0;
+    this.#marks[at] = isBreak ? BREAK : DATA;
     this.#count++;
     return true;
   }
@@ -148,14 +152,14 @@ export class Receiver {
 
   /** True when the oldest byte is a break that has not been told yet; it is told now. */
   takeBreak(): boolean {
-    if (this.#count === 0 || this.#breaks[this.#head] === 0) return false;
-    this.#breaks[this.#head] = 0;
+    if (this.#count === 0 || this.#marks[this.#head] !== BREAK) return false;
+    this.#marks[this.#head] = BREAK_TOLD;
     return true;
   }
 
-  /** A break anywhere in the FIFO. */
+  /** A break anywhere in the FIFO that has not been told. */
   get hasBreak(): boolean {
-    for (let n = 0; n < this.#count; n++) if (this.#breaks[(this.#head + n) % FIFO_BYTES] !== 0) return true;
+    for (let n = 0; n < this.#count; n++) if (this.#marks[(this.#head + n) % FIFO_BYTES] === BREAK) return true;
     return false;
   }
 
@@ -194,20 +198,22 @@ export class Receiver {
     this.#notBefore = 0;
   }
 
-  save(): { received: number[]; breaks: number[]; returned: number[] } {
+  save(): { received: number[]; marks: number[]; returned: number[] } {
     const order = Array.from({ length: this.#count }, (_, n) => (this.#head + n) % FIFO_BYTES);
     return {
       received: order.map((at) => this.#bytes[at]!),
-      breaks: order.flatMap((at, n) => (this.#breaks[at] === 0 ? [] : [n])),
+      marks: order.map((at) => this.#marks[at]!),
       returned: [...this.#returned],
     };
   }
 
   /** After the capacity, the interrupts and the loop have been set. */
-  restore(received: readonly number[], breaks: readonly number[], returned: readonly number[]): void {
+  restore(received: readonly number[], marks: readonly number[], returned: readonly number[]): void {
     this.#head = 0;
     this.#count = 0;
-    received.forEach((byte, n) => void this.push(byte, breaks.includes(n)));
+    received.forEach((byte, n) => {
+      if (this.push(byte, false)) this.#marks[n] = marks[n] ?? DATA;
+    });
     this.#returned = returned.slice(0, FIFO_BYTES);
     this.#idleReads = 0;
     this.#disarm();
