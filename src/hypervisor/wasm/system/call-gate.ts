@@ -7,7 +7,14 @@ import { CS, RSP, SS, TR, segmentOffset } from '../state.ts';
 import { isCanonical, raise, raiseGp, readSystem, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './cpu.ts';
 import type { Cpu } from './cpu.ts';
 import {
-  codeSizeOf, Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed, tryFetchUpper, TYPE_CALL_GATE32,
+  codeSizeOf,
+  Descriptor,
+  fetchDescriptor,
+  isNull,
+  loadFromDescriptor,
+  markAccessed,
+  tryFetchUpper,
+  TYPE_CALL_GATE32,
 } from './descriptor.ts';
 import { LegacyStack } from './legacy-stack.ts';
 import { readInnerStack } from './legacy-interrupts.ts';
@@ -151,4 +158,3 @@ function callInner(cpu: Cpu, target: GateTarget, size: 2 | 4, parameters: number
   stack.commit(RSP);
   enter(cpu, target, cpl);
 }
-

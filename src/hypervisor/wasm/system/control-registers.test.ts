@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CS, TR } from '../state.ts';
 import {
-  clts, invlpg, invpcid, lmsw, movFromControl, movToControl, smsw, writeBackInvalidate, xgetbv, xsetbv,
+  clts,
+  invlpg,
+  invpcid,
+  lmsw,
+  movFromControl,
+  movToControl,
+  smsw,
+  writeBackInvalidate,
+  xgetbv,
+  xsetbv,
 } from './control-registers.ts';
 import { writeMsr } from './msr.ts';
 import { KERNEL_CODE32, TestMachine } from './test-machine.ts';
@@ -21,10 +30,14 @@ test('CR0 keeps its defined bits and ET', () => {
   assert.equal(write(m, 0, 0x5ff1_ffef), 'ok');
   assert.equal(read(m, 0), 0x4001_003fn);
 });
-test('CR0 with bits above 31 is #GP(0)', () => assert.equal(write(new TestMachine().longMode(), 0, 0x1_8000_0011n), '#13(0x0)'));
-test('PG without PE is #GP(0)', () => assert.equal(write(new TestMachine().protectedMode(), 0, 0x8000_0010), '#13(0x0)'));
-test('NW without CD is #GP(0)', () => assert.equal(write(new TestMachine().protectedMode(), 0, 0x2000_0011), '#13(0x0)'));
-test('clearing PG in 64-bit code is #GP(0)', () => assert.equal(write(new TestMachine().longMode(), 0, 0x11), '#13(0x0)'));
+test('CR0 with bits above 31 is #GP(0)', () =>
+  assert.equal(write(new TestMachine().longMode(), 0, 0x1_8000_0011n), '#13(0x0)'));
+test('PG without PE is #GP(0)', () =>
+  assert.equal(write(new TestMachine().protectedMode(), 0, 0x8000_0010), '#13(0x0)'));
+test('NW without CD is #GP(0)', () =>
+  assert.equal(write(new TestMachine().protectedMode(), 0, 0x2000_0011), '#13(0x0)'));
+test('clearing PG in 64-bit code is #GP(0)', () =>
+  assert.equal(write(new TestMachine().longMode(), 0, 0x11), '#13(0x0)'));
 test('clearing PG in compatibility mode leaves IA-32e mode', () => {
   const m = new TestMachine().longMode();
   m.state.setSegment(CS, KERNEL_CODE32, 0, 0, 0xffff_ffff, 0xc09b);
@@ -80,7 +93,10 @@ test('PAE paging loads the PDPTEs', () => {
   m.state.cr3 = 0x8_0020n;
   m.put64(0x8_0020, 0x1001n, 0x2001n, 0n, 0xf000_0000_0000_0000n);
   assert.equal(write(m, 0, 0x8000_0011), 'ok');
-  assert.deepEqual([0, 1, 2, 3].map((i) => m.state.pdpte(i)), [0x1001n, 0x2001n, 0n, 0xf000_0000_0000_0000n]);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => m.state.pdpte(i)),
+    [0x1001n, 0x2001n, 0n, 0xf000_0000_0000_0000n],
+  );
 });
 test('a present PDPTE with a reserved bit is #GP(0) and none is loaded', () => {
   const m = new TestMachine().protectedMode();
@@ -139,7 +155,8 @@ test('CR4 takes every announced bit', () => {
   assert.equal(write(m, 4, 0x37_0ffc), 'ok');
   assert.equal(read(m, 4), 0x37_0ffcn);
 });
-test('clearing PAE in IA-32e mode is #GP(0)', () => assert.equal(write(new TestMachine().longMode(), 4, 0), '#13(0x0)'));
+test('clearing PAE in IA-32e mode is #GP(0)', () =>
+  assert.equal(write(new TestMachine().longMode(), 4, 0), '#13(0x0)'));
 test('setting PCIDE outside IA-32e mode or with a PCID in CR3 is #GP(0)', () => {
   assert.equal(write(new TestMachine().protectedMode(), 4, 0x2_0020), '#13(0x0)');
   const m = new TestMachine().longMode();

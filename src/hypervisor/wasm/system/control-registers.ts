@@ -10,19 +10,60 @@ import { CR2, CR3, RAX, RCX, RDX, TR, ATTR_L, CS, FS, GS, segmentOffset } from '
 import { isCanonical, isCanonicalBig, raiseGp, raiseUd, readOperand, requireCpl0, writeOperand } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
 import {
-  CR0_AM, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP,
-  CR4_DE, CR4_FSGSBASE, CR4_MCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, CR4_PAE, CR4_PCE, CR4_PCIDE, CR4_PGE, CR4_PSE,
-  CR4_SMAP, CR4_SMEP, CR4_TSD, CR4_UMIP, EFER_LMA, EFER_LME, joinHalves,
+  CR0_AM,
+  CR0_CD,
+  CR0_EM,
+  CR0_ET,
+  CR0_MP,
+  CR0_NE,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR0_TS,
+  CR0_WP,
+  CR4_DE,
+  CR4_FSGSBASE,
+  CR4_MCE,
+  CR4_OSFXSR,
+  CR4_OSXMMEXCPT,
+  CR4_OSXSAVE,
+  CR4_PAE,
+  CR4_PCE,
+  CR4_PCIDE,
+  CR4_PGE,
+  CR4_PSE,
+  CR4_SMAP,
+  CR4_SMEP,
+  CR4_TSD,
+  CR4_UMIP,
+  EFER_LMA,
+  EFER_LME,
+  joinHalves,
 } from './cpu-state.ts';
 import { PHYSICAL_ADDRESS_BITS } from './cpuid.ts';
 import { codeSizeOf } from './descriptor.ts';
 import { XCR0_SUPPORTED, xinuse } from './xsave-components.ts';
 
-const CR0_DEFINED = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
+const CR0_DEFINED =
+  (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
 
 /** CR4 bits of what CPUID announces; every other one is reserved. */
-export const CR4_DEFINED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT |
-  CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
+export const CR4_DEFINED =
+  CR4_TSD |
+  CR4_DE |
+  CR4_PSE |
+  CR4_PAE |
+  CR4_MCE |
+  CR4_PGE |
+  CR4_PCE |
+  CR4_OSFXSR |
+  CR4_OSXMMEXCPT |
+  CR4_UMIP |
+  CR4_FSGSBASE |
+  CR4_PCIDE |
+  CR4_OSXSAVE |
+  CR4_SMEP |
+  CR4_SMAP;
 
 /** CR4 bits whose change flushes the TLB (SDM 3A 4.10.4.1) or changes cached permissions. */
 const CR4_FLUSHING = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP;
@@ -233,4 +274,3 @@ export function xgetbv(cpu: Cpu): void {
   state.setGprHalves(RAX, value, 0);
   state.setGprHalves(RDX, 0, 0);
 }
-

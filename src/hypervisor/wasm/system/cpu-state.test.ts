@@ -8,7 +8,14 @@ const create = (): CpuState => new CpuState(new SharedArrayBuffer(STATE_BYTES + 
 test('every combination of arithmetic flags survives being written and read', () => {
   const state = create();
   for (let bits = 0; bits < 64; bits++) {
-    const flags = 2 | (bits & 1) | ((bits & 2) << 1) | ((bits & 4) << 2) | ((bits & 8) << 3) | ((bits & 16) << 3) | ((bits & 32) << 6);
+    const flags =
+      2 |
+      (bits & 1) |
+      ((bits & 2) << 1) |
+      ((bits & 4) << 2) |
+      ((bits & 8) << 3) |
+      ((bits & 16) << 3) |
+      ((bits & 32) << 6);
     state.rflags = flags;
     assert.equal(state.rflags.toString(16), flags.toString(16));
   }

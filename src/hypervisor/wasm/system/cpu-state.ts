@@ -10,21 +10,63 @@ import * as S from '../state.ts';
 import { NMI_BLOCKED, PDPTE, PENDING_DEBUG } from './private-state.ts';
 
 /** RFLAGS bits (SDM 1 3.4.3). */
-export const FLAG_CF = 1 << 0, FLAG_FIXED1 = 1 << 1, FLAG_PF = 1 << 2, FLAG_AF = 1 << 4, FLAG_ZF = 1 << 6, FLAG_SF = 1 << 7;
-export const FLAG_TF = 1 << 8, FLAG_IF = 1 << 9, FLAG_DF = 1 << 10, FLAG_OF = 1 << 11, FLAG_IOPL = 3 << 12, FLAG_NT = 1 << 14;
-export const FLAG_RF = 1 << 16, FLAG_VM = 1 << 17, FLAG_AC = 1 << 18, FLAG_VIF = 1 << 19, FLAG_VIP = 1 << 20, FLAG_ID = 1 << 21;
+export const FLAG_CF = 1 << 0,
+  FLAG_FIXED1 = 1 << 1,
+  FLAG_PF = 1 << 2,
+  FLAG_AF = 1 << 4,
+  FLAG_ZF = 1 << 6,
+  FLAG_SF = 1 << 7;
+export const FLAG_TF = 1 << 8,
+  FLAG_IF = 1 << 9,
+  FLAG_DF = 1 << 10,
+  FLAG_OF = 1 << 11,
+  FLAG_IOPL = 3 << 12,
+  FLAG_NT = 1 << 14;
+export const FLAG_RF = 1 << 16,
+  FLAG_VM = 1 << 17,
+  FLAG_AC = 1 << 18,
+  FLAG_VIF = 1 << 19,
+  FLAG_VIP = 1 << 20,
+  FLAG_ID = 1 << 21;
 /** The flags held in the lazy pair. */
 export const FLAGS_ARITHMETIC = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF;
 /** The flags held in EFLAGS_SYSTEM. */
-export const FLAGS_SYSTEM = FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID;
+export const FLAGS_SYSTEM =
+  FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID;
 
 /** Control register and EFER bits (SDM 3A 2.5, 2.2.1). */
-export const CR0_PE = 1 << 0, CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3, CR0_ET = 1 << 4, CR0_NE = 1 << 5;
-export const CR0_WP = 1 << 16, CR0_AM = 1 << 18, CR0_NW = 1 << 29, CR0_CD = 1 << 30, CR0_PG = 0x8000_0000;
-export const CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_MCE = 1 << 6;
-export const CR4_PGE = 1 << 7, CR4_PCE = 1 << 8, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16;
-export const CR4_PCIDE = 1 << 17, CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21;
-export const EFER_SCE = 1 << 0, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11;
+export const CR0_PE = 1 << 0,
+  CR0_MP = 1 << 1,
+  CR0_EM = 1 << 2,
+  CR0_TS = 1 << 3,
+  CR0_ET = 1 << 4,
+  CR0_NE = 1 << 5;
+export const CR0_WP = 1 << 16,
+  CR0_AM = 1 << 18,
+  CR0_NW = 1 << 29,
+  CR0_CD = 1 << 30,
+  CR0_PG = 0x8000_0000;
+export const CR4_VME = 1 << 0,
+  CR4_PVI = 1 << 1,
+  CR4_TSD = 1 << 2,
+  CR4_DE = 1 << 3,
+  CR4_PSE = 1 << 4,
+  CR4_PAE = 1 << 5,
+  CR4_MCE = 1 << 6;
+export const CR4_PGE = 1 << 7,
+  CR4_PCE = 1 << 8,
+  CR4_OSFXSR = 1 << 9,
+  CR4_OSXMMEXCPT = 1 << 10,
+  CR4_UMIP = 1 << 11,
+  CR4_FSGSBASE = 1 << 16;
+export const CR4_PCIDE = 1 << 17,
+  CR4_OSXSAVE = 1 << 18,
+  CR4_SMEP = 1 << 20,
+  CR4_SMAP = 1 << 21;
+export const EFER_SCE = 1 << 0,
+  EFER_LME = 1 << 8,
+  EFER_LMA = 1 << 10,
+  EFER_NXE = 1 << 11;
 
 /** 1 where a byte has an even number of ones. */
 const EVEN_PARITY = Uint8Array.from({ length: 256 }, (_, byte) => {
@@ -138,8 +180,14 @@ export class CpuState {
     const sign = (resultHi >>> 31) ^ (aux & 1);
     const zero = (resultLo | resultHi) === 0 ? 1 : 0;
     return (
-      (this.i32[S.EFLAGS_SYSTEM >> 2]! & FLAGS_SYSTEM) | FLAG_FIXED1 |
-      carry | (parity << 2) | (((aux >>> 3) & 1) << 4) | (zero << 6) | (sign << 7) | (overflow << 11)
+      (this.i32[S.EFLAGS_SYSTEM >> 2]! & FLAGS_SYSTEM) |
+      FLAG_FIXED1 |
+      carry |
+      (parity << 2) |
+      (((aux >>> 3) & 1) << 4) |
+      (zero << 6) |
+      (sign << 7) |
+      (overflow << 11)
     );
   }
   set rflags(value: number) {
@@ -152,7 +200,11 @@ export class CpuState {
     this.u32[S.FLAG_RESULT >> 2] = result;
     this.u32[(S.FLAG_RESULT >> 2) + 1] = 0;
     this.i32[S.FLAG_AUX >> 2] =
-      (carry << 31) | ((carry ^ overflow) << 30) | (parityDelta << 8) | (((value >>> 4) & 1) << 3) | ((value >>> 7) & 1);
+      (carry << 31) |
+      ((carry ^ overflow) << 30) |
+      (parityDelta << 8) |
+      (((value >>> 4) & 1) << 3) |
+      ((value >>> 7) & 1);
   }
   /** Sets or clears ZF and keeps the other flags (VERR, LAR, ARPL). */
   setZf(set: boolean): void {
@@ -343,17 +395,42 @@ export class CpuState {
   /** One line per group of registers, for error reports. */
   dump(): string {
     const hex = (value: bigint | number, digits: number): string => value.toString(16).padStart(digits, '0');
-    const names = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
-    const lines: string[] = [`rip=${hex(this.rip, 16)} rflags=${hex(this.rflags, 8)} cpl=${this.cpl} code=${this.codeSize}`];
+    const names = [
+      'rax',
+      'rcx',
+      'rdx',
+      'rbx',
+      'rsp',
+      'rbp',
+      'rsi',
+      'rdi',
+      'r8',
+      'r9',
+      'r10',
+      'r11',
+      'r12',
+      'r13',
+      'r14',
+      'r15',
+    ];
+    const lines: string[] = [
+      `rip=${hex(this.rip, 16)} rflags=${hex(this.rflags, 8)} cpl=${this.cpl} code=${this.codeSize}`,
+    ];
     for (let i = 0; i < 16; i += 4) {
       lines.push([0, 1, 2, 3].map((k) => `${names[i + k]}=${hex(this.gpr(i + k), 16)}`).join(' '));
     }
     for (const [i, name] of ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'].entries()) {
       const base = this.big(S.segmentOffset(i));
-      lines.push(`${name}=${hex(this.selector(i), 4)} base=${hex(base, 16)} limit=${hex(this.limit(i), 8)} attr=${hex(this.attributes(i), 5)}`);
+      lines.push(
+        `${name}=${hex(this.selector(i), 4)} base=${hex(base, 16)} limit=${hex(this.limit(i), 8)} attr=${hex(this.attributes(i), 5)}`,
+      );
     }
-    lines.push(`cr0=${hex(this.cr0, 8)} cr2=${hex(this.cr2, 16)} cr3=${hex(this.cr3, 16)} cr4=${hex(this.cr4, 8)} efer=${hex(this.efer, 4)}`);
-    lines.push(`gdt=${hex(this.big(S.GDTR), 16)}+${hex(this.tableLimit(S.GDTR), 4)} idt=${hex(this.big(S.IDTR), 16)}+${hex(this.tableLimit(S.IDTR), 4)}`);
+    lines.push(
+      `cr0=${hex(this.cr0, 8)} cr2=${hex(this.cr2, 16)} cr3=${hex(this.cr3, 16)} cr4=${hex(this.cr4, 8)} efer=${hex(this.efer, 4)}`,
+    );
+    lines.push(
+      `gdt=${hex(this.big(S.GDTR), 16)}+${hex(this.tableLimit(S.GDTR), 4)} idt=${hex(this.big(S.IDTR), 16)}+${hex(this.tableLimit(S.IDTR), 4)}`,
+    );
     return lines.join('\n');
   }
 }

@@ -17,9 +17,24 @@ import { Access, guestFault } from './mmu.ts';
 import type { AccessBytes, Mmu } from './mmu.ts';
 
 /** Exception vectors (SDM 3A table 6-1). */
-export const VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_BR = 5, VECTOR_UD = 6, VECTOR_NM = 7;
-export const VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_PF = 14;
-export const VECTOR_MF = 16, VECTOR_AC = 17, VECTOR_MC = 18, VECTOR_XM = 19;
+export const VECTOR_DE = 0,
+  VECTOR_DB = 1,
+  VECTOR_NMI = 2,
+  VECTOR_BP = 3,
+  VECTOR_OF = 4,
+  VECTOR_BR = 5,
+  VECTOR_UD = 6,
+  VECTOR_NM = 7;
+export const VECTOR_DF = 8,
+  VECTOR_TS = 10,
+  VECTOR_NP = 11,
+  VECTOR_SS = 12,
+  VECTOR_GP = 13,
+  VECTOR_PF = 14;
+export const VECTOR_MF = 16,
+  VECTOR_AC = 17,
+  VECTOR_MC = 18,
+  VECTOR_XM = 19;
 
 /** What the machine around the CPU provides. */
 export interface SystemHost {
@@ -78,8 +93,18 @@ export interface SystemInsn {
 }
 
 export const emptyInsn = (): SystemInsn => ({
-  opsize: 4, addrsize: 4, length: 2, reg: 0, rm: -1, segment: DS, offsetLo: 0, offsetHi: 0, imm: 0, selector: 0,
-  rep: 0, portInDx: false,
+  opsize: 4,
+  addrsize: 4,
+  length: 2,
+  reg: 0,
+  rm: -1,
+  segment: DS,
+  offsetLo: 0,
+  offsetHi: 0,
+  imm: 0,
+  selector: 0,
+  rep: 0,
+  portInDx: false,
 });
 
 export type SystemFunction = (cpu: Cpu, insn: SystemInsn) => void;
@@ -136,7 +161,8 @@ export const isCanonicalBig = (value: bigint): boolean => {
 };
 
 /** Which segment types may be read and written: one bit per type / 2 (SDM 3A table 3-1). */
-const READABLE = 0b1010_1111, WRITABLE = 0b0000_1010;
+const READABLE = 0b1010_1111,
+  WRITABLE = 0b0000_1010;
 
 /** True when `bytes` at a 32-bit `offset` lie within the limit of a segment outside 64-bit mode (SDM 3A 5.3). */
 export function withinLimit(limit: number, attributes: number, offset: number, bytes: number): boolean {
@@ -147,7 +173,14 @@ export function withinLimit(limit: number, attributes: number, offset: number, b
 }
 
 /** Sets `cpu.lo/hi` to the linear address of `bytes` bytes at an offset of a segment, after the checks of SDM 3A 5.3-5.5 and 1 3.3.7.1. */
-export function linearAddress(cpu: Cpu, segment: number, offsetLo: number, offsetHi: number, bytes: number, write: boolean): void {
+export function linearAddress(
+  cpu: Cpu,
+  segment: number,
+  offsetLo: number,
+  offsetHi: number,
+  bytes: number,
+  write: boolean,
+): void {
   const { state } = cpu;
   const vector = segment === SS ? VECTOR_SS : VECTOR_GP;
   if (state.codeSize === 64) {
@@ -170,7 +203,7 @@ export function linearAddress(cpu: Cpu, segment: number, offsetLo: number, offse
   if (state.protectedMode && !state.virtual8086) {
     if ((attributes & ATTR_UNUSABLE) !== 0) raise(cpu, vector, 0);
     const type = (attributes & 0xf) >> 1;
-    if (((write ? WRITABLE : READABLE) >> type & 1) === 0) raise(cpu, vector, 0);
+    if ((((write ? WRITABLE : READABLE) >> type) & 1) === 0) raise(cpu, vector, 0);
   }
   if (!withinLimit(state.limit(segment), attributes, offset, bytes)) raise(cpu, vector, 0);
   cpu.lo = (state.baseLo(segment) + offset) >>> 0;
@@ -193,7 +226,14 @@ export function readOperand(cpu: Cpu, insn: SystemInsn, displacement: number, by
   return cpu.mmu.read(cpu.lo, cpu.hi, bytes, currentAccess(cpu));
 }
 
-export function writeOperand(cpu: Cpu, insn: SystemInsn, displacement: number, bytes: AccessBytes, lo: number, hi: number): void {
+export function writeOperand(
+  cpu: Cpu,
+  insn: SystemInsn,
+  displacement: number,
+  bytes: AccessBytes,
+  lo: number,
+  hi: number,
+): void {
   operandAddress(cpu, insn, displacement, bytes, true);
   cpu.mmu.write(cpu.lo, cpu.hi, bytes, currentAccess(cpu), lo, hi);
 }
@@ -210,7 +250,14 @@ export function readSystem(cpu: Cpu, baseField: number, offset: number, bytes: A
   const hi = state.longMode ? state.hi(baseField) + (lo > 0xffff_ffff ? 1 : 0) : 0;
   return mmu.read(lo >>> 0, hi >>> 0, bytes, Access.System);
 }
-export function writeSystem(cpu: Cpu, baseField: number, offset: number, bytes: AccessBytes, valueLo: number, valueHi: number): void {
+export function writeSystem(
+  cpu: Cpu,
+  baseField: number,
+  offset: number,
+  bytes: AccessBytes,
+  valueLo: number,
+  valueHi: number,
+): void {
   const { state, mmu } = cpu;
   const lo = state.lo(baseField) + offset;
   const hi = state.longMode ? state.hi(baseField) + (lo > 0xffff_ffff ? 1 : 0) : 0;

@@ -6,7 +6,8 @@ import { TestMachine } from './test-machine.ts';
 
 const text = (...words: number[]): string =>
   words.map((w) => String.fromCharCode(w & 255, (w >>> 8) & 255, (w >>> 16) & 255, w >>> 24)).join('');
-const leaf = (index: number, subleaf = 0, m = new TestMachine().longMode()): CpuidResult => cpuidLeaf(m.cpu, index, subleaf);
+const leaf = (index: number, subleaf = 0, m = new TestMachine().longMode()): CpuidResult =>
+  cpuidLeaf(m.cpu, index, subleaf);
 const has = (value: number, bit: number): boolean => ((value >>> bit) & 1) === 1;
 
 test('the vendor is Intel and the highest leaf 16h', () => {

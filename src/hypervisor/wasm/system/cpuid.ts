@@ -40,7 +40,8 @@ const FEATURES_1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
 const OSXSAVE = bits(27);
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 (APIC) SEP MTRR PGE MCA CMOV PAT CLFSH MMX FXSR SSE SSE2 SS. */
 const FEATURES_1_EDX = bits(0, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 19, 23, 24, 25, 26, 27);
-const APIC = bits(9), HTT = bits(28);
+const APIC = bits(9),
+  HTT = bits(28);
 /**
  * Leaf 7 EBX: FSGSBASE, TSC_ADJUST, FDP_EXCPTN_ONLY (FDP and FOP change on unmasked exceptions only), SMEP, ERMS, INVPCID,
  * FCS and FDS always zero, RDSEED, SMAP, CLFLUSHOPT.
@@ -65,7 +66,11 @@ export interface CpuidResult {
 
 /** Four characters as a little-endian word. */
 const word = (text: string, at: number): number =>
-  (text.charCodeAt(at) | (text.charCodeAt(at + 1) << 8) | (text.charCodeAt(at + 2) << 16) | (text.charCodeAt(at + 3) << 24)) >>> 0;
+  (text.charCodeAt(at) |
+    (text.charCodeAt(at + 1) << 8) |
+    (text.charCodeAt(at + 2) << 16) |
+    (text.charCodeAt(at + 3) << 24)) >>>
+  0;
 
 interface Cache {
   readonly type: 1 | 2 | 3;
@@ -167,7 +172,19 @@ export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult 
       }
       break;
     // Defined leaves with nothing in them: serial number, MONITOR, DCA, performance monitoring, RDT, SGX, trace.
-    case 3: case 5: case 8: case 9: case 0xa: case 0xc: case 0xe: case 0xf: case 0x10: case 0x11: case 0x12: case 0x13: case 0x14:
+    case 3:
+    case 5:
+    case 8:
+    case 9:
+    case 0xa:
+    case 0xc:
+    case 0xe:
+    case 0xf:
+    case 0x10:
+    case 0x11:
+    case 0x12:
+    case 0x13:
+    case 0x14:
       break;
     case 0x15:
       result.eax = 1;
@@ -192,7 +209,9 @@ export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult 
       result.ecx = FEATURES_81_ECX;
       result.edx = (FEATURES_81_EDX | (state.codeSize === 64 ? SYSCALL : 0)) >>> 0;
       break;
-    case 0x8000_0002: case 0x8000_0003: case 0x8000_0004: {
+    case 0x8000_0002:
+    case 0x8000_0003:
+    case 0x8000_0004: {
       const text = BRAND.padEnd(48, '\0');
       const at = ((leaf >>> 0) - 0x8000_0002) * 16;
       result.eax = word(text, at);

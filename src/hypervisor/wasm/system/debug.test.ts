@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  checkInstructionBreakpoints, debugArmed, finishInstruction, movFromDebug, movToDebug, noteDataAccess, notePortAccess, SHADOW_MOV_SS,
+  checkInstructionBreakpoints,
+  debugArmed,
+  finishInstruction,
+  movFromDebug,
+  movToDebug,
+  noteDataAccess,
+  notePortAccess,
+  SHADOW_MOV_SS,
 } from './debug.ts';
 import { writeMsr } from './msr.ts';
 import { TestMachine } from './test-machine.ts';

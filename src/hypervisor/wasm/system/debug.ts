@@ -14,19 +14,28 @@ import { CR4_DE, FLAG_RF, FLAG_TF } from './cpu-state.ts';
 import { DEBUGCTL_BTF, MSR_DEBUGCTL } from './private-state.ts';
 
 /** DR6 bits. */
-export const DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15;
-const DR6_FIXED = 0xffff_0ff0, DR6_WRITABLE = 0xe00f;
+export const DR6_BD = 1 << 13,
+  DR6_BS = 1 << 14,
+  DR6_BT = 1 << 15;
+const DR6_FIXED = 0xffff_0ff0,
+  DR6_WRITABLE = 0xe00f;
 /** DR7: general detect, and the bits that read as one or can be written. */
-const DR7_GD = 1 << 13, DR7_FIXED = 0x400, DR7_WRITABLE = 0xffff_23ff;
+const DR7_GD = 1 << 13,
+  DR7_FIXED = 0x400,
+  DR7_WRITABLE = 0xffff_23ff;
 
 /** Values at power-on. */
-export const DR6_RESET = DR6_FIXED, DR7_RESET = DR7_FIXED;
+export const DR6_RESET = DR6_FIXED,
+  DR7_RESET = DR7_FIXED;
 
 /** INTERRUPT_SHADOW after MOV SS and POP SS: debug traps are held off too; after STI it is 1 and they are not. */
 export const SHADOW_MOV_SS = 2;
 
 /** Breakpoint conditions in DR7 (R/W fields). */
-const CONDITION_EXECUTE = 0, CONDITION_WRITE = 1, CONDITION_IO = 2, CONDITION_ACCESS = 3;
+const CONDITION_EXECUTE = 0,
+  CONDITION_WRITE = 1,
+  CONDITION_IO = 2,
+  CONDITION_ACCESS = 3;
 
 /** True when the interpreter must check each instruction. */
 export const debugArmed = (cpu: Cpu): boolean =>
@@ -54,7 +63,8 @@ export function checkInstructionBreakpoints(cpu: Cpu): boolean {
   if (state.codeSize !== 64) linear = (linear + BigInt(state.baseLo(CS))) & 0xffff_ffffn;
   let cause = 0;
   for (let index = 0; index < 4; index++) {
-    if (enabled(dr7, index) && condition(dr7, index) === CONDITION_EXECUTE && state.dr(index) === linear) cause |= 1 << index;
+    if (enabled(dr7, index) && condition(dr7, index) === CONDITION_EXECUTE && state.dr(index) === linear)
+      cause |= 1 << index;
   }
   if (cause === 0) return false;
   recordDebug(cpu, cause);

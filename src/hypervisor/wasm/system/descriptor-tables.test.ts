@@ -3,8 +3,19 @@ import { test } from 'node:test';
 import { GDTR, IDTR, LDTR, segmentOffset, TR } from '../state.ts';
 import { arpl, lar, lgdt, lidt, lldt, lsl, ltr, sgdt, sidt, sldt, str, verr, verw } from './descriptor-tables.ts';
 import {
-  CONFORMING, EXECUTE_ONLY, KERNEL_CODE, KERNEL_DATA, LDT, LDT_SELECTOR, NOT_PRESENT, READ_ONLY, TestMachine, TSS, TSS_SELECTOR,
-  USER_CODE32, USER_DATA,
+  CONFORMING,
+  EXECUTE_ONLY,
+  KERNEL_CODE,
+  KERNEL_DATA,
+  LDT,
+  LDT_SELECTOR,
+  NOT_PRESENT,
+  READ_ONLY,
+  TestMachine,
+  TSS,
+  TSS_SELECTOR,
+  USER_CODE32,
+  USER_DATA,
 } from './test-machine.ts';
 
 const long = (): TestMachine => new TestMachine().longMode();
@@ -115,7 +126,8 @@ test('LLDT loads, accepts null, refuses others', () => {
   assert.equal(loadLdt(m, LDT_SELECTOR), '#11(0x70)');
 });
 test('LLDT, LTR and the queries are #UD in real mode', () => {
-  for (const fn of [lldt, ltr, sldt, str, lar, lsl, verr, verw, arpl]) assert.equal(new TestMachine().realMode().run(fn, { rm: 0 }), '#6');
+  for (const fn of [lldt, ltr, sldt, str, lar, lsl, verr, verw, arpl])
+    assert.equal(new TestMachine().realMode().run(fn, { rm: 0 }), '#6');
 });
 test('LLDT and LTR are for CPL 0', () => {
   assert.equal(loadLdt(long().user64(), 0), '#13(0x0)');
@@ -169,9 +181,18 @@ test('LAR returns the access rights of the second doubleword', () => {
 });
 test('LAR and LSL accept fewer system types in IA-32e mode', () => {
   for (const [type, inLar, inLsl, inLarLong, inLslLong] of [
-    [1, true, true, false, false], [2, true, true, true, true], [3, true, true, false, false], [4, true, false, false, false],
-    [5, true, false, false, false], [6, false, false, false, false], [7, false, false, false, false], [9, true, true, true, true],
-    [11, true, true, true, true], [12, true, false, true, false], [14, false, false, false, false], [15, false, false, false, false],
+    [1, true, true, false, false],
+    [2, true, true, true, true],
+    [3, true, true, false, false],
+    [4, true, false, false, false],
+    [5, true, false, false, false],
+    [6, false, false, false, false],
+    [7, false, false, false, false],
+    [9, true, true, true, true],
+    [11, true, true, true, true],
+    [12, true, false, true, false],
+    [14, false, false, false, false],
+    [15, false, false, false, false],
   ] as const) {
     const with_ = (m: TestMachine): TestMachine => {
       m.descriptor(0xa8, 0, 0xff, 0x80 | type);

@@ -9,12 +9,33 @@
 import { ATTR_UNUSABLE, GDTR, IDTR, LDTR, TR } from '../state.ts';
 import { checkUmip } from './control-registers.ts';
 import {
-  isCanonical, raise, raiseGp, raiseUd, readOperand, readRm16, requireCpl0, requireProtected, VECTOR_NP, writeOperand,
+  isCanonical,
+  raise,
+  raiseGp,
+  raiseUd,
+  readOperand,
+  readRm16,
+  requireCpl0,
+  requireProtected,
+  VECTOR_NP,
+  writeOperand,
 } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
 import {
-  Descriptor, fetchDescriptor, isNull, tryFetch, tryFetchUpper, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_LDT, TYPE_TASK_GATE,
-  TYPE_TSS16, TYPE_TSS16_BUSY, TYPE_TSS32, TYPE_TSS32_BUSY, writeTypeByte,
+  Descriptor,
+  fetchDescriptor,
+  isNull,
+  tryFetch,
+  tryFetchUpper,
+  TYPE_CALL_GATE16,
+  TYPE_CALL_GATE32,
+  TYPE_LDT,
+  TYPE_TASK_GATE,
+  TYPE_TSS16,
+  TYPE_TSS16_BUSY,
+  TYPE_TSS32,
+  TYPE_TSS32_BUSY,
+  writeTypeByte,
 } from './descriptor.ts';
 
 const descriptor = new Descriptor();
@@ -110,7 +131,10 @@ function visible(cpu: Cpu, selector: number): boolean {
 /** VERR, VERW: ZF says whether the segment can be read or written. */
 function verify(cpu: Cpu, insn: SystemInsn, write: boolean): void {
   requireProtected(cpu);
-  const allowed = visible(cpu, readRm16(cpu, insn)) && descriptor.isSegment && (write ? descriptor.isWritable : descriptor.isReadable);
+  const allowed =
+    visible(cpu, readRm16(cpu, insn)) &&
+    descriptor.isSegment &&
+    (write ? descriptor.isWritable : descriptor.isReadable);
   cpu.state.setZf(allowed);
 }
 export const verr = (cpu: Cpu, insn: SystemInsn): void => verify(cpu, insn, false);
@@ -118,14 +142,24 @@ export const verw = (cpu: Cpu, insn: SystemInsn): void => verify(cpu, insn, true
 
 /** System types LAR and LSL accept outside IA-32e mode, and in it (SDM 2A LAR table 3-53, LSL table 3-55): one bit a type. */
 const typeSet = (...types: number[]): number => types.reduce((sum, type) => sum | (1 << type), 0);
-const LAR_TYPES = typeSet(TYPE_TSS16, TYPE_LDT, TYPE_TSS16_BUSY, TYPE_CALL_GATE16, TYPE_TASK_GATE, TYPE_TSS32, TYPE_TSS32_BUSY, TYPE_CALL_GATE32);
+const LAR_TYPES = typeSet(
+  TYPE_TSS16,
+  TYPE_LDT,
+  TYPE_TSS16_BUSY,
+  TYPE_CALL_GATE16,
+  TYPE_TASK_GATE,
+  TYPE_TSS32,
+  TYPE_TSS32_BUSY,
+  TYPE_CALL_GATE32,
+);
 const LAR_TYPES_LONG = typeSet(TYPE_LDT, TYPE_TSS32, TYPE_TSS32_BUSY, TYPE_CALL_GATE32);
 const LSL_TYPES = typeSet(TYPE_TSS16, TYPE_LDT, TYPE_TSS16_BUSY, TYPE_TSS32, TYPE_TSS32_BUSY);
 const LSL_TYPES_LONG = typeSet(TYPE_LDT, TYPE_TSS32, TYPE_TSS32_BUSY);
 
 function query(cpu: Cpu, insn: SystemInsn, types: number, longTypes: number): boolean {
   requireProtected(cpu);
-  const accepted = visible(cpu, readRm16(cpu, insn)) &&
+  const accepted =
+    visible(cpu, readRm16(cpu, insn)) &&
     (descriptor.isSegment || (((cpu.state.longMode ? longTypes : types) >> descriptor.type) & 1) !== 0);
   cpu.state.setZf(accepted);
   return accepted;
@@ -133,7 +167,8 @@ function query(cpu: Cpu, insn: SystemInsn, types: number, longTypes: number): bo
 
 /** LAR: access rights, the second doubleword under a mask. */
 export function lar(cpu: Cpu, insn: SystemInsn): void {
-  if (query(cpu, insn, LAR_TYPES, LAR_TYPES_LONG)) cpu.state.setGprSized(insn.reg, insn.opsize, descriptor.hi & 0xf0_ff00, 0);
+  if (query(cpu, insn, LAR_TYPES, LAR_TYPES_LONG))
+    cpu.state.setGprSized(insn.reg, insn.opsize, descriptor.hi & 0xf0_ff00, 0);
 }
 /** LSL: the limit in bytes. */
 export function lsl(cpu: Cpu, insn: SystemInsn): void {

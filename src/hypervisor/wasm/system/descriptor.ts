@@ -9,8 +9,18 @@ import { raise, readSystem, VECTOR_GP, writeSystem } from './cpu.ts';
 import type { Cpu } from './cpu.ts';
 
 /** System descriptor types (SDM 3A table 3-2). */
-export const TYPE_TSS16 = 1, TYPE_LDT = 2, TYPE_TSS16_BUSY = 3, TYPE_CALL_GATE16 = 4, TYPE_TASK_GATE = 5, TYPE_INTERRUPT_GATE16 = 6;
-export const TYPE_TRAP_GATE16 = 7, TYPE_TSS32 = 9, TYPE_TSS32_BUSY = 11, TYPE_CALL_GATE32 = 12, TYPE_INTERRUPT_GATE32 = 14, TYPE_TRAP_GATE32 = 15;
+export const TYPE_TSS16 = 1,
+  TYPE_LDT = 2,
+  TYPE_TSS16_BUSY = 3,
+  TYPE_CALL_GATE16 = 4,
+  TYPE_TASK_GATE = 5,
+  TYPE_INTERRUPT_GATE16 = 6;
+export const TYPE_TRAP_GATE16 = 7,
+  TYPE_TSS32 = 9,
+  TYPE_TSS32_BUSY = 11,
+  TYPE_CALL_GATE32 = 12,
+  TYPE_INTERRUPT_GATE32 = 14,
+  TYPE_TRAP_GATE32 = 15;
 
 /** Attributes of a register loaded with a null selector; the DPL bits are added by the caller where they matter (SS). */
 export const NULL_ATTRIBUTES = ATTR_UNUSABLE;
@@ -104,7 +114,13 @@ export function tryFetch(cpu: Cpu, selector: number, into: Descriptor): boolean 
 }
 
 /** Reads a descriptor; raises `vector` with the selector (plus `ext`) as error code when it lies outside its table. */
-export function fetchDescriptor(cpu: Cpu, selector: number, into: Descriptor, vector: number = VECTOR_GP, ext = 0): void {
+export function fetchDescriptor(
+  cpu: Cpu,
+  selector: number,
+  into: Descriptor,
+  vector: number = VECTOR_GP,
+  ext = 0,
+): void {
   if (!tryFetch(cpu, selector, into)) raise(cpu, vector, (selector & 0xfffc) | ext);
 }
 
@@ -123,12 +139,26 @@ export function tryFetchUpper(cpu: Cpu, selector: number, upper: Descriptor): bo
 export function markAccessed(cpu: Cpu, descriptor: Descriptor): void {
   if ((descriptor.hi & 0x100) !== 0) return;
   descriptor.hi |= 0x100;
-  writeSystem(cpu, tableField(descriptor.selector), (descriptor.selector & 0xfff8) + 5, 1, (descriptor.hi >>> 8) & 0xff, 0);
+  writeSystem(
+    cpu,
+    tableField(descriptor.selector),
+    (descriptor.selector & 0xfff8) + 5,
+    1,
+    (descriptor.hi >>> 8) & 0xff,
+    0,
+  );
 }
 
 /** Rewrites the type byte of a system descriptor (the busy bit of a TSS). */
 export function writeTypeByte(cpu: Cpu, descriptor: Descriptor): void {
-  writeSystem(cpu, tableField(descriptor.selector), (descriptor.selector & 0xfff8) + 5, 1, (descriptor.hi >>> 8) & 0xff, 0);
+  writeSystem(
+    cpu,
+    tableField(descriptor.selector),
+    (descriptor.selector & 0xfff8) + 5,
+    1,
+    (descriptor.hi >>> 8) & 0xff,
+    0,
+  );
 }
 
 /** Loads a segment register's hidden part from a descriptor. */

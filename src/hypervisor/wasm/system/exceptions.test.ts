@@ -3,7 +3,17 @@ import { test } from 'node:test';
 import { ACTIVITY_SHUTDOWN, CS, SS, TR } from '../state.ts';
 import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './exceptions.ts';
 import { int3, intN } from './software-interrupts.ts';
-import { CONFORMING, KERNEL_CODE, KERNEL_CODE32, KERNEL_DATA, NOT_PRESENT_CODE, TestMachine, TSS, USER_CODE64, USER_DATA } from './test-machine.ts';
+import {
+  CONFORMING,
+  KERNEL_CODE,
+  KERNEL_CODE32,
+  KERNEL_DATA,
+  NOT_PRESENT_CODE,
+  TestMachine,
+  TSS,
+  USER_CODE64,
+  USER_DATA,
+} from './test-machine.ts';
 
 const HANDLER = 0xffff_ffff_8123_4560n;
 
@@ -15,7 +25,10 @@ test('an interrupt at the same level pushes an aligned frame of five slots', () 
   assert.equal(deliverInterrupt(m.cpu, 0x40), 'delivered');
   assert.equal(m.state.rip, HANDLER);
   assert.equal(m.state.gpr(4), 0x1fff0n - 40n);
-  assert.deepEqual([0, 1, 2, 3, 4].map((i) => m.u64(0x1fff0 - 40 + i * 8)), [0x10000n, 8n, 0x246n, 0x1fff9n, 16n]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((i) => m.u64(0x1fff0 - 40 + i * 8)),
+    [0x10000n, 8n, 0x246n, 0x1fff9n, 16n],
+  );
   assert.equal(m.state.rflags, 0x46);
   assert.equal(m.state.selector(SS), KERNEL_DATA);
 });
@@ -94,40 +107,76 @@ const nested = (prepare: (m: TestMachine) => void, act: (m: TestMachine) => stri
 const int40 = (m: TestMachine): string => m.run(intN, { imm: 0x40 });
 
 test('INT n beyond the IDT limit is #GP with the IDT bit and the vector', () => {
-  assert.equal(nested((m) => m.state.setTable(0x210, 0x2000, 0, 0x40 * 16 + 14), int40), '#13(0x202)');
+  assert.equal(
+    nested((m) => m.state.setTable(0x210, 0x2000, 0, 0x40 * 16 + 14), int40),
+    '#13(0x202)',
+  );
 });
 test('INT n through a gate that is no 64-bit interrupt or trap gate is #GP', () => {
-  assert.equal(nested((m) => m.gate64(0x40, KERNEL_CODE, HANDLER, 0x86), int40), '#13(0x202)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, KERNEL_CODE, HANDLER, 0x86), int40),
+    '#13(0x202)',
+  );
 });
 test('INT n from user mode through a gate of DPL 0 is #GP with EXT clear', () => {
-  assert.equal(nested((m) => m.user64(), int40), '#13(0x202)');
+  assert.equal(
+    nested((m) => m.user64(), int40),
+    '#13(0x202)',
+  );
 });
 test('INT n through a gate that is not present is #NP', () => {
-  assert.equal(nested((m) => m.gate64(0x40, KERNEL_CODE, HANDLER, 0x0e), int40), '#11(0x202)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, KERNEL_CODE, HANDLER, 0x0e), int40),
+    '#11(0x202)',
+  );
 });
 test('INT n to a null selector is #GP(0)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, 3, HANDLER), int40), '#13(0x0)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, 3, HANDLER), int40),
+    '#13(0x0)',
+  );
 });
 test('INT n to a selector beyond the GDT is #GP(selector)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, 0x100, HANDLER), int40), '#13(0x100)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, 0x100, HANDLER), int40),
+    '#13(0x100)',
+  );
 });
 test('INT n to a data segment is #GP(selector)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, KERNEL_DATA, HANDLER), int40), '#13(0x10)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, KERNEL_DATA, HANDLER), int40),
+    '#13(0x10)',
+  );
 });
 test('INT n to 32-bit code in IA-32e mode is #GP(selector)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, KERNEL_CODE32, HANDLER), int40), '#13(0x90)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, KERNEL_CODE32, HANDLER), int40),
+    '#13(0x90)',
+  );
 });
 test('INT n to code that is not present is #NP(selector)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, NOT_PRESENT_CODE, HANDLER), int40), '#11(0x88)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, NOT_PRESENT_CODE, HANDLER), int40),
+    '#11(0x88)',
+  );
 });
 test('INT n to a selector in an absent LDT is #GP(selector)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, 0x0c, HANDLER), int40), '#13(0xc)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, 0x0c, HANDLER), int40),
+    '#13(0xc)',
+  );
 });
 test('a handler address that is not canonical is #GP(0)', () => {
-  assert.equal(nested((m) => m.gate64(0x40, KERNEL_CODE, 0x8000_0000_0000n), int40), '#13(0x0)');
+  assert.equal(
+    nested((m) => m.gate64(0x40, KERNEL_CODE, 0x8000_0000_0000n), int40),
+    '#13(0x0)',
+  );
 });
 test('a stack pointer that is not canonical is #SS(0)', () => {
-  assert.equal(nested((m) => m.state.setGpr(4, 0x8000_0000_1000n), int40), '#12(0x0)');
+  assert.equal(
+    nested((m) => m.state.setGpr(4, 0x8000_0000_1000n), int40),
+    '#12(0x0)',
+  );
 });
 test('an inner stack pointer beyond the TSS limit is #TS with the TSS selector', () => {
   assert.equal(

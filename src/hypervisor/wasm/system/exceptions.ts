@@ -5,12 +5,21 @@
  *
  * @module
  */
+import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, ACTIVITY, CS, IDTR, RSP, SS, TR, segmentOffset } from '../state.ts';
 import {
-  ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, ACTIVITY, CS, IDTR, RSP, SS, TR, segmentOffset,
-} from '../state.ts';
-import {
-  raise, raiseGp, readSystem, isCanonical,
-  VECTOR_DB, VECTOR_DE, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
+  raise,
+  raiseGp,
+  readSystem,
+  isCanonical,
+  VECTOR_DB,
+  VECTOR_DE,
+  VECTOR_DF,
+  VECTOR_GP,
+  VECTOR_NMI,
+  VECTOR_NP,
+  VECTOR_PF,
+  VECTOR_SS,
+  VECTOR_TS,
 } from './cpu.ts';
 import type { Cpu, EventKind } from './cpu.ts';
 import { FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM } from './cpu-state.ts';
@@ -158,7 +167,8 @@ export function deliverPendingFault(cpu: Cpu): 'delivered' | 'shutdown' {
 }
 
 /** Delivers an external interrupt by its vector. */
-export const deliverInterrupt = (cpu: Cpu, vector: number): 'delivered' | 'shutdown' => deliver(cpu, vector, -1, 'interrupt');
+export const deliverInterrupt = (cpu: Cpu, vector: number): 'delivered' | 'shutdown' =>
+  deliver(cpu, vector, -1, 'interrupt');
 
 /** Delivers an NMI and blocks further ones until IRET. */
 export function deliverNmi(cpu: Cpu): 'delivered' | 'shutdown' {

@@ -3,8 +3,21 @@ import { test } from 'node:test';
 import { CS, DS, segmentOffset, SS, TR } from '../state.ts';
 import { callFar, callFarIndirect, jmpFar, jmpFarIndirect, retf } from './far-transfer.ts';
 import {
-  CODE16, CONFORMING, GDT, KERNEL_CODE, KERNEL_CODE32, KERNEL_DATA, NOT_PRESENT, NOT_PRESENT_CODE, RING1_CODE, RING1_DATA, TestMachine, TSS,
-  USER_CODE32, USER_CODE64, USER_DATA,
+  CODE16,
+  CONFORMING,
+  GDT,
+  KERNEL_CODE,
+  KERNEL_CODE32,
+  KERNEL_DATA,
+  NOT_PRESENT,
+  NOT_PRESENT_CODE,
+  RING1_CODE,
+  RING1_DATA,
+  TestMachine,
+  TSS,
+  USER_CODE32,
+  USER_CODE64,
+  USER_DATA,
 } from './test-machine.ts';
 
 const GATE = 0xc0;
@@ -18,8 +31,10 @@ const long = (): TestMachine => {
   m.state.setTable(0x200, GDT, 0, 0xfff);
   return m;
 };
-const jump = (m: TestMachine, selector: number, offset = 0x1234): string => m.run(jmpFar, { selector, imm: offset, length: 7 });
-const call = (m: TestMachine, selector: number, offset = 0x1234): string => m.run(callFar, { selector, imm: offset, length: 7 });
+const jump = (m: TestMachine, selector: number, offset = 0x1234): string =>
+  m.run(jmpFar, { selector, imm: offset, length: 7 });
+const call = (m: TestMachine, selector: number, offset = 0x1234): string =>
+  m.run(callFar, { selector, imm: offset, length: 7 });
 /** Far pointer in memory at 0x5000 with a 64-bit offset. */
 const indirect = (m: TestMachine, fn: typeof jmpFarIndirect, selector: number, offset: bigint): string => {
   m.put64(0x5000, offset);
@@ -180,7 +195,10 @@ test('a call through a gate to an inner level switches stacks and copies paramet
   assert.equal(call(m, GATE), 'ok');
   assert.equal(m.state.cpl, 1);
   assert.equal(m.state.gpr(4), 0x4_0000n - 24n);
-  assert.deepEqual([0, 1, 2, 3, 4, 5].map((i) => m.u32(0x4_0000 - 24 + i * 4)), [0x10007, USER_CODE32, 0xaaaa, 0xbbbb, 0x2_0000, USER_DATA]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5].map((i) => m.u32(0x4_0000 - 24 + i * 4)),
+    [0x10007, USER_CODE32, 0xaaaa, 0xbbbb, 0x2_0000, USER_DATA],
+  );
   assert.equal(m.state.selector(CS), RING1_CODE);
   assert.equal(m.state.selector(SS), RING1_DATA);
 });
@@ -198,13 +216,34 @@ test('call gates are checked', () => {
     change(m);
     return call(m, GATE);
   };
-  assert.equal(through((m) => gate32(m, KERNEL_CODE, 0x8c), true), '#13(0xc0)');
-  assert.equal(through((m) => gate32(m, KERNEL_CODE, 0x6c)), '#11(0xc0)');
-  assert.equal(through((m) => gate32(m, 0)), '#13(0x0)');
-  assert.equal(through((m) => gate32(m, 0x2000)), '#13(0x2000)');
-  assert.equal(through((m) => gate32(m, KERNEL_DATA)), '#13(0x10)');
-  assert.equal(through((m) => gate32(m, USER_CODE32)), '#13(0x18)');
-  assert.equal(through((m) => gate32(m, NOT_PRESENT_CODE)), '#11(0x88)');
+  assert.equal(
+    through((m) => gate32(m, KERNEL_CODE, 0x8c), true),
+    '#13(0xc0)',
+  );
+  assert.equal(
+    through((m) => gate32(m, KERNEL_CODE, 0x6c)),
+    '#11(0xc0)',
+  );
+  assert.equal(
+    through((m) => gate32(m, 0)),
+    '#13(0x0)',
+  );
+  assert.equal(
+    through((m) => gate32(m, 0x2000)),
+    '#13(0x2000)',
+  );
+  assert.equal(
+    through((m) => gate32(m, KERNEL_DATA)),
+    '#13(0x10)',
+  );
+  assert.equal(
+    through((m) => gate32(m, USER_CODE32)),
+    '#13(0x18)',
+  );
+  assert.equal(
+    through((m) => gate32(m, NOT_PRESENT_CODE)),
+    '#11(0x88)',
+  );
 });
 test('the inner stack of a call gate is checked', () => {
   const inner = (selector: number, limit = 0x67): string => {
@@ -229,7 +268,10 @@ test('a 64-bit call gate switches to the inner stack with a null SS', () => {
   assert.equal(indirect(m, callFarIndirect, GATE | 3, 0n), 'ok');
   assert.equal(m.state.rip, 0xffff_ffff_8000_1000n);
   assert.equal(m.state.gpr(4), 0x4_0008n - 32n);
-  assert.deepEqual([0, 1, 2, 3].map((i) => m.u64(0x4_0008 - 32 + i * 8)), [0x10003n, BigInt(USER_CODE64), 0x2_0000n, BigInt(USER_DATA)]);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => m.u64(0x4_0008 - 32 + i * 8)),
+    [0x10003n, BigInt(USER_CODE64), 0x2_0000n, BigInt(USER_DATA)],
+  );
   assert.equal(m.state.selector(SS), 0);
   assert.equal(m.state.cpl, 0);
 });

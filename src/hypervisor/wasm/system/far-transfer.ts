@@ -9,8 +9,19 @@ import { callThroughGate, jumpThroughGate } from './call-gate.ts';
 import { currentAccess, raise, raiseGp, raiseUd, readOperand, VECTOR_NP } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
 import {
-  codeSizeOf, Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_TASK_GATE,
-  TYPE_TSS16, TYPE_TSS16_BUSY, TYPE_TSS32, TYPE_TSS32_BUSY,
+  codeSizeOf,
+  Descriptor,
+  fetchDescriptor,
+  isNull,
+  loadFromDescriptor,
+  markAccessed,
+  TYPE_CALL_GATE16,
+  TYPE_CALL_GATE32,
+  TYPE_TASK_GATE,
+  TYPE_TSS16,
+  TYPE_TSS16_BUSY,
+  TYPE_TSS32,
+  TYPE_TSS32_BUSY,
 } from './descriptor.ts';
 import { checkReturnAddress, checkReturnCode, checkReturnStack, loadReturnStack } from './iret.ts';
 import type { AccessBytes } from './mmu.ts';
@@ -61,7 +72,14 @@ function transferReal(cpu: Cpu, insn: SystemInsn, selector: number, lo: number, 
   cpu.mmu.modeChanged();
 }
 
-function transferProtected(cpu: Cpu, insn: SystemInsn, selector: number, lo: number, hi: number, transfer: Transfer): void {
+function transferProtected(
+  cpu: Cpu,
+  insn: SystemInsn,
+  selector: number,
+  lo: number,
+  hi: number,
+  transfer: Transfer,
+): void {
   const { state } = cpu;
   const error = selector & 0xfffc;
   if (isNull(selector)) raiseGp(cpu, 0);
@@ -119,9 +137,11 @@ function transferIndirect(cpu: Cpu, insn: SystemInsn, transfer: Transfer): void 
 }
 
 /** JMP ptr16:16/32 (EA): `imm` is the offset, `selector` the selector. #UD in 64-bit mode is the decoder's. */
-export const jmpFar = (cpu: Cpu, insn: SystemInsn): void => transferTo(cpu, insn, insn.selector, insn.imm >>> 0, 0, 'jmp');
+export const jmpFar = (cpu: Cpu, insn: SystemInsn): void =>
+  transferTo(cpu, insn, insn.selector, insn.imm >>> 0, 0, 'jmp');
 /** CALL ptr16:16/32 (9A). */
-export const callFar = (cpu: Cpu, insn: SystemInsn): void => transferTo(cpu, insn, insn.selector, insn.imm >>> 0, 0, 'call');
+export const callFar = (cpu: Cpu, insn: SystemInsn): void =>
+  transferTo(cpu, insn, insn.selector, insn.imm >>> 0, 0, 'call');
 /** JMP m16:16/32/64 (FF /5). */
 export const jmpFarIndirect = (cpu: Cpu, insn: SystemInsn): void => transferIndirect(cpu, insn, 'jmp');
 /** CALL m16:16/32/64 (FF /3). */
@@ -174,4 +194,3 @@ export function retf(cpu: Cpu, insn: SystemInsn): void {
   dropPrivilegedSegments(cpu, cpl);
   mmu.modeChanged();
 }
-

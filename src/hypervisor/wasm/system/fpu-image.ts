@@ -6,13 +6,16 @@
  *
  * @module
  */
-import {
-  FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_STATUS, FPU_TAGS, XMM,
-} from '../state.ts';
+import { FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_STATUS, FPU_TAGS, XMM } from '../state.ts';
 import type { CpuState } from './cpu-state.ts';
 
-export const LEGACY_BYTES = 512, XSAVE_HEADER = 512, XSAVE_HEADER_BYTES = 64;
-export const IMAGE_MXCSR = 24, IMAGE_ST = 32, IMAGE_XMM = 160, IMAGE_X87_BYTES = 24;
+export const LEGACY_BYTES = 512,
+  XSAVE_HEADER = 512,
+  XSAVE_HEADER_BYTES = 64;
+export const IMAGE_MXCSR = 24,
+  IMAGE_ST = 32,
+  IMAGE_XMM = 160,
+  IMAGE_X87_BYTES = 24;
 /** DAZ and every exception and rounding bit. */
 export const MXCSR_MASK = 0xffff;
 export const MXCSR_RESET = 0x1f80;
@@ -93,7 +96,8 @@ export const loadedStatus = (value: number, control: number): number =>
 /** The x87 registers in their initial state (FNINIT, and registers zero). */
 export function initX87(state: CpuState): void {
   state.bytes.fill(0, FPR, FPU_CONTROL);
-  for (const field of [FPU_STATUS, FPU_TAGS, FPU_OPCODE, FPU_CS, FPU_DS, FPU_IP, FPU_IP + 4, FPU_DP, FPU_DP + 4]) state.u32[field >> 2] = 0;
+  for (const field of [FPU_STATUS, FPU_TAGS, FPU_OPCODE, FPU_CS, FPU_DS, FPU_IP, FPU_IP + 4, FPU_DP, FPU_DP + 4])
+    state.u32[field >> 2] = 0;
   state.u32[FPU_CONTROL >> 2] = 0x37f;
 }
 

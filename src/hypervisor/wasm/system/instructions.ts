@@ -5,7 +5,16 @@
  */
 import type { SystemFunction } from './cpu.ts';
 import {
-  clts, invlpg, invpcid, lmsw, movFromControl, movToControl, smsw, writeBackInvalidate, xgetbv, xsetbv,
+  clts,
+  invlpg,
+  invpcid,
+  lmsw,
+  movFromControl,
+  movToControl,
+  smsw,
+  writeBackInvalidate,
+  xgetbv,
+  xsetbv,
 } from './control-registers.ts';
 import { cpuid } from './cpuid.ts';
 import { movFromDebug, movToDebug } from './debug.ts';

@@ -3,8 +3,19 @@ import { test } from 'node:test';
 import { CS, DS, ES, FS, GS, segmentOffset, SS } from '../state.ts';
 import { iret } from './iret.ts';
 import {
-  CODE16, CONFORMING, KERNEL_CODE, KERNEL_CODE32, KERNEL_DATA, NOT_PRESENT, NOT_PRESENT_CODE, READ_ONLY, STACK16, TestMachine,
-  USER_CODE32, USER_CODE64, USER_DATA,
+  CODE16,
+  CONFORMING,
+  KERNEL_CODE,
+  KERNEL_CODE32,
+  KERNEL_DATA,
+  NOT_PRESENT,
+  NOT_PRESENT_CODE,
+  READ_ONLY,
+  STACK16,
+  TestMachine,
+  USER_CODE32,
+  USER_CODE64,
+  USER_DATA,
 } from './test-machine.ts';
 
 const STACK = 0x2_0000;
@@ -88,9 +99,11 @@ test('IRET to a data segment in CS is #GP(selector)', () => assert.equal(refusal
 test('IRET to an inner level is #GP(selector)', () => assert.equal(refusal(KERNEL_CODE, KERNEL_DATA, 3), '#13(0x8)'));
 test('IRET to non-conforming code whose DPL is not the RPL is #GP(selector)', () =>
   assert.equal(refusal(KERNEL_CODE | 3, USER_DATA), '#13(0x8)'));
-test('IRET to conforming code of a lower DPL than the RPL is fine', () => assert.equal(refusal(CONFORMING | 3, USER_DATA), 'ok'));
+test('IRET to conforming code of a lower DPL than the RPL is fine', () =>
+  assert.equal(refusal(CONFORMING | 3, USER_DATA), 'ok'));
 test('IRET to absent code is #NP(selector)', () => assert.equal(refusal(NOT_PRESENT_CODE, KERNEL_DATA), '#11(0x88)'));
-test('IRET to an SS whose RPL is not that of CS is #GP(SS)', () => assert.equal(refusal(USER_CODE64, KERNEL_DATA), '#13(0x10)'));
+test('IRET to an SS whose RPL is not that of CS is #GP(SS)', () =>
+  assert.equal(refusal(USER_CODE64, KERNEL_DATA), '#13(0x10)'));
 test('IRET to a read-only SS is #GP(SS)', () => assert.equal(refusal(KERNEL_CODE, READ_ONLY), '#13(0x48)'));
 test('IRET to an absent SS is #SS(SS)', () => assert.equal(refusal(KERNEL_CODE, NOT_PRESENT), '#12(0x40)'));
 
@@ -183,7 +196,10 @@ test('IRETD to virtual-8086 mode loads all segments', () => {
   assert.equal(m.state.cpl, 3);
   assert.equal(m.state.codeSize, 16);
   assert.equal(m.state.virtual8086, true);
-  assert.deepEqual([ES, CS, SS, DS, FS, GS].map((s) => m.state.selector(s)), [0x4000, 0x2000, 0x3000, 0x5000, 0x6000, 0x7000]);
+  assert.deepEqual(
+    [ES, CS, SS, DS, FS, GS].map((s) => m.state.selector(s)),
+    [0x4000, 0x2000, 0x3000, 0x5000, 0x6000, 0x7000],
+  );
   assert.equal(m.state.big(segmentOffset(CS)), 0x2_0000n);
   assert.equal(m.state.gpr(4), 0xfffen);
 });

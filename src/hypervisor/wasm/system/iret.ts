@@ -6,10 +6,33 @@
  */
 import { ATTR_L, CS, RSP, SS, segmentOffset, TR } from '../state.ts';
 import {
-  currentAccess, isCanonical, linearAddress, raise, raiseGp, readSystem, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
+  currentAccess,
+  isCanonical,
+  linearAddress,
+  raise,
+  raiseGp,
+  readSystem,
+  VECTOR_GP,
+  VECTOR_NP,
+  VECTOR_SS,
+  VECTOR_TS,
 } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
-import { FLAG_AC, FLAG_FIXED1, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_DF, FLAG_VIF, FLAG_VIP, FLAG_VM, FLAGS_ARITHMETIC } from './cpu-state.ts';
+import {
+  FLAG_AC,
+  FLAG_FIXED1,
+  FLAG_ID,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_NT,
+  FLAG_RF,
+  FLAG_TF,
+  FLAG_DF,
+  FLAG_VIF,
+  FLAG_VIP,
+  FLAG_VM,
+  FLAGS_ARITHMETIC,
+} from './cpu-state.ts';
 import { codeSizeOf, Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed } from './descriptor.ts';
 import type { AccessBytes } from './mmu.ts';
 import { dropPrivilegedSegments, loadNull, loadVirtual8086Segments, stackAddressBytes } from './segments.ts';
@@ -80,7 +103,8 @@ function returnFromVirtual8086(cpu: Cpu, size: number): void {
   const selector = frameLo[1]! & 0xffff;
   state.setRip(frameLo[0]!, 0);
   state.setSegment(CS, selector, selector << 4, 0, 0xffff, 0xf3);
-  const mask = FLAGS_ARITHMETIC | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_NT | (size === 4 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
+  const mask =
+    FLAGS_ARITHMETIC | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_NT | (size === 4 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
   state.rflags = (state.rflags & ~mask) | (frameLo[2]! & mask);
 }
 
@@ -119,7 +143,13 @@ export function checkReturnCode(cpu: Cpu, selector: number, into: Descriptor): n
 }
 
 /** Checks a stack selector for a return to privilege level `cpl`; `into` gets its descriptor, unless null, which returns false. */
-export function checkReturnStack(cpu: Cpu, selector: number, cpl: number, target: Descriptor, into: Descriptor): boolean {
+export function checkReturnStack(
+  cpu: Cpu,
+  selector: number,
+  cpl: number,
+  target: Descriptor,
+  into: Descriptor,
+): boolean {
   if (isNull(selector)) {
     // A null SS is for 64-bit code below CPL 3 only, and its RPL must match.
     const long = cpu.state.longMode && target.long;
@@ -141,7 +171,16 @@ export function checkReturnAddress(cpu: Cpu, target: Descriptor, lo: number, hi:
 }
 
 /** Loads SS and the stack pointer for a return: `wide` is the size of the popped pointer. A 16-bit stack takes 16 bits of it. */
-export function loadReturnStack(cpu: Cpu, selector: number, hasDescriptor: boolean, descriptor: Descriptor, cpl: number, lo: number, hi: number, to64: boolean): void {
+export function loadReturnStack(
+  cpu: Cpu,
+  selector: number,
+  hasDescriptor: boolean,
+  descriptor: Descriptor,
+  cpl: number,
+  lo: number,
+  hi: number,
+  to64: boolean,
+): void {
   const { state } = cpu;
   if (hasDescriptor) loadFromDescriptor(cpu, SS, selector, descriptor);
   else loadNull(cpu, SS, selector, cpl);
@@ -184,7 +223,8 @@ function returnProtected(cpu: Cpu, size: number): void {
   if (hasStackDescriptor) markAccessed(cpu, stackSegment);
 
   loadFlags(cpu, flags, size, oldCpl);
-  if (withStack) loadReturnStack(cpu, stackSelector, hasStackDescriptor, stackSegment, cpl, frameLo[3]!, frameHi[3]!, to64);
+  if (withStack)
+    loadReturnStack(cpu, stackSelector, hasStackDescriptor, stackSegment, cpl, frameLo[3]!, frameHi[3]!, to64);
   else dropFrame(cpu, 3 * size);
   loadFromDescriptor(cpu, CS, selector, code);
   state.setRip(lo, hi);

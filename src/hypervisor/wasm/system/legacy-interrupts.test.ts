@@ -4,7 +4,18 @@ import { CS, DS, ES, FS, GS, SS } from '../state.ts';
 import { deliver, deliverInterrupt } from './exceptions.ts';
 import { hlt, int1, int3, intN, into, undefinedInstruction } from './software-interrupts.ts';
 import {
-  CODE16, CONFORMING, KERNEL_CODE, KERNEL_DATA, NOT_PRESENT, RING1_CODE, RING1_DATA, STACK16, TestMachine, TSS, USER_CODE32, USER_DATA,
+  CODE16,
+  CONFORMING,
+  KERNEL_CODE,
+  KERNEL_DATA,
+  NOT_PRESENT,
+  RING1_CODE,
+  RING1_DATA,
+  STACK16,
+  TestMachine,
+  TSS,
+  USER_CODE32,
+  USER_DATA,
 } from './test-machine.ts';
 
 const legacy = (): TestMachine => new TestMachine().protectedMode();
@@ -38,7 +49,10 @@ test('a 32-bit gate at the same level pushes three doublewords and an error code
   deliver(m.cpu, 13, 0x42, 'fault');
   assert.equal(m.state.rip, 0x5678n);
   assert.equal(m.state.gpr(4), 0x1_fff0n);
-  assert.deepEqual([0, 1, 2, 3].map((i) => m.u32(0x1_fff0 + i * 4)), [0x42, 0x10000, KERNEL_CODE, 0x1_0002]);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => m.u32(0x1_fff0 + i * 4)),
+    [0x42, 0x10000, KERNEL_CODE, 0x1_0002],
+  );
 });
 test('a 16-bit gate pushes words', () => {
   const m = legacy();
@@ -54,7 +68,10 @@ test('from user mode the stack of the TSS is used', () => {
   m.state.rflags = 0x202;
   assert.equal(m.run(intN, { imm: 0x40 }), 'ok');
   assert.equal(m.state.gpr(4), 0x4_0000n - 20n);
-  assert.deepEqual([0, 1, 2, 3, 4].map((i) => m.u32(0x4_0000 - 20 + i * 4)), [0x10002, USER_CODE32, 0x202, 0x2_0000, USER_DATA]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((i) => m.u32(0x4_0000 - 20 + i * 4)),
+    [0x10002, USER_CODE32, 0x202, 0x2_0000, USER_DATA],
+  );
   assert.deepEqual([m.state.selector(SS), m.state.selector(CS), m.state.cpl], [KERNEL_DATA, KERNEL_CODE, 0]);
   assert.equal(m.state.rflags & 0x200, 0x200);
 });
@@ -132,7 +149,14 @@ test('a handler of a less privileged level is #GP(selector)', () => {
 function virtual8086(): TestMachine {
   const m = user();
   m.state.rflags = 0x2_0202;
-  for (const [i, s] of [[ES, 0x4000], [CS, 0x2000], [SS, 0x3000], [DS, 0x5000], [FS, 0x6000], [GS, 0x7000]] as const) {
+  for (const [i, s] of [
+    [ES, 0x4000],
+    [CS, 0x2000],
+    [SS, 0x3000],
+    [DS, 0x5000],
+    [FS, 0x6000],
+    [GS, 0x7000],
+  ] as const) {
     m.state.setSegment(i, s, s << 4, 0, 0xffff, 0xf3);
   }
   m.state.codeSize = 16;
@@ -149,7 +173,10 @@ test('an interrupt in virtual-8086 mode saves and clears the data segments', () 
     [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => m.u32(0x4_0000 - 36 + i * 4)),
     [0x100, 0x2000, 0x2_0202, 0xfffe, 0x3000, 0x4000, 0x5000, 0x6000, 0x7000],
   );
-  assert.deepEqual([ES, DS, FS, GS].map((s) => m.state.selector(s)), [0, 0, 0, 0]);
+  assert.deepEqual(
+    [ES, DS, FS, GS].map((s) => m.state.selector(s)),
+    [0, 0, 0, 0],
+  );
   assert.equal(m.state.virtual8086, false);
   assert.equal(m.state.cpl, 0);
 });

@@ -9,8 +9,17 @@ import { raise, raiseGp, readSystem, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS 
 import type { Cpu, EventKind } from './cpu.ts';
 import { FLAG_AC, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM } from './cpu-state.ts';
 import {
-  codeSizeOf, Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed,
-  TYPE_INTERRUPT_GATE16, TYPE_INTERRUPT_GATE32, TYPE_TASK_GATE, TYPE_TRAP_GATE16, TYPE_TRAP_GATE32,
+  codeSizeOf,
+  Descriptor,
+  fetchDescriptor,
+  isNull,
+  loadFromDescriptor,
+  markAccessed,
+  TYPE_INTERRUPT_GATE16,
+  TYPE_INTERRUPT_GATE32,
+  TYPE_TASK_GATE,
+  TYPE_TRAP_GATE16,
+  TYPE_TRAP_GATE32,
 } from './descriptor.ts';
 import { Access } from './mmu.ts';
 import { loadNull } from './segments.ts';
@@ -48,7 +57,8 @@ export function deliverProtected(cpu: Cpu, vector: number, error: number, kind: 
   gate.hi = mmu.high;
   const type = gate.isSegment ? -1 : gate.type;
   const wide = type === TYPE_INTERRUPT_GATE32 || type === TYPE_TRAP_GATE32;
-  if (!wide && type !== TYPE_TASK_GATE && type !== TYPE_INTERRUPT_GATE16 && type !== TYPE_TRAP_GATE16) raiseGp(cpu, gateError);
+  if (!wide && type !== TYPE_TASK_GATE && type !== TYPE_INTERRUPT_GATE16 && type !== TYPE_TRAP_GATE16)
+    raiseGp(cpu, gateError);
   if (kind === 'software' && gate.dpl < state.cpl) raiseGp(cpu, gateError);
   if (!gate.present) raise(cpu, VECTOR_NP, gateError);
   if (type === TYPE_TASK_GATE) {
@@ -77,10 +87,16 @@ export function deliverProtected(cpu: Cpu, vector: number, error: number, kind: 
     const stackError = (newStackSelector & 0xfffc) | ext;
     if (isNull(newStackSelector)) raise(cpu, VECTOR_TS, ext);
     fetchDescriptor(cpu, newStackSelector, stackSegment, VECTOR_TS, ext);
-    if ((newStackSelector & 3) !== cpl || stackSegment.dpl !== cpl || !stackSegment.isWritable) raise(cpu, VECTOR_TS, stackError);
+    if ((newStackSelector & 3) !== cpl || stackSegment.dpl !== cpl || !stackSegment.isWritable)
+      raise(cpu, VECTOR_TS, stackError);
     if (!stackSegment.present) raise(cpu, VECTOR_SS, stackError);
     stack = LegacyStack.of(
-      cpu, stackSegment.base, stackSegment.limit, stackSegment.attributes, cpu.lo, stackError,
+      cpu,
+      stackSegment.base,
+      stackSegment.limit,
+      stackSegment.attributes,
+      cpu.lo,
+      stackError,
       cpl === 3 ? Access.User : Access.Supervisor,
     );
   } else {
@@ -129,4 +145,3 @@ export function readInnerStack(cpu: Cpu, cpl: number, ext: number): number {
   cpu.lo = pointer;
   return selector;
 }
-

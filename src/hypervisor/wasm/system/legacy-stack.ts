@@ -20,7 +20,15 @@ export class LegacyStack {
   readonly #access: Access;
   pointer: number;
 
-  private constructor(cpu: Cpu, base: number, limit: number, attributes: number, pointer: number, error: number, access: Access) {
+  private constructor(
+    cpu: Cpu,
+    base: number,
+    limit: number,
+    attributes: number,
+    pointer: number,
+    error: number,
+    access: Access,
+  ) {
     this.#cpu = cpu;
     this.#base = base;
     this.#limit = limit;
@@ -32,18 +40,35 @@ export class LegacyStack {
   }
 
   /** A stack that is not in SS yet; `error` goes with the #SS of a limit violation. */
-  static of(cpu: Cpu, base: number, limit: number, attributes: number, pointer: number, error: number, access: Access): LegacyStack {
+  static of(
+    cpu: Cpu,
+    base: number,
+    limit: number,
+    attributes: number,
+    pointer: number,
+    error: number,
+    access: Access,
+  ): LegacyStack {
     return new LegacyStack(cpu, base, limit, attributes, pointer, error, access);
   }
 
   /** The stack in SS:ESP. */
   static current(cpu: Cpu, error: number, access: Access): LegacyStack {
     const { state } = cpu;
-    return new LegacyStack(cpu, state.baseLo(SS), state.limit(SS), state.attributes(SS), state.gprLo(RSP), error, access);
+    return new LegacyStack(
+      cpu,
+      state.baseLo(SS),
+      state.limit(SS),
+      state.attributes(SS),
+      state.gprLo(RSP),
+      error,
+      access,
+    );
   }
 
   #check(offset: number, bytes: number): void {
-    if ((this.#attributes & ATTR_UNUSABLE) !== 0 && this.#cpu.state.protectedMode) raise(this.#cpu, VECTOR_SS, this.#error);
+    if ((this.#attributes & ATTR_UNUSABLE) !== 0 && this.#cpu.state.protectedMode)
+      raise(this.#cpu, VECTOR_SS, this.#error);
     if (!withinLimit(this.#limit, this.#attributes, offset, bytes)) raise(this.#cpu, VECTOR_SS, this.#error);
   }
 

@@ -4,28 +4,77 @@
  * @module
  */
 import {
-  FS, GS, MSR_CSTAR, MSR_FMASK, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_MISC_ENABLE, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP,
-  MSR_SYSENTER_ESP, MSR_TSC_ADJUST, MSR_TSC_AUX, MSR_XSS, RAX, RCX, RDX, segmentOffset,
+  FS,
+  GS,
+  MSR_CSTAR,
+  MSR_FMASK,
+  MSR_KERNEL_GS_BASE,
+  MSR_LSTAR,
+  MSR_MISC_ENABLE,
+  MSR_STAR,
+  MSR_SYSENTER_CS,
+  MSR_SYSENTER_EIP,
+  MSR_SYSENTER_ESP,
+  MSR_TSC_ADJUST,
+  MSR_TSC_AUX,
+  MSR_XSS,
+  RAX,
+  RCX,
+  RDX,
+  segmentOffset,
 } from '../state.ts';
 import { isCanonical, raiseGp, raiseUd, requireCpl0 } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
-import { CR0_PG, CR4_FSGSBASE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, highHalf, joinHalves, lowHalf } from './cpu-state.ts';
+import {
+  CR0_PG,
+  CR4_FSGSBASE,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  EFER_SCE,
+  highHalf,
+  joinHalves,
+  lowHalf,
+} from './cpu-state.ts';
 import { readMtrr, writeMtrr } from './mtrr.ts';
 import { DEBUGCTL_BTF, MSR_DEBUGCTL, MSR_MCG_STATUS } from './private-state.ts';
 import { readTsc, writeTsc, writeTscAdjust } from './tsc.ts';
 
-const IA32_TIME_STAMP_COUNTER = 0x10, IA32_PLATFORM_ID = 0x17, IA32_APIC_BASE = 0x1b, IA32_TSC_ADJUST = 0x3b;
-const IA32_BIOS_SIGN_ID = 0x8b, IA32_ARCH_CAPABILITIES = 0x10a, IA32_SYSENTER_CS = 0x174, IA32_SYSENTER_ESP = 0x175;
-const IA32_SYSENTER_EIP = 0x176, IA32_MCG_CAP = 0x179, IA32_MCG_STATUS = 0x17a, IA32_MISC_ENABLE = 0x1a0, IA32_DEBUGCTL = 0x1d9;
-const IA32_TSC_DEADLINE = 0x6e0, X2APIC_FIRST = 0x800, X2APIC_LAST = 0x8ff, IA32_XSS = 0xda0;
-export const IA32_EFER = 0xc000_0080, IA32_STAR = 0xc000_0081, IA32_LSTAR = 0xc000_0082, IA32_CSTAR = 0xc000_0083, IA32_FMASK = 0xc000_0084;
-export const IA32_FS_BASE = 0xc000_0100, IA32_GS_BASE = 0xc000_0101, IA32_KERNEL_GS_BASE = 0xc000_0102, IA32_TSC_AUX = 0xc000_0103;
+const IA32_TIME_STAMP_COUNTER = 0x10,
+  IA32_PLATFORM_ID = 0x17,
+  IA32_APIC_BASE = 0x1b,
+  IA32_TSC_ADJUST = 0x3b;
+const IA32_BIOS_SIGN_ID = 0x8b,
+  IA32_ARCH_CAPABILITIES = 0x10a,
+  IA32_SYSENTER_CS = 0x174,
+  IA32_SYSENTER_ESP = 0x175;
+const IA32_SYSENTER_EIP = 0x176,
+  IA32_MCG_CAP = 0x179,
+  IA32_MCG_STATUS = 0x17a,
+  IA32_MISC_ENABLE = 0x1a0,
+  IA32_DEBUGCTL = 0x1d9;
+const IA32_TSC_DEADLINE = 0x6e0,
+  X2APIC_FIRST = 0x800,
+  X2APIC_LAST = 0x8ff,
+  IA32_XSS = 0xda0;
+export const IA32_EFER = 0xc000_0080,
+  IA32_STAR = 0xc000_0081,
+  IA32_LSTAR = 0xc000_0082,
+  IA32_CSTAR = 0xc000_0083,
+  IA32_FMASK = 0xc000_0084;
+export const IA32_FS_BASE = 0xc000_0100,
+  IA32_GS_BASE = 0xc000_0101,
+  IA32_KERNEL_GS_BASE = 0xc000_0102,
+  IA32_TSC_AUX = 0xc000_0103;
 
 /**
  * IA32_ARCH_CAPABILITIES: what this processor does not suffer from. RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO,
  * TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
  */
-const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
+const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce(
+  (sum, bit) => sum | (1n << BigInt(bit)),
+  0n,
+);
 
 /** Fast strings on; branch trace and PEBS unavailable. */
 export const MISC_ENABLE_RESET = 0x1801n;
@@ -35,8 +84,13 @@ const EFER_WRITABLE = EFER_SCE | EFER_LME | EFER_NXE;
 
 /** Registers that are 64 plain bits holding a linear address: where they lie. */
 const ADDRESS_REGISTERS: ReadonlyMap<number, number> = new Map([
-  [IA32_SYSENTER_ESP, MSR_SYSENTER_ESP], [IA32_SYSENTER_EIP, MSR_SYSENTER_EIP], [IA32_LSTAR, MSR_LSTAR], [IA32_CSTAR, MSR_CSTAR],
-  [IA32_FS_BASE, segmentOffset(FS)], [IA32_GS_BASE, segmentOffset(GS)], [IA32_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE],
+  [IA32_SYSENTER_ESP, MSR_SYSENTER_ESP],
+  [IA32_SYSENTER_EIP, MSR_SYSENTER_EIP],
+  [IA32_LSTAR, MSR_LSTAR],
+  [IA32_CSTAR, MSR_CSTAR],
+  [IA32_FS_BASE, segmentOffset(FS)],
+  [IA32_GS_BASE, segmentOffset(GS)],
+  [IA32_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE],
 ]);
 
 const isIrqchipMsr = (index: number): boolean =>
@@ -49,24 +103,40 @@ export function readMsr(cpu: Cpu, index: number): bigint | undefined {
   if (address !== undefined) return state.big(address);
   if (isIrqchipMsr(index)) return host.interrupts.readMsr(index);
   switch (index) {
-    case IA32_TIME_STAMP_COUNTER: return readTsc(cpu);
-    case IA32_TSC_ADJUST: return state.big(MSR_TSC_ADJUST);
-    case IA32_TSC_AUX: return state.big(MSR_TSC_AUX);
-    case IA32_EFER: return BigInt(state.efer);
-    case IA32_STAR: return state.big(MSR_STAR);
-    case IA32_FMASK: return state.big(MSR_FMASK);
-    case IA32_SYSENTER_CS: return state.big(MSR_SYSENTER_CS);
-    case IA32_MISC_ENABLE: return state.big(MSR_MISC_ENABLE);
-    case IA32_DEBUGCTL: return state.big(MSR_DEBUGCTL);
-    case IA32_XSS: return state.big(MSR_XSS);
-    case IA32_MCG_STATUS: return state.big(MSR_MCG_STATUS);
+    case IA32_TIME_STAMP_COUNTER:
+      return readTsc(cpu);
+    case IA32_TSC_ADJUST:
+      return state.big(MSR_TSC_ADJUST);
+    case IA32_TSC_AUX:
+      return state.big(MSR_TSC_AUX);
+    case IA32_EFER:
+      return BigInt(state.efer);
+    case IA32_STAR:
+      return state.big(MSR_STAR);
+    case IA32_FMASK:
+      return state.big(MSR_FMASK);
+    case IA32_SYSENTER_CS:
+      return state.big(MSR_SYSENTER_CS);
+    case IA32_MISC_ENABLE:
+      return state.big(MSR_MISC_ENABLE);
+    case IA32_DEBUGCTL:
+      return state.big(MSR_DEBUGCTL);
+    case IA32_XSS:
+      return state.big(MSR_XSS);
+    case IA32_MCG_STATUS:
+      return state.big(MSR_MCG_STATUS);
     // No banks, no control register, no extensions.
-    case IA32_MCG_CAP: return 0n;
-    case IA32_PLATFORM_ID: return 0n;
+    case IA32_MCG_CAP:
+      return 0n;
+    case IA32_PLATFORM_ID:
+      return 0n;
     // Microcode revision 1 in the upper half.
-    case IA32_BIOS_SIGN_ID: return 1n << 32n;
-    case IA32_ARCH_CAPABILITIES: return ARCH_CAPABILITIES;
-    default: return readMtrr(cpu, index);
+    case IA32_BIOS_SIGN_ID:
+      return 1n << 32n;
+    case IA32_ARCH_CAPABILITIES:
+      return ARCH_CAPABILITIES;
+    default:
+      return readMtrr(cpu, index);
   }
 }
 
@@ -104,7 +174,8 @@ export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
       if (value >> 32n !== 0n) return false;
       state.setBig(MSR_TSC_AUX, value);
       return true;
-    case IA32_EFER: return writeEfer(cpu, value);
+    case IA32_EFER:
+      return writeEfer(cpu, value);
     case IA32_STAR:
       state.setBig(MSR_STAR, value);
       return true;
@@ -117,21 +188,27 @@ export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
       state.setBig(MSR_SYSENTER_CS, value & 0xffff_ffffn);
       return true;
     case IA32_MISC_ENABLE:
-      state.setBig(MSR_MISC_ENABLE, (state.big(MSR_MISC_ENABLE) & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE));
+      state.setBig(
+        MSR_MISC_ENABLE,
+        (state.big(MSR_MISC_ENABLE) & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE),
+      );
       return true;
     case IA32_DEBUGCTL:
       if ((value & ~BigInt(DEBUGCTL_BTF)) !== 0n) return false;
       state.setBig(MSR_DEBUGCTL, value);
       return true;
     // No supervisor state components.
-    case IA32_XSS: return value === 0n;
+    case IA32_XSS:
+      return value === 0n;
     case IA32_MCG_STATUS:
       if (value !== 0n) return false;
       state.setBig(MSR_MCG_STATUS, value);
       return true;
     // Writing zero before CPUID is how the revision is read; nothing else happens.
-    case IA32_BIOS_SIGN_ID: return true;
-    default: return writeMtrr(cpu, index, value);
+    case IA32_BIOS_SIGN_ID:
+      return true;
+    default:
+      return writeMtrr(cpu, index, value);
   }
 }
 

@@ -8,19 +8,24 @@ import { MSR_PAT, MTRR } from '../state.ts';
 import type { Cpu } from './cpu.ts';
 import { PHYSICAL_ADDRESS_BITS } from './cpuid.ts';
 
-const IA32_MTRRCAP = 0xfe, IA32_MTRR_PHYSBASE0 = 0x200, IA32_PAT = 0x277, IA32_MTRR_DEF_TYPE = 0x2ff;
+const IA32_MTRRCAP = 0xfe,
+  IA32_MTRR_PHYSBASE0 = 0x200,
+  IA32_PAT = 0x277,
+  IA32_MTRR_DEF_TYPE = 0x2ff;
 const VARIABLE_RANGES = 8;
 /** Fixed-range registers in order: 64K at 0, 16K at 0x80000 and 0xa0000, 4K from 0xc0000. */
 const FIXED = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 
 /** Offsets in the record: default type, 11 fixed, 8 pairs. */
-const DEF_TYPE_FIELD = MTRR, FIXED_FIELD = MTRR + 8, VARIABLE_FIELD = MTRR + 8 + 11 * 8;
+const DEF_TYPE_FIELD = MTRR,
+  FIXED_FIELD = MTRR + 8,
+  VARIABLE_FIELD = MTRR + 8 + 11 * 8;
 
 /** UC WC WT WP WB; the PAT has UC- (7) too. */
 const isMtrrType = (type: number): boolean => type === 0 || type === 1 || type === 4 || type === 5 || type === 6;
 const isPatType = (type: number): boolean => isMtrrType(type) || type === 7;
 
-const ABOVE_PHYSICAL = 0xffff_ffff_ffff_ffffn << BigInt(PHYSICAL_ADDRESS_BITS) & 0xffff_ffff_ffff_ffffn;
+const ABOVE_PHYSICAL = (0xffff_ffff_ffff_ffffn << BigInt(PHYSICAL_ADDRESS_BITS)) & 0xffff_ffff_ffff_ffffn;
 
 function everyByte(value: bigint, allowed: (type: number) => boolean): boolean {
   for (let shift = 0n; shift < 64n; shift += 8n) if (!allowed(Number((value >> shift) & 0xffn))) return false;

@@ -56,13 +56,32 @@ test('INIT keeps floating point, MSRs and the cache bits, and drops EFER', () =>
 
 const flat = (selector: number, attributes: number) => ({ selector, base: 0, limit: 0xffff_ffff, attributes });
 const LONG: InitialCpuState = {
-  rip: 0x10_0200, rflags: 2, rax: 0, rbx: 0, rcx: 0, rdx: 0, rsi: 0x7000, rdi: 0, rbp: 0, rsp: 0x8ff0,
-  cr0: 0x8005_0033, cr3: 0x9000, cr4: 0x20, efer: 0x500,
-  cs: flat(0x10, 0xa09b), ds: flat(0x18, 0xc093), es: flat(0x18, 0xc093), fs: flat(0x18, 0xc093), gs: flat(0x18, 0xc093), ss: flat(0x18, 0xc093),
-  tr: { selector: 0x20, base: 0, limit: 0x67, attributes: 0x8b }, ldtr: { selector: 0, base: 0, limit: 0, attributes: 0x1_0000 },
-  gdtr: { base: 0x500, limit: 0x27 }, idtr: { base: 0x520, limit: 7 },
+  rip: 0x10_0200,
+  rflags: 2,
+  rax: 0,
+  rbx: 0,
+  rcx: 0,
+  rdx: 0,
+  rsi: 0x7000,
+  rdi: 0,
+  rbp: 0,
+  rsp: 0x8ff0,
+  cr0: 0x8005_0033,
+  cr3: 0x9000,
+  cr4: 0x20,
+  efer: 0x500,
+  cs: flat(0x10, 0xa09b),
+  ds: flat(0x18, 0xc093),
+  es: flat(0x18, 0xc093),
+  fs: flat(0x18, 0xc093),
+  gs: flat(0x18, 0xc093),
+  ss: flat(0x18, 0xc093),
+  tr: { selector: 0x20, base: 0, limit: 0x67, attributes: 0x8b },
+  ldtr: { selector: 0, base: 0, limit: 0, attributes: 0x1_0000 },
+  gdtr: { base: 0x500, limit: 0x27 },
+  idtr: { base: 0x520, limit: 7 },
 };
-test('a loader\'s state is taken as it is', () => {
+test("a loader's state is taken as it is", () => {
   const m = new TestMachine();
   loadInitialState(m.cpu, LONG);
   assert.equal(m.state.rip, 0x10_0200n);

@@ -5,8 +5,32 @@
  */
 import type { InitialCpuState, InitialSegment } from '../../initial-state.ts';
 import {
-  ACTIVITY_RUNNING, ACTIVITY_WAIT_SIPI, CR3, CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MSR_MISC_ENABLE, MSR_PAT, MTRR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, STATE_BYTES,
-  TR, VCPU_INDEX,
+  ACTIVITY_RUNNING,
+  ACTIVITY_WAIT_SIPI,
+  CR3,
+  CS,
+  DS,
+  ES,
+  FS,
+  GDTR,
+  GS,
+  IDTR,
+  LDTR,
+  MSR_MISC_ENABLE,
+  MSR_PAT,
+  MTRR,
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  SS,
+  STATE_BYTES,
+  TR,
+  VCPU_INDEX,
 } from '../state.ts';
 import type { Cpu } from './cpu.ts';
 import { CR0_CD, CR0_ET, CR0_NW, CR0_PE, highHalf, lowHalf } from './cpu-state.ts';
@@ -20,7 +44,9 @@ const PAT_RESET = 0x0007_0406_0007_0406n;
 /** Default type write-back, MTRRs on: what firmware sets up; without it Linux turns the PAT off. */
 const MTRR_DEF_TYPE_FIRMWARE = 0x806n;
 
-const REAL_DATA = 0x93, RESET_LDTR = 0x82, RESET_TR = 0x8b;
+const REAL_DATA = 0x93,
+  RESET_LDTR = 0x82,
+  RESET_TR = 0x8b;
 
 /** Registers that power-on and INIT set alike. */
 function setReset(cpu: Cpu): void {
@@ -92,7 +118,14 @@ export function startUp(cpu: Cpu, vector: number): void {
 
 function loadSegment(cpu: Cpu, register: number, segment: InitialSegment): void {
   const base = BigInt(segment.base);
-  cpu.state.setSegment(register, segment.selector, lowHalf(base), highHalf(base), segment.limit >>> 0, segment.attributes);
+  cpu.state.setSegment(
+    register,
+    segment.selector,
+    lowHalf(base),
+    highHalf(base),
+    segment.limit >>> 0,
+    segment.attributes,
+  );
 }
 
 /** Powers on and takes the state a loader asks for, with the memory types that firmware would have set up. */
@@ -100,8 +133,14 @@ export function loadInitialState(cpu: Cpu, initial: InitialCpuState): void {
   const { state } = cpu;
   powerOn(cpu);
   const registers: readonly (readonly [number, number])[] = [
-    [RAX, initial.rax], [RBX, initial.rbx], [RCX, initial.rcx], [RDX, initial.rdx],
-    [RSI, initial.rsi], [RDI, initial.rdi], [RBP, initial.rbp], [RSP, initial.rsp],
+    [RAX, initial.rax],
+    [RBX, initial.rbx],
+    [RCX, initial.rcx],
+    [RDX, initial.rdx],
+    [RSI, initial.rsi],
+    [RDI, initial.rdi],
+    [RBP, initial.rbp],
+    [RSP, initial.rsp],
   ];
   for (const [index, value] of registers) state.setGpr(index, BigInt(value));
   state.rip = BigInt(initial.rip);
@@ -114,7 +153,10 @@ export function loadInitialState(cpu: Cpu, initial: InitialCpuState): void {
   loadSegment(cpu, SS, initial.ss);
   loadSegment(cpu, TR, initial.tr);
   loadSegment(cpu, LDTR, initial.ldtr);
-  for (const [table, from] of [[GDTR, initial.gdtr], [IDTR, initial.idtr]] as const) {
+  for (const [table, from] of [
+    [GDTR, initial.gdtr],
+    [IDTR, initial.idtr],
+  ] as const) {
     const base = BigInt(from.base);
     state.setTable(table, lowHalf(base), highHalf(base), from.limit);
   }

@@ -4,8 +4,21 @@ import { DS, ES, FS, GS, segmentOffset, SS } from '../state.ts';
 import { SHADOW_MOV_SS } from './debug.ts';
 import { loadGs, loadSs, movToSegment, popSegment } from './segments.ts';
 import {
-  CONFORMING, EXECUTE_ONLY, EXPAND_DOWN, KERNEL_CODE, KERNEL_DATA, LDT, NOT_PRESENT, NOT_PRESENT_CODE, READ_ONLY, RING1_DATA, STACK16,
-  TestMachine, TSS_SELECTOR, USER_CODE32, USER_DATA,
+  CONFORMING,
+  EXECUTE_ONLY,
+  EXPAND_DOWN,
+  KERNEL_CODE,
+  KERNEL_DATA,
+  LDT,
+  NOT_PRESENT,
+  NOT_PRESENT_CODE,
+  READ_ONLY,
+  RING1_DATA,
+  STACK16,
+  TestMachine,
+  TSS_SELECTOR,
+  USER_CODE32,
+  USER_DATA,
 } from './test-machine.ts';
 
 /** MOV register, AX with a selector in AX. */
@@ -54,18 +67,22 @@ test('a null selector into GS clears its base', () => {
   load(m, GS, 0);
   assert.equal(m.state.big(segmentOffset(GS)), 0n);
 });
-test('readable conforming code of any DPL can be loaded', () => assert.equal(load(protectedMode(), DS, CONFORMING), 'ok'));
+test('readable conforming code of any DPL can be loaded', () =>
+  assert.equal(load(protectedMode(), DS, CONFORMING), 'ok'));
 test('execute-only code is #GP(selector)', () => assert.equal(load(protectedMode(), DS, EXECUTE_ONLY), '#13(0x80)'));
 test('a system segment is #GP(selector)', () => assert.equal(load(protectedMode(), DS, TSS_SELECTOR), '#13(0x60)'));
-test('a selector beyond the GDT is #GP(selector)', () => assert.equal(load(protectedMode(), DS, 0x1003), '#13(0x1000)'));
+test('a selector beyond the GDT is #GP(selector)', () =>
+  assert.equal(load(protectedMode(), DS, 0x1003), '#13(0x1000)'));
 test('a descriptor that crosses the GDT limit is #GP(selector)', () => {
   const m = protectedMode();
   m.state.setTable(0x200, 0x1000, 0, USER_DATA - 3 + 6);
   assert.equal(load(m, DS, USER_DATA), '#13(0x20)');
 });
-test('an absent data segment is #NP(selector)', () => assert.equal(load(protectedMode(), FS, NOT_PRESENT), '#11(0x40)'));
+test('an absent data segment is #NP(selector)', () =>
+  assert.equal(load(protectedMode(), FS, NOT_PRESENT), '#11(0x40)'));
 test('the RPL must not exceed the DPL', () => assert.equal(load(protectedMode(), DS, KERNEL_DATA | 1), '#13(0x10)'));
-test('the CPL must not exceed the DPL', () => assert.equal(load(protectedMode().user32(), DS, KERNEL_DATA), '#13(0x10)'));
+test('the CPL must not exceed the DPL', () =>
+  assert.equal(load(protectedMode().user32(), DS, KERNEL_DATA), '#13(0x10)'));
 test('a selector in the LDT is found there', () => {
   const m = protectedMode();
   m.state.setSegment(6, 0x70, LDT, 0, 0xff, 0x82);
@@ -73,7 +90,8 @@ test('a selector in the LDT is found there', () => {
   assert.equal(load(m, DS, 0x0c), 'ok');
   assert.equal(m.state.big(segmentOffset(DS)), 0x7000n);
 });
-test('a selector in an LDT that is not there is #GP(selector)', () => assert.equal(load(protectedMode(), DS, 0x0f), '#13(0xc)'));
+test('a selector in an LDT that is not there is #GP(selector)', () =>
+  assert.equal(load(protectedMode(), DS, 0x0f), '#13(0xc)'));
 
 test('SS needs writable data of the current level', () => {
   assert.equal(load(protectedMode(), SS, KERNEL_DATA), 'ok');
@@ -84,9 +102,12 @@ test('SS needs writable data of the current level', () => {
 });
 test('an absent SS is #SS(selector)', () => assert.equal(load(protectedMode(), SS, NOT_PRESENT), '#12(0x40)'));
 test('a null SS is #GP(0) outside 64-bit mode', () => assert.equal(load(protectedMode(), SS, 0), '#13(0x0)'));
-test('a null SS is fine in 64-bit mode below CPL 3', () => assert.equal(load(new TestMachine().longMode(), SS, 0), 'ok'));
-test('a null SS at CPL 3 is #GP(0)', () => assert.equal(load(new TestMachine().longMode().user64(), SS, 3), '#13(0x0)'));
-test('a null SS whose RPL is not the CPL is #GP(0)', () => assert.equal(load(new TestMachine().longMode(), SS, 1), '#13(0x0)'));
+test('a null SS is fine in 64-bit mode below CPL 3', () =>
+  assert.equal(load(new TestMachine().longMode(), SS, 0), 'ok'));
+test('a null SS at CPL 3 is #GP(0)', () =>
+  assert.equal(load(new TestMachine().longMode().user64(), SS, 3), '#13(0x0)'));
+test('a null SS whose RPL is not the CPL is #GP(0)', () =>
+  assert.equal(load(new TestMachine().longMode(), SS, 1), '#13(0x0)'));
 test('MOV SS holds interrupts and debug traps off for one instruction', () => {
   const m = protectedMode();
   load(m, SS, KERNEL_DATA);

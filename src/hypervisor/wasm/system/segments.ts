@@ -7,9 +7,26 @@
  * @module
  */
 import { ATTR_UNUSABLE, CS, DS, ES, FS, GS, RSP, SS } from '../state.ts';
-import { currentAccess, linearAddress, raise, raiseGp, raiseUd, readOperand, readRm16, VECTOR_NP, VECTOR_SS } from './cpu.ts';
+import {
+  currentAccess,
+  linearAddress,
+  raise,
+  raiseGp,
+  raiseUd,
+  readOperand,
+  readRm16,
+  VECTOR_NP,
+  VECTOR_SS,
+} from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
-import { Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed, NULL_ATTRIBUTES } from './descriptor.ts';
+import {
+  Descriptor,
+  fetchDescriptor,
+  isNull,
+  loadFromDescriptor,
+  markAccessed,
+  NULL_ATTRIBUTES,
+} from './descriptor.ts';
 import { SHADOW_MOV_SS } from './debug.ts';
 import type { AccessBytes } from './mmu.ts';
 
@@ -21,7 +38,8 @@ const scratch = new Descriptor();
 /** Loads a segment register in real or virtual-8086 mode. In real mode limit and attributes stay ("unreal" mode works). */
 export function loadRealSegment(cpu: Cpu, register: number, selector: number): void {
   const { state } = cpu;
-  if (state.virtual8086) state.setSegment(register, selector, (selector << 4) >>> 0, 0, 0xffff, VIRTUAL_8086_ATTRIBUTES);
+  if (state.virtual8086)
+    state.setSegment(register, selector, (selector << 4) >>> 0, 0, 0xffff, VIRTUAL_8086_ATTRIBUTES);
   else {
     state.setSelector(register, selector);
     state.setBase(register, (selector & 0xffff) << 4, 0);
@@ -66,7 +84,8 @@ function loadDataSegment(cpu: Cpu, register: number, selector: number): void {
   const descriptor = scratch;
   fetchDescriptor(cpu, selector, descriptor);
   if (!descriptor.isSegment || !descriptor.isReadable) raiseGp(cpu, selector & 0xfffc);
-  if (!descriptor.isConforming && ((selector & 3) > descriptor.dpl || cpu.state.cpl > descriptor.dpl)) raiseGp(cpu, selector & 0xfffc);
+  if (!descriptor.isConforming && ((selector & 3) > descriptor.dpl || cpu.state.cpl > descriptor.dpl))
+    raiseGp(cpu, selector & 0xfffc);
   if (!descriptor.present) raise(cpu, VECTOR_NP, selector & 0xfffc);
   markAccessed(cpu, descriptor);
   loadFromDescriptor(cpu, register, selector, descriptor);
@@ -111,7 +130,8 @@ export function stackAddress(cpu: Cpu, displacement: number, bytes: number, writ
   const { state } = cpu;
   const size = stackAddressBytes(cpu);
   const sum = state.gprLo(RSP) + displacement;
-  if (size === 8) linearAddress(cpu, SS, sum >>> 0, (state.gprHi(RSP) + Math.floor(sum / 0x1_0000_0000)) >>> 0, bytes, write);
+  if (size === 8)
+    linearAddress(cpu, SS, sum >>> 0, (state.gprHi(RSP) + Math.floor(sum / 0x1_0000_0000)) >>> 0, bytes, write);
   else linearAddress(cpu, SS, (size === 4 ? sum : sum & 0xffff) >>> 0, 0, bytes, write);
 }
 

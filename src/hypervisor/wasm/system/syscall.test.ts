@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CS, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, SS } from '../state.ts';
+import {
+  CS,
+  MSR_CSTAR,
+  MSR_FMASK,
+  MSR_LSTAR,
+  MSR_STAR,
+  MSR_SYSENTER_CS,
+  MSR_SYSENTER_EIP,
+  MSR_SYSENTER_ESP,
+  SS,
+} from '../state.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
 import { TestMachine } from './test-machine.ts';
 

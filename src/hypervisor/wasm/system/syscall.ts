@@ -5,7 +5,17 @@
  * @module
  */
 import {
-  CS, MSR_FMASK, MSR_LSTAR, MSR_STAR, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, RCX, RDX, RSP, SS,
+  CS,
+  MSR_FMASK,
+  MSR_LSTAR,
+  MSR_STAR,
+  MSR_SYSENTER_CS,
+  MSR_SYSENTER_EIP,
+  MSR_SYSENTER_ESP,
+  RCX,
+  RDX,
+  RSP,
+  SS,
 } from '../state.ts';
 import { isCanonical, raiseGp, raiseUd, requireCpl0 } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
@@ -14,7 +24,11 @@ import { EFER_SCE, FLAG_IF, FLAG_RF, FLAG_VM } from './cpu-state.ts';
 const R11 = 11;
 
 /** Flat segments: code (read, accessed, D or L added below) and data (write, accessed, 32-bit); G, P, S. */
-const FLAT_CODE = 0x809b, FLAT_DATA = 0xc093, L = 0x2000, DB = 0x4000, DPL3 = 0x60;
+const FLAT_CODE = 0x809b,
+  FLAT_DATA = 0xc093,
+  L = 0x2000,
+  DB = 0x4000,
+  DPL3 = 0x60;
 const FLAT_LIMIT = 0xffff_ffff;
 
 /** Loads CS and SS as the four instructions do. */

@@ -6,10 +6,23 @@ import { callFar, jmpFar } from './far-transfer.ts';
 import { iret } from './iret.ts';
 import { intN } from './software-interrupts.ts';
 import {
-  GDT, KERNEL_CODE, KERNEL_DATA, LDT, LDT_SELECTOR, NOT_PRESENT, NOT_PRESENT_CODE, TestMachine, TSS, TSS_SELECTOR, USER_CODE32, USER_DATA,
+  GDT,
+  KERNEL_CODE,
+  KERNEL_DATA,
+  LDT,
+  LDT_SELECTOR,
+  NOT_PRESENT,
+  NOT_PRESENT_CODE,
+  TestMachine,
+  TSS,
+  TSS_SELECTOR,
+  USER_CODE32,
+  USER_DATA,
 } from './test-machine.ts';
 
-const NEW = 0xb0, NEW_TSS = 0x6000, GATE = 0xb8;
+const NEW = 0xb0,
+  NEW_TSS = 0x6000,
+  GATE = 0xb8;
 
 /** The current task in TSS, a second one in NEW_TSS that starts at 0x7777 with ESP 0x50000. */
 function machine(): TestMachine {
@@ -18,7 +31,8 @@ function machine(): TestMachine {
   m.descriptor(NEW, NEW_TSS, 0x67, 0x0089);
   m.put32(NEW_TSS + 0x1c, 0x1_2000, 0x7777, 0x202);
   for (let i = 0; i < 8; i++) m.put32(NEW_TSS + 0x28 + i * 4, i === 4 ? 0x5_0000 : 0x100 + i);
-  for (const [i, s] of [KERNEL_DATA, KERNEL_CODE, KERNEL_DATA, KERNEL_DATA, 0, USER_DATA, LDT_SELECTOR].entries()) m.put32(NEW_TSS + 0x48 + i * 4, s);
+  for (const [i, s] of [KERNEL_DATA, KERNEL_CODE, KERNEL_DATA, KERNEL_DATA, 0, USER_DATA, LDT_SELECTOR].entries())
+    m.put32(NEW_TSS + 0x48 + i * 4, s);
   for (let i = 0; i < 8; i++) if (i !== 4) m.state.setGpr(i, BigInt(0x200 + i));
   m.state.rflags = 0x246;
   return m;
@@ -31,12 +45,21 @@ test('a jump to a TSS saves one task and loads the other', () => {
   assert.equal(jump(m), 'ok');
   assert.equal(m.u32(TSS + 0x20), 0x10007);
   assert.equal(m.u32(TSS + 0x24), 0x246);
-  assert.deepEqual([0, 3, 4, 7].map((i) => m.u32(TSS + 0x28 + i * 4)), [0x200, 0x203, 0x2_0000, 0x207]);
+  assert.deepEqual(
+    [0, 3, 4, 7].map((i) => m.u32(TSS + 0x28 + i * 4)),
+    [0x200, 0x203, 0x2_0000, 0x207],
+  );
   assert.deepEqual([m.u16(TSS + 0x4c), m.u16(TSS + 0x50)], [KERNEL_CODE, KERNEL_DATA]);
   assert.equal(m.state.rip, 0x7777n);
-  assert.deepEqual([0, 3, 4, 7].map((i) => Number(m.state.gpr(i))), [0x100, 0x103, 0x5_0000, 0x107]);
+  assert.deepEqual(
+    [0, 3, 4, 7].map((i) => Number(m.state.gpr(i))),
+    [0x100, 0x103, 0x5_0000, 0x107],
+  );
   assert.equal(m.state.rflags, 0x202);
-  assert.deepEqual([TR, LDTR, DS].map((s) => m.state.selector(s)), [NEW, LDT_SELECTOR, KERNEL_DATA]);
+  assert.deepEqual(
+    [TR, LDTR, DS].map((s) => m.state.selector(s)),
+    [NEW, LDT_SELECTOR, KERNEL_DATA],
+  );
   assert.equal(m.state.big(0x100 + LDTR * 32), BigInt(LDT));
   assert.equal(m.state.cr0 & 8, 8);
   assert.deepEqual([m.mmu.memory[GDT + TSS_SELECTOR + 5], m.mmu.memory[GDT + NEW + 5]], [0x89, 0x8b]);
@@ -74,7 +97,7 @@ test('a task gate in the IDT switches and pushes the error code in the new task'
   assert.equal(m.u32(TSS + 0x20), 0x10000);
   assert.equal(m.u32(TSS + 0x24), 0x1_0246);
 });
-test('a task gate in the GDT needs its own DPL, not the TSS descriptor\'s', () => {
+test("a task gate in the GDT needs its own DPL, not the TSS descriptor's", () => {
   const m = machine().user32();
   m.gate32(GATE >> 3, NEW, 0, 0xe5, GDT);
   assert.equal(jump(m, GATE), 'ok');
@@ -128,7 +151,13 @@ test('bad segments of the new task are reported there', () => {
 });
 test('a task in ring 3 takes its level from CS', () => {
   const m = machine();
-  for (const [slot, selector] of [[0, USER_DATA], [1, USER_CODE32], [2, USER_DATA], [3, USER_DATA]] as const) m.put32(NEW_TSS + 0x48 + slot * 4, selector);
+  for (const [slot, selector] of [
+    [0, USER_DATA],
+    [1, USER_CODE32],
+    [2, USER_DATA],
+    [3, USER_DATA],
+  ] as const)
+    m.put32(NEW_TSS + 0x48 + slot * 4, selector);
   assert.equal(jump(m), 'ok');
   assert.equal(m.state.cpl, 3);
   assert.equal(m.state.selector(SS), USER_DATA);
@@ -164,7 +193,24 @@ test('local breakpoints are disabled by a task switch', () => {
 test('a 16-bit TSS saves and loads 16 bits', () => {
   const m = machine();
   m.descriptor(NEW, NEW_TSS, 0x2b, 0x0081);
-  m.put16(NEW_TSS + 0x0e, 0x1234, 0x0202, 1, 2, 3, 4, 0x8000, 6, 7, 8, KERNEL_DATA, KERNEL_CODE, KERNEL_DATA, KERNEL_DATA, 0);
+  m.put16(
+    NEW_TSS + 0x0e,
+    0x1234,
+    0x0202,
+    1,
+    2,
+    3,
+    4,
+    0x8000,
+    6,
+    7,
+    8,
+    KERNEL_DATA,
+    KERNEL_CODE,
+    KERNEL_DATA,
+    KERNEL_DATA,
+    0,
+  );
   assert.equal(jump(m), 'ok');
   assert.equal(m.state.rip, 0x1234n);
   assert.equal(m.state.gpr(4) & 0xffffn, 0x8000n);

@@ -13,7 +13,15 @@ import type { Cpu } from './cpu.ts';
 import { CR0_PG, CR0_TS, CR4_PAE, FLAG_NT, FLAG_VM } from './cpu-state.ts';
 import { DR6_BT, recordDebug } from './debug.ts';
 import {
-  codeSizeOf, Descriptor, fetchDescriptor, isNull, loadFromDescriptor, markAccessed, tryFetch, TYPE_LDT, writeTypeByte,
+  codeSizeOf,
+  Descriptor,
+  fetchDescriptor,
+  isNull,
+  loadFromDescriptor,
+  markAccessed,
+  tryFetch,
+  TYPE_LDT,
+  writeTypeByte,
 } from './descriptor.ts';
 import { LegacyStack } from './legacy-stack.ts';
 import { Access } from './mmu.ts';
@@ -33,12 +41,27 @@ interface TssLayout {
   readonly ldt: number;
 }
 const TSS32: TssLayout = {
-  bytes: 0x68, width: 4, ip: 0x20, flags: 0x24, registers: 0x28, segments: 0x48, segmentRegisters: [ES, CS, SS, DS, FS, GS], ldt: 0x60,
+  bytes: 0x68,
+  width: 4,
+  ip: 0x20,
+  flags: 0x24,
+  registers: 0x28,
+  segments: 0x48,
+  segmentRegisters: [ES, CS, SS, DS, FS, GS],
+  ldt: 0x60,
 };
 const TSS16: TssLayout = {
-  bytes: 0x2c, width: 2, ip: 0x0e, flags: 0x10, registers: 0x12, segments: 0x22, segmentRegisters: [ES, CS, SS, DS], ldt: 0x2a,
+  bytes: 0x2c,
+  width: 2,
+  ip: 0x0e,
+  flags: 0x10,
+  registers: 0x12,
+  segments: 0x22,
+  segmentRegisters: [ES, CS, SS, DS],
+  ldt: 0x2a,
 };
-const TSS32_CR3 = 0x1c, TSS32_TRAP = 0x64;
+const TSS32_CR3 = 0x1c,
+  TSS32_TRAP = 0x64;
 
 const layoutOf = (attributes: number): TssLayout => ((attributes & 8) !== 0 ? TSS32 : TSS16);
 
@@ -61,7 +84,8 @@ function checkNewTss(cpu: Cpu, selector: number, source: TaskSwitchSource, ext: 
 /** Saves the old task's registers in its TSS. */
 function saveTask(cpu: Cpu, layout: TssLayout, base: number, flags: number): void {
   const { state, mmu } = cpu;
-  const write = (offset: number, value: number): void => mmu.write((base + offset) >>> 0, 0, layout.width, Access.System, value, 0);
+  const write = (offset: number, value: number): void =>
+    mmu.write((base + offset) >>> 0, 0, layout.width, Access.System, value, 0);
   write(layout.ip, state.ripLo);
   write(layout.flags, flags);
   for (let index = 0; index < 8; index++) write(layout.registers + index * layout.width, state.gprLo(index));
@@ -85,12 +109,16 @@ interface TaskImage {
 function readTask(cpu: Cpu, layout: TssLayout, base: number): TaskImage {
   const read = (offset: number, bytes: 2 | 4): number => cpu.mmu.read((base + offset) >>> 0, 0, bytes, Access.System);
   const { width } = layout;
-  const selectors = [0, 1, 2, 3, 4, 5].map((i) => (i < layout.segmentRegisters.length ? read(layout.segments + i * width, 2) : 0));
+  const selectors = [0, 1, 2, 3, 4, 5].map((i) =>
+    i < layout.segmentRegisters.length ? read(layout.segments + i * width, 2) : 0,
+  );
   return {
     ip: read(layout.ip, width),
     flags: read(layout.flags, width),
     // A 16-bit TSS leaves the upper halves of the registers undefined; they are ones, as on a 386.
-    registers: [0, 1, 2, 3, 4, 5, 6, 7].map((i) => (width === 4 ? read(layout.registers + i * 4, 4) : (read(layout.registers + i * 2, 2) | 0xffff_0000) >>> 0)),
+    registers: [0, 1, 2, 3, 4, 5, 6, 7].map((i) =>
+      width === 4 ? read(layout.registers + i * 4, 4) : (read(layout.registers + i * 2, 2) | 0xffff_0000) >>> 0,
+    ),
     selectors,
     ldt: read(layout.ldt, 2),
     cr3: width === 4 ? read(TSS32_CR3, 4) : 0,
@@ -102,7 +130,14 @@ function readTask(cpu: Cpu, layout: TssLayout, base: number): TaskImage {
  * Switches to the task whose TSS `selector` names. `flags` is the RFLAGS image to save; `ext` the EXT bit for error codes;
  * `error` an error code to push in the new task, or -1. RIP is the address to save.
  */
-export function switchTask(cpu: Cpu, selector: number, source: TaskSwitchSource, flags: number, ext: number, error: number): void {
+export function switchTask(
+  cpu: Cpu,
+  selector: number,
+  source: TaskSwitchSource,
+  flags: number,
+  ext: number,
+  error: number,
+): void {
   const { state, mmu } = cpu;
   checkNewTss(cpu, selector, source, ext);
   const newLayout = layoutOf(next.attributes);
@@ -208,7 +243,8 @@ function loadData(cpu: Cpu, register: number, selector: number, ext: number): vo
   if (isNull(selector)) return;
   const error = (selector & 0xfffc) | ext;
   if (!tryFetch(cpu, selector, scratch) || !scratch.isSegment || !scratch.isReadable) raise(cpu, VECTOR_TS, error);
-  if (!scratch.isConforming && (scratch.dpl < cpu.state.cpl || scratch.dpl < (selector & 3))) raise(cpu, VECTOR_TS, error);
+  if (!scratch.isConforming && (scratch.dpl < cpu.state.cpl || scratch.dpl < (selector & 3)))
+    raise(cpu, VECTOR_TS, error);
   if (!scratch.present) raise(cpu, VECTOR_NP, error);
   markAccessed(cpu, scratch);
   loadFromDescriptor(cpu, register, selector, scratch);
@@ -220,4 +256,3 @@ function pushErrorCode(cpu: Cpu, width: 2 | 4, error: number): void {
   stack.push(width, error);
   stack.commit(RSP);
 }
-

@@ -15,12 +15,30 @@ import { Access, guestFault } from './mmu.ts';
 import type { AccessBytes, Mmu } from './mmu.ts';
 import { powerOn } from './reset-state.ts';
 
-export const GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, LDT = 0x4000;
+export const GDT = 0x1000,
+  IDT = 0x2000,
+  TSS = 0x3000,
+  LDT = 0x4000;
 
 /** Selectors of the GDT that `longMode` and `protectedMode` lay out. */
-export const KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_CODE32 = 0x1b, USER_DATA = 0x23, USER_CODE64 = 0x2b, CODE16 = 0x30;
-export const CONFORMING = 0x38, NOT_PRESENT = 0x40, READ_ONLY = 0x48, RING1_CODE = 0x51, RING1_DATA = 0x59, TSS_SELECTOR = 0x60;
-export const LDT_SELECTOR = 0x70, EXECUTE_ONLY = 0x80, NOT_PRESENT_CODE = 0x88, KERNEL_CODE32 = 0x90, STACK16 = 0x98, EXPAND_DOWN = 0xa0;
+export const KERNEL_CODE = 0x08,
+  KERNEL_DATA = 0x10,
+  USER_CODE32 = 0x1b,
+  USER_DATA = 0x23,
+  USER_CODE64 = 0x2b,
+  CODE16 = 0x30;
+export const CONFORMING = 0x38,
+  NOT_PRESENT = 0x40,
+  READ_ONLY = 0x48,
+  RING1_CODE = 0x51,
+  RING1_DATA = 0x59,
+  TSS_SELECTOR = 0x60;
+export const LDT_SELECTOR = 0x70,
+  EXECUTE_ONLY = 0x80,
+  NOT_PRESENT_CODE = 0x88,
+  KERNEL_CODE32 = 0x90,
+  STACK16 = 0x98,
+  EXPAND_DOWN = 0xa0;
 
 /** Page flags of the fake. */
 export type PageRule = 'absent' | 'read-only' | 'supervisor';
@@ -102,28 +120,53 @@ export class TestMmu implements Mmu {
 
 /** Interrupt controllers of which only the MSRs and CR8 do anything. */
 export class TestInterrupts implements VcpuInterrupts {
-  readonly msrs = new Map<number, bigint>([[0x1b, 0xfee0_0900n], [0x6e0, 0n]]);
+  readonly msrs = new Map<number, bigint>([
+    [0x1b, 0xfee0_0900n],
+    [0x6e0, 0n],
+  ]);
   readonly writes: [number, bigint][] = [];
   cr8 = 0;
   poll(): void {}
-  nextDeadline(): number { return Infinity; }
-  pending(): boolean { return false; }
-  acknowledge(): number { return -1; }
-  takeNmi(): boolean { return false; }
-  takeInit(): boolean { return false; }
-  takeSipi(): number { return -1; }
-  apicRead(): number { return 0; }
+  nextDeadline(): number {
+    return Infinity;
+  }
+  pending(): boolean {
+    return false;
+  }
+  acknowledge(): number {
+    return -1;
+  }
+  takeNmi(): boolean {
+    return false;
+  }
+  takeInit(): boolean {
+    return false;
+  }
+  takeSipi(): number {
+    return -1;
+  }
+  apicRead(): number {
+    return 0;
+  }
   apicWrite(): void {}
-  readMsr(msr: number): bigint | undefined { return this.msrs.get(msr); }
+  readMsr(msr: number): bigint | undefined {
+    return this.msrs.get(msr);
+  }
   writeMsr(msr: number, value: bigint): boolean {
     if (!this.msrs.has(msr)) return false;
     this.msrs.set(msr, value);
     this.writes.push([msr, value]);
     return true;
   }
-  readCr8(): number { return this.cr8; }
-  writeCr8(value: number): void { this.cr8 = value; }
-  apicBase(): number { return 0xfee0_0000; }
+  readCr8(): number {
+    return this.cr8;
+  }
+  writeCr8(value: number): void {
+    this.cr8 = value;
+  }
+  apicBase(): number {
+    return 0xfee0_0000;
+  }
 }
 
 export class TestMachine {
@@ -135,18 +178,29 @@ export class TestMachine {
   readonly cpu: Cpu;
 
   constructor(processors = 1) {
-    this.cpu = createCpu(this.state, this.mmu, {
-      clock: { nanoseconds: () => this.now },
-      interrupts: this.interrupts,
-      random32: () => this.random,
-    }, { processors });
+    this.cpu = createCpu(
+      this.state,
+      this.mmu,
+      {
+        clock: { nanoseconds: () => this.now },
+        interrupts: this.interrupts,
+        random32: () => this.random,
+      },
+      { processors },
+    );
     powerOn(this.cpu);
     this.mmu.log.length = 0;
   }
 
-  u16(address: number): number { return this.mmu.view.getUint16(address, true); }
-  u32(address: number): number { return this.mmu.view.getUint32(address, true); }
-  u64(address: number): bigint { return this.mmu.view.getBigUint64(address, true); }
+  u16(address: number): number {
+    return this.mmu.view.getUint16(address, true);
+  }
+  u32(address: number): number {
+    return this.mmu.view.getUint32(address, true);
+  }
+  u64(address: number): bigint {
+    return this.mmu.view.getBigUint64(address, true);
+  }
   put16(address: number, ...values: number[]): void {
     for (const [i, value] of values.entries()) this.mmu.view.setUint16(address + i * 2, value, true);
   }
@@ -154,7 +208,8 @@ export class TestMachine {
     for (const [i, value] of values.entries()) this.mmu.view.setUint32(address + i * 4, value, true);
   }
   put64(address: number, ...values: (bigint | number)[]): void {
-    for (const [i, value] of values.entries()) this.mmu.view.setBigUint64(address + i * 8, BigInt.asUintN(64, BigInt(value)), true);
+    for (const [i, value] of values.entries())
+      this.mmu.view.setBigUint64(address + i * 8, BigInt.asUintN(64, BigInt(value)), true);
   }
 
   /** Writes a segment descriptor: base, limit as the raw 20 bits, attributes as in state.ts (bits 12..15: AVL L D G). */
@@ -253,7 +308,11 @@ export class TestMachine {
   gate64(vector: number, selector: number, offset: bigint, type = 0x8e, ist = 0): void {
     this.put64(
       IDT + vector * 16,
-      (offset & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(ist) << 32n) | (BigInt(type) << 40n) | (((offset >> 16n) & 0xffffn) << 48n),
+      (offset & 0xffffn) |
+        (BigInt(selector) << 16n) |
+        (BigInt(ist) << 32n) |
+        (BigInt(type) << 40n) |
+        (((offset >> 16n) & 0xffffn) << 48n),
       offset >> 32n,
     );
   }

@@ -6,7 +6,8 @@
 import { FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_STATUS, FPU_TAGS, XMM } from '../state.ts';
 import type { Cpu } from './cpu.ts';
 
-export const XSTATE_X87 = 1, XSTATE_SSE = 2;
+export const XSTATE_X87 = 1,
+  XSTATE_SSE = 2;
 /** What XCR0 may hold. */
 export const XCR0_SUPPORTED = XSTATE_X87 | XSTATE_SSE;
 
@@ -15,9 +16,16 @@ export function xinuse(cpu: Cpu): number {
   const { u32 } = cpu.state;
   let used = 0;
   const x87 =
-    u32[FPU_CONTROL >> 2] !== 0x37f || u32[FPU_STATUS >> 2] !== 0 || u32[FPU_TAGS >> 2] !== 0 || u32[FPU_OPCODE >> 2] !== 0 ||
-    u32[FPU_IP >> 2] !== 0 || u32[(FPU_IP >> 2) + 1] !== 0 || u32[FPU_DP >> 2] !== 0 || u32[(FPU_DP >> 2) + 1] !== 0 ||
-    u32[FPU_CS >> 2] !== 0 || u32[FPU_DS >> 2] !== 0;
+    u32[FPU_CONTROL >> 2] !== 0x37f ||
+    u32[FPU_STATUS >> 2] !== 0 ||
+    u32[FPU_TAGS >> 2] !== 0 ||
+    u32[FPU_OPCODE >> 2] !== 0 ||
+    u32[FPU_IP >> 2] !== 0 ||
+    u32[(FPU_IP >> 2) + 1] !== 0 ||
+    u32[FPU_DP >> 2] !== 0 ||
+    u32[(FPU_DP >> 2) + 1] !== 0 ||
+    u32[FPU_CS >> 2] !== 0 ||
+    u32[FPU_DS >> 2] !== 0;
   if (x87 || anyRegister(u32, FPR, 8, 3, 16)) used |= XSTATE_X87;
   // In 64-bit mode and outside alike, all sixteen registers belong to the component.
   if (anyRegister(u32, XMM, 16, 4, 32)) used |= XSTATE_SSE;

@@ -5,7 +5,8 @@ import type { SystemFunction } from './cpu.ts';
 import { fxrstor, fxsave, ldmxcsr, stmxcsr, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves } from './xsave.ts';
 import { TestMachine } from './test-machine.ts';
 
-const AT = 0x5000, HEADER = AT + 512;
+const AT = 0x5000,
+  HEADER = AT + 512;
 
 /** 64-bit mode with SSE and XSAVE enabled, XCR0 = 3, RFBM all ones. */
 function machine(): TestMachine {
@@ -35,7 +36,8 @@ function fill(m: TestMachine): void {
   }
   m.state.mxcsr = 0x9fc0;
 }
-const run = (m: TestMachine, fn: SystemFunction, opsize = 4, offsetLo = AT): string => m.run(fn, { offsetLo, addrsize: 8, opsize });
+const run = (m: TestMachine, fn: SystemFunction, opsize = 4, offsetLo = AT): string =>
+  m.run(fn, { offsetLo, addrsize: 8, opsize });
 
 test('FXSAVE lays out the legacy region and leaves the last 48 bytes alone', () => {
   const m = machine();

@@ -8,12 +8,30 @@
  */
 import { RAX } from '../state.ts';
 import {
-  currentAccess, operandAddress, raise, raiseGp, raiseUd, readOperand, requireCpl0, VECTOR_NM, writeOperand,
+  currentAccess,
+  operandAddress,
+  raise,
+  raiseGp,
+  raiseUd,
+  readOperand,
+  requireCpl0,
+  VECTOR_NM,
+  writeOperand,
 } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from './cpu-state.ts';
 import {
-  FpuImage, IMAGE_MXCSR, IMAGE_ST, IMAGE_X87_BYTES, IMAGE_XMM, initX87, initXmm, LEGACY_BYTES, MXCSR_MASK, MXCSR_RESET, XSAVE_HEADER,
+  FpuImage,
+  IMAGE_MXCSR,
+  IMAGE_ST,
+  IMAGE_X87_BYTES,
+  IMAGE_XMM,
+  initX87,
+  initXmm,
+  LEGACY_BYTES,
+  MXCSR_MASK,
+  MXCSR_RESET,
+  XSAVE_HEADER,
   XSAVE_HEADER_BYTES,
 } from './fpu-image.ts';
 import { XSTATE_SSE, XSTATE_X87, xinuse } from './xsave-components.ts';
@@ -169,7 +187,11 @@ function checkHeader(cpu: Cpu, compactedOnly: boolean): boolean {
   let bad: boolean;
   if (compacted) {
     const format = words[header + 2]!;
-    bad = (format & ~xcr0) !== 0 || (words[header + 3]! & 0x7fff_ffff) !== 0 || (words[header]! & ~format) !== 0 || words[header + 1] !== 0;
+    bad =
+      (format & ~xcr0) !== 0 ||
+      (words[header + 3]! & 0x7fff_ffff) !== 0 ||
+      (words[header]! & ~format) !== 0 ||
+      words[header + 1] !== 0;
     for (let word = header + 4; word < header + 16; word++) bad ||= words[word] !== 0;
   } else {
     // Bytes 8-23 must be zero; the rest of the header is not looked at (SDM 1 13.8.1).
