@@ -47,22 +47,23 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
   const { buffer } = memory;
   const area = new ControlArea(buffer, map);
   const control = area.vcpu(index);
-  let vcpu: Vcpu | undefined;
+  const made: { vcpu?: Vcpu } = {};
   const irqchip = new IrqChip({
     buffer,
     map,
     clock: host.clock,
     kick: (target) => area.vcpu(target).kick(),
-    tscOffset: (of) => (of === index ? (vcpu?.tscOffset() ?? 0) : 0),
+    tscOffset: (of) => (of === index ? (made.vcpu?.tscOffset() ?? 0) : 0),
     physicalAddressBits: config.physicalAddressBits,
   });
   const localPorts = new Bus();
   const localMmio = new Bus();
   irqchip.attach(localPorts, localMmio);
   const bus = new MailboxClient({ control: area, vcpu: index, ports: new PortTable(buffer, map), localPorts, localMmio });
-  vcpu = host.hypervisor.createVcpu({
+  const vcpu = host.hypervisor.createVcpu({
     memory, map, index, clock: host.clock, interrupts: irqchip.vcpu(index), bus, control, random32: host.random32,
   });
+  made.vcpu = vcpu;
   if (config.initial !== undefined) vcpu.load(config.initial);
   control.state = STATE_RUNNING;
   for (;;) {

@@ -67,11 +67,13 @@ function parse(row: Row): Encoding[] {
     tokens.shift();
   }
   let map: Encoding['map'] = 0;
-  if (tokens[0] === '0F') {
+  const [lead] = tokens;
+  if (lead === '0F') {
     tokens.shift();
     map = 1;
-    if (tokens[0] === '38' || tokens[0] === '3A') {
-      map = tokens[0] === '38' ? 2 : 3;
+    const escape: string | undefined = tokens[0];
+    if (escape === '38' || escape === '3A') {
+      map = escape === '38' ? 2 : 3;
       tokens.shift();
     }
   }

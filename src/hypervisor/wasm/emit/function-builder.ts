@@ -88,7 +88,7 @@ export class FunctionBuilder implements Callee {
   readonly index: number;
   readonly params: readonly ValType[];
   readonly result: ValType | undefined;
-  readonly code = new ByteWriter(512);
+  readonly code: ByteWriter = new ByteWriter(512);
   readonly #locals: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #scope: Local[] | undefined;

@@ -11,11 +11,17 @@ import { moveRows } from './move.ts';
 import { multiplyRows } from './multiply.ts';
 import type { Row } from './row.ts';
 import { shiftRows } from './shift.ts';
+import { sseArithmeticRows } from './sse-arithmetic.ts';
+import { sseConvertRows } from './sse-convert.ts';
+import { sseIntegerRows } from './sse-integer.ts';
+import { sseMoveRows } from './sse-move.ts';
+import { sseShuffleRows } from './sse-shuffle.ts';
 import { stringRows } from './string.ts';
 import { systemRows } from './system.ts';
 import { x87InstructionRows } from './x87.ts';
 
 export const rows: readonly Row[] = [
   ...arithmeticRows, ...bitRows, ...branchRows, ...controlRows, ...moveRows, ...multiplyRows, ...shiftRows, ...stringRows,
+  ...sseArithmeticRows, ...sseConvertRows, ...sseIntegerRows, ...sseMoveRows, ...sseShuffleRows,
   ...systemRows, ...x87InstructionRows,
 ];

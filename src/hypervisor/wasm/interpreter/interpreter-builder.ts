@@ -7,7 +7,7 @@
  * @module
  */
 import { type Expr, type I32, type I64, i32, i64, type V128 } from '../emit/expr.ts';
-import { call, type FunctionBuilder, type Label, Local } from '../emit/function-builder.ts';
+import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import type { IntegerSize } from '../insn/flags.ts';
 import { type Form, type HelperFunctions, LiftBuilder } from '../insn/lift-builder.ts';
 import { RIP_BASE, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
