@@ -4,13 +4,20 @@
  *
  * @module
  */
-import { type I32, i32, i64, type V128 } from '../emit/expr.ts';
+import { type Expr, type I32, i32, i64, select, type V128 } from '../emit/expr.ts';
 import { i16x8, i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
-import { type Expr, select } from '../emit/expr.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 import {
-  imm8, IOTA, low64, lowSource, shiftedDown, shiftedUp, type VectorLocal, vectorLift, type VectorOperation, xmmSource,
+  imm8,
+  IOTA,
+  low64,
+  lowSource,
+  shiftedDown,
+  shiftedUp,
+  vectorLift,
+  type VectorOperation,
+  xmmSource,
 } from './sse-operands.ts';
 
 /** An operation on both register files. The MMX form has its operands in the low halves and gives a low half. */
@@ -23,23 +30,37 @@ export interface PairedOperation {
   readonly mmxBytes: 4 | 8;
 }
 
-const paired = (opcode: string, name: string, xmm: VectorOperation, mmx = xmm, mmxBytes: 4 | 8 = 8): PairedOperation => ({
-  opcode, name, xmm, mmx, mmxBytes,
+const paired = (
+  opcode: string,
+  name: string,
+  xmm: VectorOperation,
+  mmx = xmm,
+  mmxBytes: 4 | 8 = 8,
+): PairedOperation => ({
+  opcode,
+  name,
+  xmm,
+  mmx,
+  mmxBytes,
 });
 
 /** Shuffle lanes that interleave elements of `bytes` of x and y, from byte `first`. */
 const interleaved = (bytes: number, first: number): number[] =>
   IOTA.map((i) => {
-    const element = i / bytes | 0;
+    const element = (i / bytes) | 0;
     return first + (element >> 1) * bytes + (i % bytes) + (element & 1) * 16;
   });
 const unpack = (opcode: string, name: string, bytes: number, high: boolean): PairedOperation => {
-  const from = (first: number): VectorOperation => (x, y) => i8x16.shuffle(x, y, interleaved(bytes, first));
+  const from =
+    (first: number): VectorOperation =>
+    (x, y) =>
+      i8x16.shuffle(x, y, interleaved(bytes, first));
   return high ? paired(opcode, name, from(8), from(4)) : paired(opcode, name, from(0), from(0), 4);
 };
 
 /** The low halves of x and y side by side. */
-export const joined = (x: V128, y: V128): V128 => i8x16.shuffle(x, y, [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]);
+export const joined = (x: V128, y: V128): V128 =>
+  i8x16.shuffle(x, y, [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]);
 
 /** An operation whose result takes its low half from x and its high half from y. */
 const halves = (opcode: string, name: string, operation: VectorOperation): PairedOperation =>
@@ -49,15 +70,23 @@ const halves = (opcode: string, name: string, operation: VectorOperation): Paire
   });
 
 const everyOther = (bytes: number, odd: number): number[] =>
-  IOTA.map((i) => ((i / bytes | 0) * 2 + odd) * bytes + (i % bytes));
+  IOTA.map((i) => (((i / bytes) | 0) * 2 + odd) * bytes + (i % bytes));
 /** PHADD*: neighbours of x, then of y. */
-const horizontal = (opcode: string, name: string, bytes: number, operation: (x: V128, y: V128) => V128): PairedOperation =>
+const horizontal = (
+  opcode: string,
+  name: string,
+  bytes: number,
+  operation: (x: V128, y: V128) => V128,
+): PairedOperation =>
   halves(opcode, name, (x, y) =>
-    operation(i8x16.shuffle(x, y, everyOther(bytes, 0)), i8x16.shuffle(x, y, everyOther(bytes, 1))));
+    operation(i8x16.shuffle(x, y, everyOther(bytes, 0)), i8x16.shuffle(x, y, everyOther(bytes, 1))),
+  );
 
 /** The upper 16 bits of eight 32-bit products. */
-const highProducts = (low: (x: V128, y: V128) => V128, high: (x: V128, y: V128) => V128): VectorOperation => (x, y) =>
-  i8x16.shuffle(low(x, y), high(x, y), everyOther(2, 1));
+const highProducts =
+  (low: (x: V128, y: V128) => V128, high: (x: V128, y: V128) => V128): VectorOperation =>
+  (x, y) =>
+    i8x16.shuffle(low(x, y), high(x, y), everyOther(2, 1));
 
 const evenDwords = (x: V128): V128 => i8x16.shuffle(x, x, [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11]);
 
@@ -82,24 +111,37 @@ const pmulhrsw: VectorOperation = (x, y, b) => {
   return v128.xor(i16x8.q15mulrSatS(x, y), v128.and(i16x8.eq(x, least), i16x8.eq(y, least)));
 };
 
-const sign = (shape: typeof i8x16 | typeof i16x8 | typeof i32x4, bits: number): VectorOperation => (x, y, b) => {
-  const negative = b.let(shape.shrS(y, i32.const(bits - 1)));
-  return v128.andnot(shape.sub(v128.xor(x, negative), negative), shape.eq(y, v128.zero()));
-};
+const sign =
+  (shape: typeof i8x16 | typeof i16x8 | typeof i32x4, bits: number): VectorOperation =>
+  (x, y, b) => {
+    const negative = b.let(shape.shrS(y, i32.const(bits - 1)));
+    return v128.andnot(shape.sub(v128.xor(x, negative), negative), shape.eq(y, v128.zero()));
+  };
 
 type Shape = typeof i16x8 | typeof i32x4 | typeof i64x2;
 type Direction = 'shl' | 'shrS' | 'shrU';
 /** A shift of every lane by `count` (i64, a local); counts beyond the width give zeros, or copies of the sign. */
-function shiftLanes(b: LiftBuilder, shape: Shape, bits: number, direction: Direction, x: V128, count: Expr<'i64'>): V128 {
+function shiftLanes(
+  b: LiftBuilder,
+  shape: Shape,
+  bits: number,
+  direction: Direction,
+  x: V128,
+  count: Expr<'i64'>,
+): V128 {
   const beyond = b.let(i64.gtU(count, i64.const(bits - 1)));
   if (direction === 'shrS') return shape.shrS(x, select(beyond, i32.const(bits - 1), i32.wrap(count)));
   return select(beyond, v128.zero(), shape[direction](x, i32.wrap(count)));
 }
-const shiftOperation = (shape: Shape, bits: number, direction: Direction): VectorOperation => (x, y, b) =>
-  shiftLanes(b, shape, bits, direction, x, b.let(low64(y)));
+const shiftOperation =
+  (shape: Shape, bits: number, direction: Direction): VectorOperation =>
+  (x, y, b) =>
+    shiftLanes(b, shape, bits, direction, x, b.let(low64(y)));
 /** The same with the count in the immediate. */
-export const shiftImmediate = (shape: Shape, bits: number, direction: Direction) => (x: V128, b: LiftBuilder): V128 =>
-  shiftLanes(b, shape, bits, direction, x, b.let(i64.extendI32U(imm8(b))));
+export const shiftImmediate =
+  (shape: Shape, bits: number, direction: Direction) =>
+  (x: V128, b: LiftBuilder): V128 =>
+    shiftLanes(b, shape, bits, direction, x, b.let(i64.extendI32U(imm8(b))));
 
 // biome-ignore format: one operation a line
 export const pairedOperations: readonly PairedOperation[] = [
@@ -175,6 +217,7 @@ export const pairedOperations: readonly PairedOperation[] = [
 ];
 
 /** Shifts by an immediate: opcode, digit, mnemonic, semantics. */
+// biome-ignore format: one encoding a line
 export const shiftGroup: readonly (readonly [string, string, (x: V128, b: LiftBuilder) => V128])[] = [
   ['71 /2', 'psrlw', shiftImmediate(i16x8, 16, 'shrU')],
   ['71 /4', 'psraw', shiftImmediate(i16x8, 16, 'shrS')],
@@ -187,15 +230,19 @@ export const shiftGroup: readonly (readonly [string, string, (x: V128, b: LiftBu
 ];
 
 /** PSLLDQ and PSRLDQ: the whole register by bytes. */
-const shiftBytes = (shifted: (x: V128, bytes: I32) => V128): Lift => (b) => {
-  const count = imm8(b);
-  b.f.if(i32.gtU(count, i32.const(16)), () => b.f.set(count, i32.const(16)));
-  b.writeXmm(0, shifted(b.readXmm(0), count));
-};
+const shiftBytes =
+  (shifted: (x: V128, bytes: I32) => V128): Lift =>
+  (b) => {
+    const count = imm8(b);
+    b.f.if(i32.gtU(count, i32.const(16)), () => b.f.set(count, i32.const(16)));
+    b.writeXmm(0, shifted(b.readXmm(0), count));
+  };
 
-const extend = (bytes: 2 | 4 | 8, operation: (x: V128) => V128): Lift => (b) => {
-  b.writeXmm(0, operation(lowSource(b, 1, bytes)));
-};
+const extend =
+  (bytes: 2 | 4 | 8, operation: (x: V128) => V128): Lift =>
+  (b) => {
+    b.writeXmm(0, operation(lowSource(b, 1, bytes)));
+  };
 
 /** ZF: no bit in common; CF: no bit of the source outside the destination. */
 const ptest: Lift = (b) => {
@@ -209,7 +256,12 @@ const ptest: Lift = (b) => {
 
 /** The least of eight words in word 0, its position in word 1. */
 const phminposuw: VectorOperation = (_x, y, b) => {
-  const turned = (x: V128, by: number): V128 => i8x16.shuffle(x, x, IOTA.map((i) => (i + by) & 15));
+  const turned = (x: V128, by: number): V128 =>
+    i8x16.shuffle(
+      x,
+      x,
+      IOTA.map((i) => (i + by) & 15),
+    );
   let least = b.let(i16x8.minU(y, turned(y, 8)));
   least = b.let(i16x8.minU(least, turned(least, 4)));
   least = b.let(i16x8.minU(least, turned(least, 2)));
@@ -224,8 +276,20 @@ const mpsadbw: VectorOperation = (x, y, b) => {
   const window = b.let(shiftedDown(x, i32.and(control, i32.const(4))));
   const block = b.let(shiftedDown(y, i32.shl(i32.and(control, i32.const(3)), i32.const(2))));
   const part = (i: number): V128 => {
-    const bytes = b.let(i8x16.shuffle(window, window, IOTA.map((k) => Math.min(k + i, 15))));
-    const one = b.let(i8x16.shuffle(block, block, IOTA.map(() => i)));
+    const bytes = b.let(
+      i8x16.shuffle(
+        window,
+        window,
+        IOTA.map((k) => Math.min(k + i, 15)),
+      ),
+    );
+    const one = b.let(
+      i8x16.shuffle(
+        block,
+        block,
+        IOTA.map(() => i),
+      ),
+    );
     return i16x8.extendLowU(absoluteDifference(bytes, one));
   };
   return i16x8.add(i16x8.add(part(0), part(1)), i16x8.add(part(2), part(3)));
@@ -233,6 +297,7 @@ const mpsadbw: VectorOperation = (x, y, b) => {
 
 const xmm = { unit: 'sse' } as const;
 
+// biome-ignore format: one encoding a line
 const xmmOnly: readonly (readonly [string, string, VectorOperation])[] = [
   ['6C', 'punpcklqdq', joined],
   ['6D', 'punpckhqdq', (x, y) => i8x16.shuffle(x, y, interleaved(8, 8))],
@@ -252,6 +317,7 @@ const xmmOnly: readonly (readonly [string, string, VectorOperation])[] = [
   ['38 41', 'phminposuw', phminposuw],
 ];
 
+// biome-ignore format: one encoding a line
 export const sseIntegerRows: readonly Row[] = [
   ...pairedOperations.map((o) => row(`66 0F ${o.opcode}`, o.name, 'Vo,Wo', vectorLift(o.xmm), xmm)),
   ...xmmOnly.map(([opcode, name, operation]) => row(`66 0F ${opcode}`, name, 'Vo,Wo', vectorLift(operation), xmm)),
@@ -275,5 +341,3 @@ export const sseIntegerRows: readonly Row[] = [
   row('66 0F 38 34', 'pmovzxwq', 'Vo,Wd', extend(4, (x) => i64x2.extendLowU(i32x4.extendLowU(x))), xmm),
   row('66 0F 38 35', 'pmovzxdq', 'Vo,Wq', extend(8, i64x2.extendLowU), xmm),
 ];
-
-export type { VectorLocal };

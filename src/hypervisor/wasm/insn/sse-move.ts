@@ -11,22 +11,35 @@ import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 import { alignedAddress, high64, low64, lowSource, vectorLift, xmmSource } from './sse-operands.ts';
 
-const load = (aligned: boolean): Lift => (b) => b.writeXmm(0, xmmSource(b, 1, aligned));
+const load =
+  (aligned: boolean): Lift =>
+  (b) =>
+    b.writeXmm(0, xmmSource(b, 1, aligned));
 
-const store = (aligned: boolean): Lift => (b) => {
-  const value = b.let(b.readXmm(1));
-  if (b.isMemory(0)) b.storeXmm(aligned ? alignedAddress(b, 0) : b.address(0), value);
-  else b.writeXmm(0, value);
-};
+const store =
+  (aligned: boolean): Lift =>
+  (b) => {
+    const value = b.let(b.readXmm(1));
+    if (b.isMemory(0)) b.storeXmm(aligned ? alignedAddress(b, 0) : b.address(0), value);
+    else b.writeXmm(0, value);
+  };
 
 /** MOVSS, MOVSD between registers: the low lane, the rest stays. From memory: the rest is cleared. */
-const lowToRegister = (type: 'i32' | 'i64'): Lift => (b) => b.writeXmmLow(0, b.readXmmLow(1, type));
-const lowFromMemory = (bytes: 4 | 8): Lift => (b) => b.writeXmm(0, lowSource(b, 1, bytes));
-const lowStore = (type: 'i32' | 'i64'): Lift => (b) => {
-  const value = b.readXmmLow(1, type);
-  if (b.isMemory(0)) b.store(type === 'i32' ? 4 : 8, b.address(0), value);
-  else b.writeXmmLow(0, value);
-};
+const lowToRegister =
+  (type: 'i32' | 'i64'): Lift =>
+  (b) =>
+    b.writeXmmLow(0, b.readXmmLow(1, type));
+const lowFromMemory =
+  (bytes: 4 | 8): Lift =>
+  (b) =>
+    b.writeXmm(0, lowSource(b, 1, bytes));
+const lowStore =
+  (type: 'i32' | 'i64'): Lift =>
+  (b) => {
+    const value = b.readXmmLow(1, type);
+    if (b.isMemory(0)) b.store(type === 'i32' ? 4 : 8, b.address(0), value);
+    else b.writeXmmLow(0, value);
+  };
 
 /** MOVQ: what is not moved is cleared. */
 const movqLoad: Lift = (b) => {
@@ -54,18 +67,28 @@ const movdFromXmm: Lift = (b) => {
 };
 
 /** Writes one half of the destination and keeps the other. */
-const setHalf = (lane: 0 | 1, value: (b: LiftBuilder) => I64): Lift => (b) => {
-  const half = b.let(value(b));
-  if (lane === 0) b.writeXmmLow(0, half);
-  else b.writeXmm(0, i64x2.replace(1, b.readXmm(0), half));
-};
+const setHalf =
+  (lane: 0 | 1, value: (b: LiftBuilder) => I64): Lift =>
+  (b) => {
+    const half = b.let(value(b));
+    if (lane === 0) b.writeXmmLow(0, half);
+    else b.writeXmm(0, i64x2.replace(1, b.readXmm(0), half));
+  };
 const memoryHalf = (b: LiftBuilder): I64 => b.load(8, b.address(1)) as I64;
-const storeHalf = (half: (x: V128) => I64): Lift => (b) => {
-  b.store(8, b.address(0), b.let(half(b.readXmm(1))));
-};
+const storeHalf =
+  (half: (x: V128) => I64): Lift =>
+  (b) => {
+    b.store(8, b.address(0), b.let(half(b.readXmm(1))));
+  };
 
 const duplicate = (lanes: readonly number[]): Lift =>
-  vectorLift((_x, y) => i8x16.shuffle(y, y, lanes.flatMap((lane) => [0, 1, 2, 3].map((i) => lane * 4 + i))));
+  vectorLift((_x, y) =>
+    i8x16.shuffle(
+      y,
+      y,
+      lanes.flatMap((lane) => [0, 1, 2, 3].map((i) => lane * 4 + i)),
+    ),
+  );
 
 /** Stores the bytes of `value` whose mask bytes have bit 7 set, at DS:rDI. Shared with MASKMOVQ. */
 export function maskedStore(b: LiftBuilder, bytes: 8 | 16, value: V128, mask: V128): void {
@@ -85,7 +108,10 @@ export function maskedStore(b: LiftBuilder, bytes: 8 | 16, value: V128, mask: V1
 
 const maskmovdqu: Lift = (b) => maskedStore(b, 16, b.let(b.readXmm(0)), b.let(b.readXmm(1)));
 
-const movmsk = (bitmask: (x: V128) => I32): Lift => (b) => b.write(0, bitmask(b.readXmm(1)), 4);
+const movmsk =
+  (bitmask: (x: V128) => I32): Lift =>
+  (b) =>
+    b.write(0, bitmask(b.readXmm(1)), 4);
 
 const sse = { unit: 'sse' } as const;
 

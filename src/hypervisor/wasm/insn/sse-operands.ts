@@ -102,8 +102,10 @@ export const high64 = (x: V128): I64 => i64x2.extract(1, x);
 export type VectorOperation = (x: VectorLocal, y: VectorLocal, b: LiftBuilder) => V128;
 
 /** destination := operation(destination, source), the source 16 bytes and aligned. */
-export const vectorLift = (operation: VectorOperation): Lift => (b) => {
-  const y = xmmSource(b, 1);
-  const x = b.let(b.readXmm(0));
-  b.writeXmm(0, operation(x, y, b));
-};
+export const vectorLift =
+  (operation: VectorOperation): Lift =>
+  (b) => {
+    const y = xmmSource(b, 1);
+    const x = b.let(b.readXmm(0));
+    b.writeXmm(0, operation(x, y, b));
+  };

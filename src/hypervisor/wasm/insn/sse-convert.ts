@@ -1,0 +1,228 @@
+/**
+ * Conversions between integers and floating point and between its formats (SDM volume 2: CVT*).
+ *
+ * @module
+ */
+import { type Expr, f32, f64, type F32, type F64, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
+import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
+import type { LiftBuilder } from './lift-builder.ts';
+import { type Lift, type Row, row } from './row.ts';
+import {
+  doublePacked,
+  doubleScalar,
+  fastOrSlow,
+  isNotFinite,
+  isTiny,
+  type Lanes,
+  readLanes,
+  requirePrecision,
+  singlePacked,
+  singleScalar,
+  slowFloat,
+} from './sse-lanes.ts';
+import { integerSource, low8Source } from './sse-operands.ts';
+import { ySize } from './sse-move.ts';
+
+const asLocal = (b: LiftBuilder, value: Expr): Expr => b.let(value as Expr<'f64'>);
+
+/** CVTSI2SS and CVTSI2SD. */
+const fromInteger =
+  (t: Lanes): Lift =>
+  (b) => {
+    const size = ySize(b);
+    const { value, pointer } = integerSource(b, 1, size);
+    const double = t.type === 'f64';
+    if (double && size === 4) {
+      b.writeXmmLow(0, f64.convertI32S(value as I32));
+      return;
+    }
+    fastOrSlow(
+      b,
+      (slow) => {
+        // Magnitudes up to 2 to the precision are exact.
+        const most = double ? 2 ** 53 : 2 ** 24;
+        requirePrecision(b, slow, true, () =>
+          size === 8
+            ? i64.gtU(i64.add(value as I64, i64.const(most)), i64.const(2 * most))
+            : i32.gtU(i32.add(value as I32, i32.const(most)), i32.const(2 * most)),
+        );
+        if (size === 8) b.writeXmmLow(0, (double ? f64 : f32).convertI64S(value as I64));
+        else b.writeXmmLow(0, f32.convertI32S(value as I32));
+      },
+      () => slowFloat(b, `cvtsi2${t.suffix}_${size * 8}`, b.slot(0), b.slot(0), pointer),
+    );
+  };
+
+/** CVTSS2SI, CVTSD2SI and the truncating forms. */
+const toInteger =
+  (t: Lanes, truncate: boolean): Lift =>
+  (b) => {
+    const size = ySize(b);
+    const { value: x, pointer } = readLanes(b, t, 1);
+    fastOrSlow(
+      b,
+      (slow) => {
+        const r = asLocal(b, truncate ? t.trunc(x) : t.nearest(x));
+        // NaNs are not less than anything.
+        b.f.brIf(slow, i32.eqz(t.lt(t.abs(r), t.const(2 ** (size * 8 - 1))) as I32));
+        requirePrecision(b, slow, !truncate, () => t.ne(r, x) as I32);
+        const integer = size === 8 ? i64 : i32;
+        b.writeRegister(0, size, t.type === 'f32' ? integer.truncSatF32S(r as F32) : integer.truncSatF64S(r as F64));
+      },
+      () => {
+        const name = `cvt${truncate ? 't' : ''}${t.suffix}2si_${size * 8}`;
+        slowFloat(b, name, b.slot(0), b.slot(0), pointer);
+      },
+    );
+  };
+
+/** Four or two lanes to 32-bit integers; `write` takes them in the low lanes. */
+const packedToInteger =
+  (
+    t: Lanes,
+    name: string,
+    truncate: boolean,
+    read: (b: LiftBuilder) => { value: Expr; pointer: I32 },
+    write: (b: LiftBuilder, value: V128) => void,
+  ): Lift =>
+  (b) => {
+    const { value: x, pointer } = read(b);
+    fastOrSlow(
+      b,
+      (slow) => {
+        const r = asLocal(b, truncate ? t.trunc(x) : t.nearest(x));
+        b.f.brIf(slow, t.any(t.not(t.lt(t.abs(r), t.const(2 ** 31)))));
+        requirePrecision(b, slow, !truncate, () => t.any(t.ne(r, x)));
+        write(b, t.suffix === 'ps' ? i32x4.truncSatF32S(r as V128) : i32x4.truncSatF64SZero(r as V128));
+      },
+      () => slowFloat(b, name, b.slot(0), b.slot(0), pointer),
+    );
+  };
+const toXmm = (b: LiftBuilder, value: V128): void => b.writeXmm(0, value);
+
+/** CVTDQ2PS. */
+const integersToSingles: Lift = (b) => {
+  const { value, pointer } = readLanes(b, singlePacked, 1);
+  const x = value as V128;
+  fastOrSlow(
+    b,
+    (slow) => {
+      const most = i32x4.const(Array(4).fill(2 ** 24));
+      requirePrecision(b, slow, true, () => v128.anyTrue(i32x4.gtU(i32x4.abs(x), most)));
+      b.writeXmm(0, f32x4.convertI32S(x));
+    },
+    () => slowFloat(b, 'cvtdq2ps', b.slot(0), b.slot(0), pointer),
+  );
+};
+
+/** A single widened: only denormals and NaNs are out of the ordinary. */
+const isWidenedOddly = (t: Lanes, r: Expr): Expr =>
+  t.or(t.and(t.lt(t.abs(r), t.const(2 ** -126)), t.ne(r, t.const(0))), t.ne(r, r));
+
+const cvtss2sd: Lift = (b) => {
+  const { value, pointer } = readLanes(b, singleScalar, 1);
+  fastOrSlow(
+    b,
+    (slow) => {
+      const r = b.let(f64.promote(value as F32));
+      b.f.brIf(slow, isWidenedOddly(doubleScalar, r) as I32);
+      b.writeXmmLow(0, r);
+    },
+    () => slowFloat(b, 'cvtss2sd', b.slot(0), b.slot(0), pointer),
+  );
+};
+const cvtps2pd: Lift = (b) => {
+  const { value, pointer } = low8Source(b, 1);
+  fastOrSlow(
+    b,
+    (slow) => {
+      const r = b.let(f64x2.promoteLow(value));
+      b.f.brIf(slow, doublePacked.any(isWidenedOddly(doublePacked, r)));
+      b.writeXmm(0, r);
+    },
+    () => slowFloat(b, 'cvtps2pd', b.slot(0), b.slot(0), pointer),
+  );
+};
+
+/** The result widened again: it must be an ordinary single, or come from a zero. */
+const isNarrowedOddly = (t: Lanes, x: Expr, back: Expr): Expr => {
+  const single = { ...t, least: 2 ** -126 };
+  return t.or(t.and(isTiny(single, back), t.ne(x, t.const(0))), isNotFinite(t, back));
+};
+
+const cvtsd2ss: Lift = (b) => {
+  const { value: x, pointer } = readLanes(b, doubleScalar, 1);
+  fastOrSlow(
+    b,
+    (slow) => {
+      const r = b.let(f32.demote(x as F64));
+      const back = b.let(f64.promote(r));
+      b.f.brIf(slow, isNarrowedOddly(doubleScalar, x, back) as I32);
+      requirePrecision(b, slow, true, () => f64.ne(back, x as F64));
+      b.writeXmmLow(0, r);
+    },
+    () => slowFloat(b, 'cvtsd2ss', b.slot(0), b.slot(0), pointer),
+  );
+};
+const cvtpd2ps: Lift = (b) => {
+  const { value: x, pointer } = readLanes(b, doublePacked, 1);
+  fastOrSlow(
+    b,
+    (slow) => {
+      const r = b.let(f32x4.demoteZero(x as V128));
+      const back = b.let(f64x2.promoteLow(r));
+      b.f.brIf(slow, doublePacked.any(isNarrowedOddly(doublePacked, x, back)));
+      requirePrecision(b, slow, true, () => v128.anyTrue(f64x2.ne(back, x as V128)));
+      b.writeXmm(0, r);
+    },
+    () => slowFloat(b, 'cvtpd2ps', b.slot(0), b.slot(0), pointer),
+  );
+};
+
+const cvtdq2pd: Lift = (b) => b.writeXmm(0, f64x2.convertLowI32S(low8Source(b, 1).value));
+
+// MMX on one side. mmx.ts puts the transition to MMX around these.
+
+/** Two integers in `value` (low lanes, its bytes at `pointer`) to the low singles of the destination. */
+export function integersToLowSingles(b: LiftBuilder, value: V128, pointer: I32): void {
+  fastOrSlow(
+    b,
+    (slow) => {
+      const most = i32x4.const([2 ** 24, 2 ** 24, 0xffff_ffff, 0xffff_ffff]);
+      requirePrecision(b, slow, true, () => v128.anyTrue(i32x4.gtU(i32x4.abs(value), most)));
+      b.writeXmmLow(0, i64x2.extract(0, f32x4.convertI32S(value)));
+    },
+    () => slowFloat(b, 'cvtpi2ps', b.slot(0), b.slot(0), pointer),
+  );
+}
+
+/** Singles or doubles at `source` to two integers in an MMX register. */
+export const lanesToMmx = (
+  t: Lanes,
+  name: string,
+  truncate: boolean,
+  read: (b: LiftBuilder) => { value: Expr; pointer: I32 },
+): Lift => packedToInteger(t, name, truncate, read, (b, value) => b.writeMmx(0, i64x2.extract(0, value)));
+
+const sse = { unit: 'sse' } as const;
+const packed = (t: Lanes) => (b: LiftBuilder) => readLanes(b, t, 1);
+
+// biome-ignore format: one encoding a line
+export const sseConvertRows: readonly Row[] = [
+  row('F3 0F 2A', 'cvtsi2ss', 'Vd,Ey', fromInteger(singleScalar), sse),
+  row('F2 0F 2A', 'cvtsi2sd', 'Vq,Ey', fromInteger(doubleScalar), sse),
+  row('F3 0F 2C', 'cvttss2si', 'Gy,Wd', toInteger(singleScalar, true), sse),
+  row('F3 0F 2D', 'cvtss2si', 'Gy,Wd', toInteger(singleScalar, false), sse),
+  row('F2 0F 2C', 'cvttsd2si', 'Gy,Wq', toInteger(doubleScalar, true), sse),
+  row('F2 0F 2D', 'cvtsd2si', 'Gy,Wq', toInteger(doubleScalar, false), sse),
+  row('66 0F 5B', 'cvtps2dq', 'Vo,Wo', packedToInteger(singlePacked, 'cvtps2dq', false, packed(singlePacked), toXmm), sse),
+  row('F3 0F 5B', 'cvttps2dq', 'Vo,Wo', packedToInteger(singlePacked, 'cvttps2dq', true, packed(singlePacked), toXmm), sse),
+  row('F2 0F E6', 'cvtpd2dq', 'Vo,Wo', packedToInteger(doublePacked, 'cvtpd2dq', false, packed(doublePacked), toXmm), sse),
+  row('66 0F E6', 'cvttpd2dq', 'Vo,Wo', packedToInteger(doublePacked, 'cvttpd2dq', true, packed(doublePacked), toXmm), sse),
+  row('NP 0F 5B', 'cvtdq2ps', 'Vo,Wo', integersToSingles, sse),
+  row('F3 0F E6', 'cvtdq2pd', 'Vo,Wq', cvtdq2pd, sse),
+  row('F3 0F 5A', 'cvtss2sd', 'Vq,Wd', cvtss2sd, sse),
+  row('F2 0F 5A', 'cvtsd2ss', 'Vd,Wq', cvtsd2ss, sse),
+  row('NP 0F 5A', 'cvtps2pd', 'Vo,Wq', cvtps2pd, sse),
+  row('66 0F 5A', 'cvtpd2ps', 'Vo,Wo', cvtpd2ps, sse),
+];

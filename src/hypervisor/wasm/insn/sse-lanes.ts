@@ -1,0 +1,229 @@
+/**
+ * Floating point on the host's own arithmetic, where that is bit-exact.
+ *
+ * WebAssembly rounds to nearest even, keeps denormals and raises no flags. An operation is done inline when that is all it
+ * takes: no operand is denormal or a NaN, the result is an ordinary number, and the precision exception is masked and
+ * either already flagged in MXCSR or provably not raised. Everything else goes to softfloat/ (SDM volume 1, 11.5).
+ *
+ * FTZ and DAZ need no look: they only matter where denormals are about. The masks of the other exceptions do not
+ * either: nothing done inline raises them.
+ *
+ * @module
+ */
+import { type Expr, f32, f64, type I32, i32 } from '../emit/expr.ts';
+import { call, type Callee, type Label } from '../emit/function-builder.ts';
+import { f32x4, f64x2, v128 } from '../emit/simd.ts';
+import { SseOperation } from '../softfloat/sse-slow.ts';
+import { MXCSR } from '../state.ts';
+import type { LiftBuilder } from './lift-builder.ts';
+import { floatSource, type Source } from './sse-operands.ts';
+
+const MXCSR_PE = 1 << 5,
+  MXCSR_PM = 1 << 12,
+  MXCSR_RC = 3 << 13;
+
+/** Operations of one element form, on a scalar or on all lanes; masks are i32 or v128 accordingly. */
+export interface Lanes {
+  readonly suffix: 'ps' | 'pd' | 'ss' | 'sd';
+  /** Mandatory prefix, and operands with the form's size. */
+  readonly prefix: 'NP' | '66' | 'F3' | 'F2';
+  readonly ops: string;
+  readonly type: 'f32' | 'f64' | 'v128';
+  const(value: number): Expr;
+  abs(x: Expr): Expr;
+  neg(x: Expr): Expr;
+  sqrt(x: Expr): Expr;
+  ceil(x: Expr): Expr;
+  floor(x: Expr): Expr;
+  trunc(x: Expr): Expr;
+  nearest(x: Expr): Expr;
+  add(x: Expr, y: Expr): Expr;
+  sub(x: Expr, y: Expr): Expr;
+  mul(x: Expr, y: Expr): Expr;
+  div(x: Expr, y: Expr): Expr;
+  /** x < y ? x : y, and x > y ? x : y: what MINPS and MAXPS do. */
+  lesser(x: Expr, y: Expr): Expr;
+  greater(x: Expr, y: Expr): Expr;
+  eq(x: Expr, y: Expr): Expr;
+  ne(x: Expr, y: Expr): Expr;
+  lt(x: Expr, y: Expr): Expr;
+  le(x: Expr, y: Expr): Expr;
+  and(p: Expr, q: Expr): Expr;
+  or(p: Expr, q: Expr): Expr;
+  not(p: Expr): Expr;
+  /** 1 when any lane's condition holds. */
+  any(p: Expr): I32;
+  /** Smallest normal number. */
+  readonly least: number;
+  /** Products above this have an error term that is representable. */
+  readonly safe: number;
+  /** 2^ceil(p/2) + 1 splits a significand of p bits in two. */
+  readonly splitter: number;
+}
+
+const limits32 = { least: 2 ** -126, safe: 2 ** -60, splitter: 2 ** 12 + 1 };
+const limits64 = { least: 2 ** -1022, safe: 2 ** -900, splitter: 2 ** 27 + 1 };
+const scalarMask = { and: i32.and, or: i32.or, not: i32.eqz, any: (p: I32) => p };
+const vectorMask = { and: v128.and, or: v128.or, not: v128.not, any: v128.anyTrue };
+
+const scalarChoice = (t: typeof f32 | typeof f64) => ({
+  lesser: (x: Expr, y: Expr): Expr => choose(t.lt(x as never, y as never), x, y),
+  greater: (x: Expr, y: Expr): Expr => choose(t.gt(x as never, y as never), x, y),
+});
+const choose = (condition: I32, x: Expr, y: Expr): Expr => ({
+  type: x.type,
+  write(out) {
+    x.write(out);
+    y.write(out);
+    condition.write(out);
+    out.byte(0x1b);
+  },
+});
+
+const f32Const = (value: number): Expr => ({
+  type: 'f32',
+  write(out) {
+    out.byte(0x43);
+    out.bytes(new Uint8Array(Float32Array.of(value).buffer));
+  },
+});
+const f64Const = (value: number): Expr => ({
+  type: 'f64',
+  write(out) {
+    out.byte(0x44);
+    out.bytes(new Uint8Array(Float64Array.of(value).buffer));
+  },
+});
+
+export const singleScalar = {
+  suffix: 'ss',
+  prefix: 'F3',
+  ops: 'Vd,Wd',
+  type: 'f32',
+  ...f32,
+  const: f32Const,
+  ...scalarChoice(f32),
+  ...scalarMask,
+  ...limits32,
+} as unknown as Lanes;
+export const doubleScalar = {
+  suffix: 'sd',
+  prefix: 'F2',
+  ops: 'Vq,Wq',
+  type: 'f64',
+  ...f64,
+  const: f64Const,
+  ...scalarChoice(f64),
+  ...scalarMask,
+  ...limits64,
+} as unknown as Lanes;
+export const singlePacked = {
+  suffix: 'ps',
+  prefix: 'NP',
+  ops: 'Vo,Wo',
+  type: 'v128',
+  ...f32x4,
+  ...vectorMask,
+  ...limits32,
+  const: (value: number) => f32x4.const([value, value, value, value]),
+  lesser: (x: never, y: never) => f32x4.pmin(y, x),
+  greater: (x: never, y: never) => f32x4.pmax(y, x),
+} as unknown as Lanes;
+export const doublePacked = {
+  suffix: 'pd',
+  prefix: '66',
+  ops: 'Vo,Wo',
+  type: 'v128',
+  ...f64x2,
+  ...vectorMask,
+  ...limits64,
+  const: (value: number) => f64x2.const([value, value]),
+  lesser: (x: never, y: never) => f64x2.pmin(y, x),
+  greater: (x: never, y: never) => f64x2.pmax(y, x),
+} as unknown as Lanes;
+
+export const LANES: readonly Lanes[] = [singlePacked, singleScalar, doublePacked, doubleScalar];
+
+export const readLanes = (b: LiftBuilder, t: Lanes, index: number): Source => floatSource(b, index, t.type);
+
+export function writeLanes(b: LiftBuilder, t: Lanes, index: number, value: Expr): void {
+  if (t.type === 'v128') b.writeXmm(index, value as Expr<'v128'>);
+  else b.writeXmmLow(index, value);
+}
+
+// Conditions; every argument is used more than once and must be a local or a constant.
+
+export const isDenormal = (t: Lanes, x: Expr): Expr => t.and(t.lt(t.abs(x), t.const(t.least)), t.ne(x, t.const(0)));
+/** Infinity or NaN. */
+export const isNotFinite = (t: Lanes, x: Expr): Expr => t.ne(t.sub(x, x), t.const(0));
+export const isUnordered = (t: Lanes, x: Expr, y: Expr): Expr => t.or(t.ne(x, x), t.ne(y, y));
+/** Zero, denormal, or rounded up to the least normal number. */
+export const isTiny = (t: Lanes, x: Expr): Expr => t.le(t.abs(x), t.const(t.least));
+
+/** True where x + y was inexact; `sum` is their rounded sum (Knuth's two-sum). */
+export function sumIsInexact(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, sum: Expr): Expr {
+  const back = b.let(t.sub(sum, x) as Expr<'f64'>);
+  const error = t.add(t.sub(x, t.sub(sum, back)), t.sub(y, back));
+  return t.ne(error, t.const(0));
+}
+
+/** True where x * y differs from `product`, or where that cannot be told (Dekker's product). */
+export function productDiffers(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, product: Expr): Expr {
+  const split = (v: Expr): readonly [Expr, Expr] => {
+    const scaled = b.let(t.mul(v, t.const(t.splitter)) as Expr<'f64'>);
+    const high = b.let(t.sub(scaled, t.sub(scaled, v)) as Expr<'f64'>);
+    return [high, b.let(t.sub(v, high) as Expr<'f64'>)];
+  };
+  const [xHigh, xLow] = split(x);
+  const [yHigh, yLow] = split(y);
+  let error = t.sub(t.mul(xHigh, yHigh), product);
+  error = t.add(t.add(error, t.mul(xHigh, yLow)), t.mul(xLow, yHigh));
+  error = t.add(error, t.mul(xLow, yLow));
+  const small = t.and(t.le(t.abs(product), t.const(t.safe)), t.ne(product, t.const(0)));
+  return t.or(t.ne(error, t.const(0)), small);
+}
+
+/** Calls softfloat/ for `operation` (a key of SseOperation) with a destination in linear memory. */
+export function slowFloat(
+  b: LiftBuilder,
+  operation: string,
+  destination: I32,
+  first: I32,
+  second: I32,
+  immediate?: I32,
+): void {
+  const number = SseOperation[operation];
+  if (number === undefined) throw new Error(`softfloat has no operation ${operation}`);
+  const fault = call(
+    'i32',
+    b.helpers['slowFloat'] as Callee,
+    i32.const(number),
+    destination,
+    first,
+    second,
+    immediate ?? i32.const(0),
+  );
+  b.f.if(fault, () => b.leaveWithFault());
+}
+
+/**
+ * Branches to `slow` unless an inexact result in rounding mode `nearest` (or in any) needs no more than has been done.
+ * `inexact`: whether the result is inexact, asked only when MXCSR does not settle it.
+ */
+export function requirePrecision(b: LiftBuilder, slow: Label, rounds: boolean, inexact: () => I32): void {
+  const { f } = b;
+  const control = b.let(i32.and(i32.load(b.cpu, MXCSR), i32.const((rounds ? MXCSR_RC : 0) | MXCSR_PM | MXCSR_PE)));
+  f.if(i32.ne(control, i32.const(MXCSR_PM | MXCSR_PE)), () => {
+    if (rounds) f.brIf(slow, i32.and(control, i32.const(MXCSR_RC)));
+    f.brIf(slow, inexact());
+  });
+}
+
+/** `fast` ends the instruction or branches to its argument, after which `slow` is done. */
+export function fastOrSlow(b: LiftBuilder, fast: (slow: Label) => void, slow: () => void): void {
+  b.f.block((label) => {
+    fast(label);
+    b.next();
+  });
+  slow();
+}
