@@ -150,7 +150,7 @@ export function fetchPackage(name: string, refresh = false): Prepared<DebianPack
  * is in, which has the layout of a root file system. `label` tells apart what is unpacked from the same package.
  */
 export function unpack(source: DebianPackage, label: string, paths: readonly string[]): Prepared<string> {
-  const folder = join(cacheFolder(), 'unpacked', `${source.name}_${source.version.replaceAll(':', '%')}-${label}`);
+  const folder = join(cacheFolder(), 'unpacked', `${source.name}_${source.version.replaceAll(':', '_')}-${label}`);
   if (existsSync(folder)) return prepared(folder);
   const work = workFolder(join(cacheFolder(), 'unpacked'));
   try {
