@@ -7,6 +7,7 @@ import { arithmeticRows } from './arithmetic.ts';
 import { bitRows } from './bit.ts';
 import { branchRows } from './branch.ts';
 import { controlRows } from './control.ts';
+import { mmxRows } from './mmx.ts';
 import { moveRows } from './move.ts';
 import { multiplyRows } from './multiply.ts';
 import type { Row } from './row.ts';
@@ -22,6 +23,6 @@ import { x87InstructionRows } from './x87.ts';
 
 export const rows: readonly Row[] = [
   ...arithmeticRows, ...bitRows, ...branchRows, ...controlRows, ...moveRows, ...multiplyRows, ...shiftRows, ...stringRows,
-  ...sseArithmeticRows, ...sseConvertRows, ...sseIntegerRows, ...sseMoveRows, ...sseShuffleRows,
+  ...mmxRows, ...sseArithmeticRows, ...sseConvertRows, ...sseIntegerRows, ...sseMoveRows, ...sseShuffleRows,
   ...systemRows, ...x87InstructionRows,
 ];

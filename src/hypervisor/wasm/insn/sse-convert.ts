@@ -20,7 +20,7 @@ import {
   singleScalar,
   slowFloat,
 } from './sse-lanes.ts';
-import { integerSource, low8Source } from './sse-operands.ts';
+import { integerSource, low8Source, type Source } from './sse-operands.ts';
 import { ySize } from './sse-move.ts';
 
 const asLocal = (b: LiftBuilder, value: Expr): Expr => b.let(value as Expr<'f64'>);
@@ -77,28 +77,35 @@ const toInteger =
   };
 
 /** Four or two lanes to 32-bit integers; `write` takes them in the low lanes. */
-const packedToInteger =
-  (
-    t: Lanes,
-    name: string,
-    truncate: boolean,
-    read: (b: LiftBuilder) => { value: Expr; pointer: I32 },
-    write: (b: LiftBuilder, value: V128) => void,
-  ): Lift =>
+function packedToInteger(
+  b: LiftBuilder,
+  t: Lanes,
+  name: string,
+  truncate: boolean,
+  source: Source,
+  write: (value: V128) => void,
+  afterSlow?: () => void,
+): void {
+  const { value: x, pointer } = source;
+  fastOrSlow(
+    b,
+    (slow) => {
+      const r = asLocal(b, truncate ? t.trunc(x) : t.nearest(x));
+      b.f.brIf(slow, t.any(t.not(t.lt(t.abs(r), t.const(2 ** 31)))));
+      requirePrecision(b, slow, !truncate, () => t.any(t.ne(r, x)));
+      write(t.suffix === 'ps' ? i32x4.truncSatF32S(r as V128) : i32x4.truncSatF64SZero(r as V128));
+    },
+    () => {
+      slowFloat(b, name, b.slot(0), b.slot(0), pointer);
+      afterSlow?.();
+    },
+  );
+}
+const toIntegers =
+  (t: Lanes, name: string, truncate: boolean): Lift =>
   (b) => {
-    const { value: x, pointer } = read(b);
-    fastOrSlow(
-      b,
-      (slow) => {
-        const r = asLocal(b, truncate ? t.trunc(x) : t.nearest(x));
-        b.f.brIf(slow, t.any(t.not(t.lt(t.abs(r), t.const(2 ** 31)))));
-        requirePrecision(b, slow, !truncate, () => t.any(t.ne(r, x)));
-        write(b, t.suffix === 'ps' ? i32x4.truncSatF32S(r as V128) : i32x4.truncSatF64SZero(r as V128));
-      },
-      () => slowFloat(b, name, b.slot(0), b.slot(0), pointer),
-    );
+    packedToInteger(b, t, name, truncate, readLanes(b, t, 1), (value) => b.writeXmm(0, value));
   };
-const toXmm = (b: LiftBuilder, value: V128): void => b.writeXmm(0, value);
 
 /** CVTDQ2PS. */
 const integersToSingles: Lift = (b) => {
@@ -181,9 +188,9 @@ const cvtpd2ps: Lift = (b) => {
 
 const cvtdq2pd: Lift = (b) => b.writeXmm(0, f64x2.convertLowI32S(low8Source(b, 1).value));
 
-// MMX on one side. mmx.ts puts the transition to MMX around these.
+// MMX on one side: mmx.ts has the rows.
 
-/** Two integers in `value` (low lanes, its bytes at `pointer`) to the low singles of the destination. */
+/** Two integers in the low lanes of `value`, whose bytes are at `pointer`, to the low singles of the destination. */
 export function integersToLowSingles(b: LiftBuilder, value: V128, pointer: I32): void {
   fastOrSlow(
     b,
@@ -196,16 +203,16 @@ export function integersToLowSingles(b: LiftBuilder, value: V128, pointer: I32):
   );
 }
 
-/** Singles or doubles at `source` to two integers in an MMX register. */
-export const lanesToMmx = (
-  t: Lanes,
-  name: string,
-  truncate: boolean,
-  read: (b: LiftBuilder) => { value: Expr; pointer: I32 },
-): Lift => packedToInteger(t, name, truncate, read, (b, value) => b.writeMmx(0, i64x2.extract(0, value)));
+/** Two singles or doubles to the two integers of an MMX register. */
+export function lanesToMmx(b: LiftBuilder, t: Lanes, name: string, truncate: boolean, source: Source): void {
+  const write = (value: V128): void => b.writeMmx(0, i64x2.extract(0, value));
+  packedToInteger(b, t, name, truncate, source, write, () => {
+    // Again, for what lies above the 64 bits that softfloat wrote.
+    b.writeMmx(0, b.let(b.readMmx(0)));
+  });
+}
 
 const sse = { unit: 'sse' } as const;
-const packed = (t: Lanes) => (b: LiftBuilder) => readLanes(b, t, 1);
 
 // biome-ignore format: one encoding a line
 export const sseConvertRows: readonly Row[] = [
@@ -215,10 +222,10 @@ export const sseConvertRows: readonly Row[] = [
   row('F3 0F 2D', 'cvtss2si', 'Gy,Wd', toInteger(singleScalar, false), sse),
   row('F2 0F 2C', 'cvttsd2si', 'Gy,Wq', toInteger(doubleScalar, true), sse),
   row('F2 0F 2D', 'cvtsd2si', 'Gy,Wq', toInteger(doubleScalar, false), sse),
-  row('66 0F 5B', 'cvtps2dq', 'Vo,Wo', packedToInteger(singlePacked, 'cvtps2dq', false, packed(singlePacked), toXmm), sse),
-  row('F3 0F 5B', 'cvttps2dq', 'Vo,Wo', packedToInteger(singlePacked, 'cvttps2dq', true, packed(singlePacked), toXmm), sse),
-  row('F2 0F E6', 'cvtpd2dq', 'Vo,Wo', packedToInteger(doublePacked, 'cvtpd2dq', false, packed(doublePacked), toXmm), sse),
-  row('66 0F E6', 'cvttpd2dq', 'Vo,Wo', packedToInteger(doublePacked, 'cvttpd2dq', true, packed(doublePacked), toXmm), sse),
+  row('66 0F 5B', 'cvtps2dq', 'Vo,Wo', toIntegers(singlePacked, 'cvtps2dq', false), sse),
+  row('F3 0F 5B', 'cvttps2dq', 'Vo,Wo', toIntegers(singlePacked, 'cvttps2dq', true), sse),
+  row('F2 0F E6', 'cvtpd2dq', 'Vo,Wo', toIntegers(doublePacked, 'cvtpd2dq', false), sse),
+  row('66 0F E6', 'cvttpd2dq', 'Vo,Wo', toIntegers(doublePacked, 'cvttpd2dq', true), sse),
   row('NP 0F 5B', 'cvtdq2ps', 'Vo,Wo', integersToSingles, sse),
   row('F3 0F E6', 'cvtdq2pd', 'Vo,Wq', cvtdq2pd, sse),
   row('F3 0F 5A', 'cvtss2sd', 'Vq,Wd', cvtss2sd, sse),
