@@ -17,12 +17,13 @@ import { sseConvertRows } from './sse-convert.ts';
 import { sseIntegerRows } from './sse-integer.ts';
 import { sseMoveRows } from './sse-move.ts';
 import { sseShuffleRows } from './sse-shuffle.ts';
+import { sseStringRows } from './sse-string.ts';
 import { stringRows } from './string.ts';
 import { systemRows } from './system.ts';
 import { x87InstructionRows } from './x87.ts';
 
 export const rows: readonly Row[] = [
   ...arithmeticRows, ...bitRows, ...branchRows, ...controlRows, ...moveRows, ...multiplyRows, ...shiftRows, ...stringRows,
-  ...mmxRows, ...sseArithmeticRows, ...sseConvertRows, ...sseIntegerRows, ...sseMoveRows, ...sseShuffleRows,
+  ...mmxRows, ...sseArithmeticRows, ...sseConvertRows, ...sseIntegerRows, ...sseMoveRows, ...sseShuffleRows, ...sseStringRows,
   ...systemRows, ...x87InstructionRows,
 ];

@@ -138,6 +138,7 @@ export abstract class LiftBuilder {
   abstract writeXmmLow(index: number, value: Expr): void;
   /** XMM register by number (the implicit XMM0). */
   abstract xmm(number: number): V128;
+  abstract setXmm(number: number, value: V128): void;
   /** MMX register operand. */
   abstract readMmx(index: number): I64;
   abstract writeMmx(index: number, value: I64): void;

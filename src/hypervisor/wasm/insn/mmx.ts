@@ -101,9 +101,11 @@ const pextrw = mmxLift((b) => {
 const pmovmskb = mmxLift((b) => {
   b.write(0, i32.and(i8x16.bitmask(i64x2.splat(b.readMmx(1))), i32.const(0xff)), 4);
 });
-const maskmovq = mmxStore((b) => {
+const maskmovq: Lift = (b) => {
+  checkPending(b);
+  enterMmx(b);
   maskedStore(b, 8, b.let(i64x2.splat(b.readMmx(0))), b.let(i64x2.splat(b.readMmx(1))));
-});
+};
 
 const emms: Lift = (b) => {
   checkPending(b);

@@ -77,7 +77,7 @@ const palignr: VectorOperation = (x, y, b) => {
 export const palignrMmx: VectorOperation = (x, y, b) => shiftedDown(joined(y, x), atMost(b, imm8(b), 16));
 
 /** All ones in the lanes whose bit in `immediate` is set. */
-const maskWords = (immediate: I32): V128 => {
+export const maskWords = (immediate: I32): V128 => {
   const bits = i16x8.const([1, 2, 4, 8, 16, 32, 64, 128]);
   return i16x8.eq(v128.and(i16x8.splat(immediate), bits), bits);
 };

@@ -172,6 +172,10 @@ export class InterpreterBuilder extends LiftBuilder {
     return v128Load(i32.add(this.cpu, i32.const(xmmOffset(number))));
   }
 
+  setXmm(number: number, value: V128): void {
+    this.f.store(16, this.cpu, value, xmmOffset(number));
+  }
+
   readMmx(index: number): I64 {
     return i64.load(this.#pointer(index));
   }
