@@ -34,7 +34,7 @@ import {
   RING_WAITING,
   type VcpuControl,
 } from './control.ts';
-import { type PortTable, READ_SHADOWED, UNCLAIMED, WRITE_POSTED } from './port-table.ts';
+import { type PortTable, READ_ORDERED, READ_SHADOWED, UNCLAIMED, WRITE_POSTED } from './port-table.ts';
 import type { VcpuBus } from './vcpu-bus.ts';
 
 /** How long a wait lasts before the vCPU looks at its requests again; a stop also wakes it at once. */
@@ -81,14 +81,19 @@ export class MailboxClient implements VcpuBus {
     if (this.#localPorts.holds(port, width)) return this.#localPorts.read(port, width);
     if (width === 1) {
       const entry = this.#ports.entry(port);
-      if ((entry & READ_SHADOWED) !== 0) return entry & 0xff;
+      if ((entry & (READ_SHADOWED | READ_ORDERED)) === READ_SHADOWED) return entry & 0xff;
+      if ((entry & READ_SHADOWED) !== 0 && this.#quiet()) {
+        // Looked up again: the write that was under way a moment ago may have changed it.
+        const settled = this.#ports.entry(port);
+        if ((settled & READ_SHADOWED) !== 0) return settled & 0xff;
+      }
       if ((entry & UNCLAIMED) !== 0) return 0xff;
       return this.#call(ACCESS_PORT_READ, port, 1, 0);
     }
     if (port + width > 0x10000 || this.#localPorts.touches(port, width)) {
       return bytewise(width, (byte) => this.portRead((port + byte) & 0xffff, 1));
     }
-    if (this.#ports.unclaimed(port, width)) return allOnes(width);
+    if ((this.#ports.common(port, width) & UNCLAIMED) !== 0) return allOnes(width);
     return this.#call(ACCESS_PORT_READ, port, width, 0);
   }
 
@@ -108,7 +113,10 @@ export class MailboxClient implements VcpuBus {
       for (let byte = 0; byte < width; byte++) this.portWrite((port + byte) & 0xffff, 1, (value >>> (byte * 8)) & 0xff);
       return;
     }
-    if (!this.#ports.unclaimed(port, width)) this.#call(ACCESS_PORT_WRITE, port, width, value);
+    const attributes = this.#ports.common(port, width);
+    if ((attributes & UNCLAIMED) !== 0) return;
+    if ((attributes & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, width, value);
+    else this.#call(ACCESS_PORT_WRITE, port, width, value);
   }
 
   mmioRead(address: number, width: AccessWidth): number {
@@ -129,6 +137,17 @@ export class MailboxClient implements VcpuBus {
       return;
     }
     this.#call(ACCESS_MMIO_WRITE, address, width, value);
+  }
+
+  /** True when no vCPU has a posted write that the VMM thread has not done yet. */
+  #quiet(): boolean {
+    for (let vcpu = 0; vcpu < this.#control.vcpuCount; vcpu++) {
+      const ring = this.#control.ringAt(vcpu);
+      // The tail first: a write that is posted in between was not there when this read began.
+      const tail = Atomics.load(this.#words, ring + RING_TAIL);
+      if (Atomics.load(this.#words, ring + RING_HEAD) !== tail) return false;
+    }
+    return true;
   }
 
   get #stopping(): boolean {

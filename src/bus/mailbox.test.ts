@@ -181,6 +181,45 @@ else {
       assert.equal(answer.posted, 3);
     }));
 
+  test('a write of several ports is posted when all of them allow it', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      const written: number[][] = [];
+      ports.add('device', 0xcf8, 8, { read: () => 0, write: (...access) => void written.push(access) });
+      table.claim(0xcf8, 8);
+      for (let port = 0xcf8; port < 0xcfc; port++) table.post(port, true);
+      const answer = await vcpu([
+        ['out', 0xcf8, 4, 0x8000_0000],
+        ['out', 0xcfa, 4, 5],
+        ['in', 0xcfc, 4],
+      ]);
+      assert.deepEqual(written, [
+        [0, 4, 0x8000_0000],
+        [2, 4, 5],
+      ]);
+      assert.deepEqual([answer.posted, answer.calls], [1, 2]);
+    }));
+
+  test('an ordered shadow is not used while a posted write is under way', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      let value = 0;
+      ports.add('device', 0x3f8, 8, {
+        read: () => value,
+        write: (_, __, written) => {
+          value = written;
+          table.shadow(0x3fa, value, true);
+        },
+      });
+      table.claim(0x3f8, 8);
+      table.post(0x3f8, true);
+      table.shadow(0x3fa, 0, true);
+      const steps: Step[] = [];
+      for (let n = 1; n <= 200; n++) steps.push(['out', 0x3f8, 1, n], ['in', 0x3fa, 1]);
+      assert.deepEqual(
+        (await vcpu(steps)).results,
+        Array.from({ length: 200 }, (_, n) => n + 1),
+      );
+    }));
+
   test('a full ring makes the vCPU wait and loses nothing', () =>
     withRig(async ({ control, ports, table, vcpu }) => {
       let count = 0;

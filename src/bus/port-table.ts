@@ -3,8 +3,9 @@
  *
  *     bits 0-7   the value that an 8-bit read gives while READ_SHADOWED is set
  *     bit 8      READ_SHADOWED: an 8-bit read has no side effect and gives bits 0-7
- *     bit 9      WRITE_POSTED: an 8-bit write may be queued
+ *     bit 9      WRITE_POSTED: a write may be queued; one of several ports when all of them allow it
  *     bit 10     UNCLAIMED: reads give all ones, writes vanish
+ *     bit 11     READ_ORDERED: the shadow holds only while no posted write is under way, which might change it
  *
  * The VMM thread writes it; vCPU threads read it.
  *
@@ -15,6 +16,7 @@ import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 export const READ_SHADOWED: number = 1 << 8;
 export const WRITE_POSTED: number = 1 << 9;
 export const UNCLAIMED: number = 1 << 10;
+export const READ_ORDERED: number = 1 << 11;
 
 export const PORT_COUNT = 65536;
 
@@ -40,10 +42,10 @@ export class PortTable {
     return Atomics.load(this.#entries, port);
   }
 
-  /** Lets vCPUs answer 8-bit reads of `port` with `value` themselves. */
-  shadow(port: number, value: number): void {
+  /** Lets vCPUs answer 8-bit reads of `port` with `value` themselves; `ordered`: only while no posted write is under way. */
+  shadow(port: number, value: number, ordered = false): void {
     const posted = Atomics.load(this.#entries, port) & WRITE_POSTED;
-    Atomics.store(this.#entries, port, posted | READ_SHADOWED | (value & 0xff));
+    Atomics.store(this.#entries, port, posted | READ_SHADOWED | (ordered ? READ_ORDERED : 0) | (value & 0xff));
   }
 
   /** Makes reads of `port` come to the device again. */
@@ -51,17 +53,16 @@ export class PortTable {
     Atomics.store(this.#entries, port, Atomics.load(this.#entries, port) & WRITE_POSTED);
   }
 
-  /** Lets 8-bit writes to `port` be queued, or stops that. */
+  /** Lets writes to `port` be queued, or stops that. */
   post(port: number, allowed: boolean): void {
     if (allowed) Atomics.or(this.#entries, port, WRITE_POSTED);
     else Atomics.and(this.#entries, port, ~WRITE_POSTED);
   }
 
-  /** True when no device has any of the `width` ports from `port` on; ports past the last wrap to the first. */
-  unclaimed(port: number, width: number): boolean {
-    for (let at = port; at < port + width; at++) {
-      if ((Atomics.load(this.#entries, at & 0xffff) & UNCLAIMED) === 0) return false;
-    }
-    return true;
+  /** The attributes that all of the `width` ports from `port` on have; ports past the last wrap to the first. */
+  common(port: number, width: number): number {
+    let attributes = -1;
+    for (let at = port; at < port + width; at++) attributes &= Atomics.load(this.#entries, at & 0xffff);
+    return attributes & ~0xff;
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PortTable, READ_SHADOWED, UNCLAIMED, WRITE_POSTED } from '../../bus/port-table.ts';
+import { PortTable, READ_ORDERED, READ_SHADOWED, UNCLAIMED, WRITE_POSTED } from '../../bus/port-table.ts';
 import * as layout from '../../boot/layout.ts';
 import { FakeLine, FakeTime, MemorySink, MemorySource } from '../testing.ts';
 import * as P from './platform.ts';
@@ -48,6 +48,7 @@ test('a console write is posted and a look at the line status shadowed', () => {
   const { ports, bus, output } = rig();
   assert.equal(ports.entry(0x3f8), WRITE_POSTED);
   assert.equal(ports.entry(0x3fd), READ_SHADOWED | 0x60);
+  assert.equal(ports.entry(0x3fa), READ_SHADOWED | READ_ORDERED | 0x01);
   bus.write(0x3f8, 1, 0x41);
   assert.deepEqual(output.bytes, [0x41]);
   output.congested = true;

@@ -40,7 +40,7 @@ import { I8042 } from './i8042.ts';
 import type { MachineEvents } from './machine-events.ts';
 import { Pvpanic } from './pvpanic.ts';
 import { ResetPort } from './reset-port.ts';
-import { LSR, RBR_THR, UART_PORTS } from './uart16550/defs.ts';
+import { UART_PORTS } from './uart16550/defs.ts';
 import { Uart16550 } from './uart16550/device.ts';
 
 export const KEYBOARD_IRQ = 1;
@@ -135,8 +135,9 @@ export function createPlatform(options: PlatformOptions): Platform {
       clock,
       timers,
       shortcuts: {
-        lineStatus: (value) => (value === undefined ? ports.unshadow(port + LSR) : ports.shadow(port + LSR, value)),
-        postedTransmit: (allowed) => ports.post(port + RBR_THR, allowed),
+        shadow: (register, value, ordered) =>
+          value === undefined ? ports.unshadow(port + register) : ports.shadow(port + register, value, ordered),
+        post: (register, allowed) => ports.post(port + register, allowed),
       },
     });
     portBus.add(`COM${index + 1}`, port, UART_PORTS, byteDevice(uart));
@@ -151,6 +152,7 @@ export function createPlatform(options: PlatformOptions): Platform {
   const rtcLine = line(RTC_IRQ);
   const cmos = new Cmos({ wallClock, clock, timers, line: rtcLine, ramBelow4GiB, ramAbove4GiB, vcpuCount });
   attachBytes('CMOS', 0x70, 2, cmos);
+  ports.post(0x70, true);
 
   const debug = new DebugPort(options.debug ?? nullSink);
   for (const port of [0xe9, 0x402]) {
@@ -176,6 +178,8 @@ export function createPlatform(options: PlatformOptions): Platform {
   });
   attach('PCI configuration address', 0xcf8, 4, pci.addressPorts(resetPort));
   attach('PCI configuration data', 0xcfc, 4, pci.dataPorts);
+  // The address is written before every access to the data; kernels scan thousands of functions that are not there.
+  for (let port = 0xcf8; port < 0xcfc; port++) ports.post(port, true);
   mmioBus.add('PCI ECAM', ECAM_ADDRESS, ECAM_BYTES, pci.ecam);
 
   if (options.debugExitPort !== undefined) {

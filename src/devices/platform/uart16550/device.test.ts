@@ -12,7 +12,12 @@ function rig() {
   const input = new MemorySource();
   const output = new MemorySink();
   const line = new FakeLine();
-  const shortcuts = { shadow: undefined as number | undefined, posted: false, calls: 0 };
+  const shortcuts = {
+    shadow: undefined as number | undefined,
+    shadows: new Map<number, number>(),
+    posted: false,
+    calls: 0,
+  };
   const uart = new Uart16550({
     input,
     output,
@@ -20,12 +25,14 @@ function rig() {
     clock: time,
     timers: time.timers,
     shortcuts: {
-      lineStatus: (value) => {
-        shortcuts.shadow = value;
+      shadow: (register, value) => {
+        if (value === undefined) shortcuts.shadows.delete(register);
+        else shortcuts.shadows.set(register, value);
+        shortcuts.shadow = shortcuts.shadows.get(LSR);
         shortcuts.calls++;
       },
-      postedTransmit: (allowed) => {
-        shortcuts.posted = allowed;
+      post: (register, allowed) => {
+        if (register === RBR_THR) shortcuts.posted = allowed;
       },
     },
   });
@@ -271,11 +278,31 @@ test('a break is a zero byte with the break bit when it is the oldest', () => {
   assert.equal(uart.readByte(LSR), 0x60);
 });
 
-test('the shadow of the line status is told only when it changes', () => {
+test('shadows are told only when they change', () => {
   const { uart, shortcuts } = rig();
   const before = shortcuts.calls;
   for (let n = 0; n < 100; n++) uart.writeByte(RBR_THR, 0x41);
   assert.equal(shortcuts.calls, before);
+});
+
+test('the interrupt identification is shadowed unless reading it ends an interrupt', () => {
+  const { uart, input, open, shortcuts } = rig();
+  open();
+  assert.equal(shortcuts.shadows.get(IIR_FCR), 0xc1);
+  input.feed(text('x'));
+  assert.equal(shortcuts.shadows.get(IIR_FCR), 0xcc);
+  uart.readByte(RBR_THR);
+  uart.writeByte(IER, IER_ETBEI);
+  assert.equal(shortcuts.shadows.has(IIR_FCR), false);
+});
+
+test('the modem status is shadowed unless reading it clears changes', () => {
+  const { uart, shortcuts } = rig();
+  assert.equal(shortcuts.shadows.get(MSR), 0xb0);
+  uart.writeByte(MCR, 0x10);
+  assert.equal(shortcuts.shadows.has(MSR), false);
+  uart.readByte(MSR);
+  assert.equal(shortcuts.shadows.get(MSR), 0x00);
 });
 
 test('a saved UART goes on elsewhere with the same registers and unread bytes', () => {

@@ -2,8 +2,8 @@
  * The 16550A serial port (National Semiconductor PC16550D data sheet).
  *
  * Bytes leave at once, whatever the divisor says; while the host's sink is congested the transmitter shows itself
- * busy. The line status is kept in the port table and the transmit register takes posted writes, so that a console
- * write costs no round trip. As in QEMU and crosvm the interrupt does not pass through OUT2, and character format and
+ * busy. Registers whose reads have no side effect are shadowed, and writes of the transmit and interrupt enable
+ * registers are queued: polled console output costs no round trip, output by interrupt one for 16 bytes. As in QEMU and crosvm the interrupt does not pass through OUT2, and character format and
  * speed have no effect. A break that the guest sends goes nowhere.
  *
  * @module
@@ -19,10 +19,13 @@ import { Receiver } from './receiver.ts';
 
 /** What vCPUs may do with this port without asking the device. */
 export interface UartShortcuts {
-  /** The value that reads of the line status give, or undefined when they must come to the device. */
-  lineStatus(value: number | undefined): void;
-  /** Whether writes of the transmit register may be queued. */
-  postedTransmit(allowed: boolean): void;
+  /**
+   * The value that reads of a register give, or undefined when they must come to the device. `ordered`: a queued write
+   * may change it.
+   */
+  shadow(register: number, value: number | undefined, ordered: boolean): void;
+  /** Whether writes of a register may be queued. */
+  post(register: number, allowed: boolean): void;
 }
 
 export interface Uart16550Options {
@@ -61,7 +64,8 @@ export class Uart16550 implements ByteRegisters {
   #thrEmptyPending = false;
   /** The sink asked to hold back. */
   #blocked = false;
-  #shadow: number | undefined;
+  /** What the shadows were last told, by register; -1 for "ask the device". */
+  readonly #shadows = new Int16Array(R.UART_PORTS).fill(-2);
 
   constructor(options: Uart16550Options) {
     this.#output = options.output;
@@ -69,8 +73,8 @@ export class Uart16550 implements ByteRegisters {
     this.#shortcuts = options.shortcuts;
     this.#receiver = new Receiver(options.input, options.clock, options.timers, () => this.#update());
     this.#output.onDrain(() => this.#drained());
-    this.#shortcuts.postedTransmit(true);
-    this.#shadow = -1;
+    this.#shortcuts.post(R.RBR_THR, true);
+    this.#shortcuts.post(R.IER, true);
     this.#update();
     this.#receiver.start();
     this.#update();
@@ -87,7 +91,7 @@ export class Uart16550 implements ByteRegisters {
     this.#errors = 0;
     this.#thrEmptyPending = false;
     this.#receiver.reset();
-    this.#shortcuts.postedTransmit(true);
+    this.#shortcuts.post(R.RBR_THR, true);
     this.#update();
   }
 
@@ -226,7 +230,7 @@ export class Uart16550 implements ByteRegisters {
     this.#mcr = value;
     this.#receiver.setLoopback(this.#loopback);
     // In the loop a byte sent changes the line status, so it must not be overtaken by a read of the shadow.
-    this.#shortcuts.postedTransmit(!this.#loopback);
+    this.#shortcuts.post(R.RBR_THR, !this.#loopback);
     let lines = MODEM_LINES;
     if (this.#loopback) {
       lines =
@@ -267,17 +271,24 @@ export class Uart16550 implements ByteRegisters {
     return R.IIR_NONE;
   }
 
-  /** After every change: takes more input, drives the interrupt and the shortcuts. */
+  /** After every change: takes more input, keeps the shadows, drives the interrupt. */
   #update(): void {
     this.#receiver.take();
     // The mark of a break shows in the line status when the character is the next to be read.
     if (this.#receiver.takeBreak()) this.#errors |= R.LSR_BI;
-    this.#line.set(this.#source() !== R.IIR_NONE);
-    // Reads with side effects, or whose number matters, come here.
-    const shadow = this.#errors !== 0 || this.#receiver.held ? undefined : this.#lineStatus();
-    if (shadow === this.#shadow) return;
-    this.#shadow = shadow;
-    this.#shortcuts.lineStatus(shadow);
+    const source = this.#source();
+    // Shadows before the line: who is interrupted finds the reason. Reads with side effects, or whose number matters,
+    // come to the device.
+    this.#shadow(R.LSR, this.#errors !== 0 || this.#receiver.held ? -1 : this.#lineStatus());
+    this.#shadow(R.MSR, (this.#msr & 0x0f) !== 0 ? -1 : this.#msr);
+    this.#shadow(R.IIR_FCR, source === R.IIR_THR_EMPTY ? -1 : source | (this.#fifosEnabled ? R.IIR_FIFOS_ENABLED : 0));
+    this.#line.set(source !== R.IIR_NONE);
+  }
+
+  #shadow(register: number, value: number): void {
+    if (this.#shadows[register] === value) return;
+    this.#shadows[register] = value;
+    this.#shortcuts.shadow(register, value < 0 ? undefined : value, register === R.IIR_FCR);
   }
 
   save(): UartState {
