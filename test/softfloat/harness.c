@@ -15,6 +15,8 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#define OLD_POINTER 0x123456
+
 struct fxsave {
   uint16_t fcw, fsw;
   uint8_t ftw, reserved0;
@@ -35,8 +37,8 @@ struct exchange {
   uint8_t st[8][16]; /* ST(0) first */
   uint8_t xmm[2][16];
   uint8_t memory[128]; /* 128 bytes at RDI */
-  uint64_t fip, fdp;   /* response: offset of FIP in the code; 1 when FDP is the operand */
-  uint32_t fop, rflags;
+  uint64_t fip, fdp;   /* response: 1 for the address of the code, of the operand; 2 when it has not changed */
+  uint32_t fop, rflags; /* request: the arithmetic flags */
 };
 
 static struct fxsave before, after;
@@ -57,12 +59,12 @@ static void on_signal(int number, siginfo_t *info, void *raw) {
 static uint64_t rsp_kept;
 
 static void run(uint64_t *rax, uint64_t *rflags) {
-  uint64_t a = *rax, f = 0;
+  uint64_t a = *rax, f = *rflags;
   asm volatile(
       "mov %%rsp, %[kept]\n"
       "sub $256, %%rsp\n" /* below the red zone */
       "fxrstor64 %[in]\n"
-      "pushq $2\n"
+      "pushq %[f]\n"
       "popfq\n"
       "call *%[page]\n"
       ".globl resume_here\n"
@@ -72,7 +74,7 @@ static void run(uint64_t *rax, uint64_t *rflags) {
       "mov %[kept], %%rsp\n"
       "fxsave64 %[out]\n"
       "fninit\n"
-      : [out] "=m"(after), [kept] "+m"(rsp_kept), "+a"(a), [f] "=&r"(f)
+      : [out] "=m"(after), [kept] "+m"(rsp_kept), "+a"(a), [f] "+&r"(f)
       : [in] "m"(before), [page] "r"(page), "D"(operand)
       : "memory", "cc", "rcx", "rdx", "xmm0", "xmm1");
   *rax = a;
@@ -91,12 +93,14 @@ int main(void) {
   page = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return 1;
   while (fread(&x, sizeof x, 1, stdin) == 1) {
-    uint64_t rflags;
+    uint64_t rflags = (x.rflags & 0x8d5) | 2;
     memset(&before, 0, sizeof before);
     before.fcw = x.fcw;
     before.fsw = x.fsw;
     before.ftw = x.ftw;
     before.mxcsr = x.mxcsr;
+    before.fop = x.fop;
+    before.fip = before.fdp = OLD_POINTER;
     memcpy(before.st, x.st, sizeof before.st);
     memcpy(before.xmm, x.xmm, sizeof x.xmm);
     memcpy(operand, x.memory, sizeof operand);
@@ -112,8 +116,8 @@ int main(void) {
     memcpy(x.st, after.st, sizeof after.st);
     memcpy(x.xmm, after.xmm, sizeof x.xmm);
     memcpy(x.memory, operand, sizeof operand);
-    x.fip = after.fip - (uint64_t)page;
-    x.fdp = after.fdp == (uint64_t)operand;
+    x.fip = after.fip == (uint64_t)page ? 1 : after.fip == OLD_POINTER ? 2 : after.fip;
+    x.fdp = after.fdp == (uint64_t)operand ? 1 : after.fdp == OLD_POINTER ? 2 : after.fdp;
     x.fop = after.fop;
     x.rflags = rflags;
     if (fwrite(&x, sizeof x, 1, stdout) != 1) return 1;

@@ -18,15 +18,17 @@ export interface Exchange {
   st: Uint8Array[];
   xmm: Uint8Array[];
   memory: Uint8Array;
+  /** Arithmetic flags. */
+  rflags: number;
+  fop: number;
 }
 
 export interface Outcome extends Exchange {
   /** Vector raised, or 0. */
   fault: number;
-  fip: bigint;
-  fdp: bigint;
-  fop: number;
-  rflags: number;
+  /** FIP and FDP: 1 this instruction and its operand, 2 unchanged, otherwise the low half of what they are. */
+  fip: number;
+  fdp: number;
 }
 
 const BYTES = 344;
@@ -45,6 +47,8 @@ export function blank(code: readonly number[]): Exchange {
     st: Array.from({ length: 8 }, () => new Uint8Array(10)),
     xmm: [new Uint8Array(16), new Uint8Array(16)],
     memory: new Uint8Array(128),
+    rflags: 0,
+    fop: 0,
   };
 }
 
@@ -59,6 +63,8 @@ function encode(e: Exchange, view: DataView, bytes: Uint8Array, at: number): voi
   for (let i = 0; i < 8; i++) bytes.set(e.st[i]!, at + ST + 16 * i);
   for (let i = 0; i < 2; i++) bytes.set(e.xmm[i]!, at + XMM + 16 * i);
   bytes.set(e.memory, at + MEMORY);
+  view.setUint32(at + 336, e.fop, true);
+  view.setUint32(at + 340, e.rflags, true);
 }
 
 function decode(view: DataView, bytes: Uint8Array, at: number, code: readonly number[]): Outcome {
@@ -73,8 +79,8 @@ function decode(view: DataView, bytes: Uint8Array, at: number, code: readonly nu
     st: Array.from({ length: 8 }, (_, i) => bytes.slice(at + ST + 16 * i, at + ST + 16 * i + 10)),
     xmm: Array.from({ length: 2 }, (_, i) => bytes.slice(at + XMM + 16 * i, at + XMM + 16 * i + 16)),
     memory: bytes.slice(at + MEMORY, at + MEMORY + 128),
-    fip: view.getBigUint64(at + 320, true),
-    fdp: view.getBigUint64(at + 328, true),
+    fip: view.getUint32(at + 320, true),
+    fdp: view.getUint32(at + 328, true),
     fop: view.getUint32(at + 336, true),
     rflags: view.getUint32(at + 340, true),
   };

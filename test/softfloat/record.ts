@@ -15,10 +15,14 @@ import { Random } from './operands.ts';
 import { randomSseCase, sseExchange, sseForms, sseResult } from './sse-cases.ts';
 import { SSE_VECTORS, writeSseVector } from './sse-vectors.ts';
 import type { SseHeader } from './sse-vectors.ts';
+import { isApproximate, randomX87Case, testedEncodings, x87Exchange, x87Result } from './x87-cases.ts';
+import { X87_VECTORS, writeX87Vector } from './x87-vectors.ts';
+import type { X87Header } from './x87-vectors.ts';
 import { ByteWriter, packVectors } from './vectors.ts';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const SSE_CASES_PER_FORM = 110;
+const SSE_CASES_PER_FORM = 200;
+const X87_CASES_PER_ENCODING = 120;
 
 function processorName(): string {
   return /^model name\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';
@@ -42,12 +46,25 @@ function recordSse(harness: string): void {
   save(SSE_VECTORS, { processor: processorName(), forms } satisfies SseHeader, writer);
 }
 
+function recordX87(harness: string): void {
+  const random = new Random(20_250_102);
+  const writer = new ByteWriter();
+  testedEncodings.forEach((encoding, index) => {
+    const count = isApproximate(encoding) ? 2 * X87_CASES_PER_ENCODING : X87_CASES_PER_ENCODING;
+    const cases = Array.from({ length: count }, () => randomX87Case(random, encoding));
+    const outcomes = runOnMachine(harness, cases.map(x87Exchange));
+    cases.forEach((c, i) => writeX87Vector(writer, index, c, x87Result(outcomes[i]!)));
+  });
+  save(X87_VECTORS, { processor: processorName(), encodings: testedEncodings } satisfies X87Header, writer);
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'softfloat-'));
 try {
   const harness = join(folder, 'harness');
   execFileSync('gcc', ['-O1', '-Wall', '-Wextra', '-o', harness, here('harness.c')], { stdio: 'inherit' });
   mkdirSync(here('vectors'), { recursive: true });
   recordSse(harness);
+  recordX87(harness);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -5,7 +5,8 @@
  */
 import { blank } from './machine.ts';
 import type { Exchange, Outcome } from './machine.ts';
-import { ieeePair, Random, toBytes } from './operands.ts';
+import type { Random } from './operands.ts';
+import { ieeePair, toBytes } from './operands.ts';
 
 export interface SseForm {
   readonly name: string;

@@ -83,16 +83,24 @@ export function round(
     environment.flags |= UE;
     rounded += WRAP;
     if (rounded < format.emin) {
-      // Only FSCALE gets here: too small even with the exponent wrapped.
-      denormalise(environment, format, out, sign, exponent, significand, bits);
+      // FSCALE only: too small even with the exponent wrapped. Zero then, whatever the rounding mode.
+      environment.flags |= PE;
+      environment.roundedUp = false;
+      out.set(sign, 0, 0n);
       return;
     }
     // SSE writes nothing, so a wrapped exponent that does not fit its formats does no harm.
   } else if (rounded > format.emax) {
     environment.flags |= OE;
-    if (!(environment.masks & OE)) rounded -= WRAP;
-    if (rounded > format.emax) {
+    if (environment.masks & OE) {
       overflow(environment, format, out, sign);
+      return;
+    }
+    rounded -= WRAP;
+    if (rounded > format.emax) {
+      environment.flags |= PE;
+      environment.roundedUp = true;
+      setInfinity(format, out, sign);
       return;
     }
   }
