@@ -494,11 +494,11 @@ export class CaseBuilder {
     return this.#assemble().length;
   }
 
-  /** The finished case, or undefined when its bytes do not fit (more than 15, or REX with AH..BH). */
-  finish(form: string): CaseInput | undefined {
+  /** The finished case, or undefined when its bytes do not fit (too long, or REX with AH..BH). */
+  finish(form: string, limit = 15): CaseInput | undefined {
     if (this.noRex && (this.rex !== 0 || this.forceRex)) return undefined;
     const code = this.#assemble();
-    if (code.length > 15) return undefined;
+    if (code.length > limit) return undefined;
     return this.finishRaw(form, code);
   }
 

@@ -6,7 +6,7 @@
  */
 import { bytesOf, CaseBuilder, truncate, type Place, type Target } from './builder.ts';
 import type { CaseInput, Comparison } from './case.ts';
-import { CODE16, COMPAT, LONG, SEGMENTED } from './environment.ts';
+import { CODE16, COMPAT, LONG, PAGE_BYTES, SEGMENTED } from './environment.ts';
 import { type Form, formName, type OperandSpec } from './forms/form.ts';
 import { COMPARED_FLAGS, Flag } from './machine-state.ts';
 import { type Flavour, flavourOf, integerValue, operandValue } from './operand-values.ts';
@@ -302,6 +302,15 @@ function addNoise(d: Drawing): void {
     builder.prefixes.unshift(0x40 + prng.below(16));
 }
 
+/** Repeats prefixes until the instruction is about as long as it may be. */
+function stretch(d: Drawing): void {
+  const { builder, prng } = d;
+  // The last segment prefix counts, and a memory operand may need the one it has.
+  const filler = [0x66, 0xf2, 0xf3].filter((byte) => byte !== 0x66 || builder.prefixes.includes(0x66));
+  const wanted = prng.pick([13, 14, 15, 15, 15, 16]);
+  while (builder.length < wanted) builder.prefixes.unshift(prng.pick(filler));
+}
+
 function shuffle(list: number[], prng: Prng): void {
   for (let i = list.length - 1; i > 0; i--) {
     const j = prng.below(i + 1);
@@ -309,9 +318,28 @@ function shuffle(list: number[], prng: Prng): void {
   }
 }
 
+export interface DrawOptions {
+  /** Sets RFLAGS.AC. */
+  readonly alignmentCheck?: boolean;
+}
+
+/** Puts some instructions across the end of a code page; behind the second page nothing is mapped. */
+function moveCode(builder: CaseBuilder): void {
+  const roll = builder.prng.below(100);
+  if (roll < 3) builder.placeCode(PAGE_BYTES - 1 - builder.prng.below(10));
+  else if (roll < 5) builder.placeCode(2 * PAGE_BYTES - 1 - builder.prng.below(8));
+}
+
 /** Draw number `ordinal` of a form; undefined when the dice made something that cannot be encoded. */
-export function draw(form: Form, hook: Hook, ordinal: number, seed: number): CaseInput | undefined {
-  const prng = new Prng(hashName(formName(form)), ordinal);
+export function draw(
+  form: Form,
+  hook: Hook,
+  ordinal: number,
+  seed: number,
+  options: DrawOptions = {},
+): CaseInput | undefined {
+  const { alignmentCheck = false } = options;
+  const prng = new Prng(hashName(formName(form)) + (alignmentCheck ? 1 : 0), ordinal);
   const builder = new CaseBuilder(prng, chooseEnvironment(form, prng), seed, form.profile);
   const d: Drawing = {
     form,
@@ -338,6 +366,9 @@ export function draw(form: Form, hook: Hook, ordinal: number, seed: number): Cas
     builder.modrmReg = (form.exact >> 3) & 7;
     builder.modrmRm = form.exact & 7;
   }
+  // Whether a prefix of an undefined opcode faults before its next byte is fetched is up to the processor.
+  if (!['branch', 'segment', 'undefined'].some((word) => form.words.has(word))) moveCode(builder);
+  if (alignmentCheck) builder.state.rflags |= Flag.AC;
   const hasMemory = form.operands.some((o) => MEMORY_KINDS.has(o.kind) || o.kind === 'O') || form.words.has('memory');
   if (hasMemory && prng.chance(builder.long ? 12 : 10)) builder.flipAddressSize();
   hook.begin?.(d);
@@ -367,10 +398,11 @@ export function draw(form: Form, hook: Hook, ordinal: number, seed: number): Cas
     else if (builder.modrmReg >= 0 || d.operands.some((o) => MEMORY_KINDS.has(o.spec.kind))) builder.address(d.target);
   }
   addNoise(d);
+  if (form.words.has('long')) stretch(d);
   hook.after?.(d);
   if (d.rejected) return undefined;
   const bits = (d.operands[0]?.bytes ?? builder.operandBytes) * 8;
   builder.comparison = { flags: COMPARED_FLAGS & ~undefinedFlags(form.name, bits, d.count), ...d.extra };
   builder.state.rflags |= Flag.IF | Flag.ONE;
-  return builder.finish(formName(form));
+  return builder.finish(formName(form), form.words.has('long') ? 16 : 15);
 }

@@ -181,14 +181,15 @@ export class InterpreterExecutor implements Executor {
     this.vcpu.cpu.mmu.flushAll();
   }
 
-  /** INT3 and INTO have gates that user mode may use; each leads to its own address at privilege level 0. */
+  /** INT1, INT3 and INTO have gates; each leads to its own address at privilege level 0. */
   #prepareTraps(): void {
-    for (const vector of [3, 4]) {
+    for (const vector of [1, 3, 4]) {
       const at = GDT + IDT_AT + vector * 16,
         offset = SYSTEM_LINEAR + BigInt(vector * 16);
-      // 64-bit interrupt gate, present, DPL 3.
+      // 64-bit interrupt gate, present; DPL 3 but for #DB, which INT1 reaches without a check.
+      const kind = vector === 1 ? 0x8en : 0xeen;
       const low =
-        (offset & 0xffffn) | (BigInt(SEL_KERNEL_CODE) << 16n) | (0xeen << 40n) | (((offset >> 16n) & 0xffffn) << 48n);
+        (offset & 0xffffn) | (BigInt(SEL_KERNEL_CODE) << 16n) | (kind << 40n) | (((offset >> 16n) & 0xffffn) << 48n);
       this.#view.setBigUint64(at, low, true);
       this.#view.setBigUint64(at + 8, offset >> 32n, true);
     }

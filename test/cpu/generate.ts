@@ -34,7 +34,7 @@ export function generateGroup(group: FormGroup): CaseInput[] {
     let made = 0;
     // Some draws cannot be encoded; give up on a form where none can.
     for (let ordinal = 0; made < wanted && ordinal < wanted * 4; ordinal++) {
-      const input = draw(form, hook, ordinal, inputs.length);
+      const input = draw(form, hook, ordinal, inputs.length, { alignmentCheck: group.alignmentCheck === true });
       if (input === undefined) continue;
       inputs.push(input);
       made++;

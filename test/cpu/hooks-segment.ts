@@ -95,12 +95,19 @@ const far: Hook = {
     const { builder, form, prng } = d;
     const size = builder.operandBytes;
     const pointer = farPointer(d, 15);
-    // The words of a frame are read in no defined order.
-    d.extra = { cr2PageOnly: true };
+    // The words of a frame are read and written in no defined order, and a push may precede a check that fails.
+    d.extra = { cr2PageOnly: true, ignorePartial: true };
     if (form.name === 'call') {
       placeStack(d, size * 2, 'push');
-      // From legacy code into 64-bit code the return address goes to a stack whose base is already ignored.
-      if (!builder.long && descriptorOf(pointer.selector | 3)?.long === true) d.rejected = true;
+      // Between 64-bit and legacy code this processor pushes the return address with the new mode's stack rules: the base
+      // ignored, or RSP cut off. Nothing relies on that.
+      const target = descriptorOf(pointer.selector | 3);
+      if (
+        target !== undefined &&
+        target.long !== builder.long &&
+        (!builder.long || builder.state.gpr[RSP] >= 1n << 32n)
+      )
+        d.rejected = true;
     }
     if (form.ops === 'Ap') {
       builder.immediate = [...bytesOf(pointer.offset, size), ...bytesOf(BigInt(pointer.selector), 2)];

@@ -90,6 +90,7 @@ const maskedMove: Hook = {
       return;
     }
     builder.setPointer(RDI, builder.implicitAddress(target, DS, true));
+    d.extra = { cr2PageOnly: true };
     let mask = 0n;
     for (let i = 0; i < bytes; i++)
       mask |= BigInt(prng.below(128) | (all || prng.chance(50) ? 0x80 : 0)) << BigInt(i * 8);
@@ -265,7 +266,10 @@ function imageBytes(d: Drawing): number {
 
 function chooseImage(d: Drawing, bytes: number): Target {
   const { builder, prng } = d;
-  const target = builder.chooseTarget(bytes, { aligned: bytes >= 512 });
+  let target: Target;
+  // Which end of a large image is touched first is up to the processor: only one of its pages may fault.
+  do target = builder.chooseTarget(bytes, { aligned: bytes >= 512 });
+  while (builder.offsetOf(target.linear) < 0x3000 && builder.offsetOf(target.linear) + bytes > 0x3000);
   // XSAVE areas are 64-byte aligned.
   if (bytes !== 576 || prng.chance(10)) return target;
   return { ...target, linear: target.linear & ~63n };

@@ -152,6 +152,7 @@ export const segmentForms: readonly Form[] = formTable(
     0F 02    | lar   | Gv,Ew  | x4
     0F 03    | lsl   | Gv,Ew  | x4
     CC       | int3  |        |
+    F1       | int1  |        |
     CE       | into  |        | no64
     CD       | int   | Ib     | x2
 `,

@@ -6,6 +6,7 @@
 import { branchForms, privilegedForms, segmentForms, stackForms, stringForms } from './control.ts';
 import type { Form } from './form.ts';
 import { integerForms } from './integer.ts';
+import { longForms, undefinedForms } from './undefined.ts';
 import { doubleForms, fromIntegerForms, mmxForms, singleForms, xmmIntegerForms } from './vector.ts';
 import { extendedStateForms, stateForms, x87Forms } from './x87.ts';
 
@@ -15,12 +16,35 @@ export interface FormGroup {
   readonly forms: readonly Form[];
   /** Draws per form of weight 1. */
   readonly draws: number;
+  /** Draws run with RFLAGS.AC set: misaligned accesses are #AC. */
+  readonly alignmentCheck?: true;
 }
+
+/** Forms whose accesses have one size and one address, so that what is misaligned is not in doubt. */
+const checkedForms = [
+  ...integerForms,
+  ...stackForms,
+  ...branchForms,
+  ...stringForms,
+  ...mmxForms,
+  ...xmmIntegerForms,
+  ...singleForms,
+  ...doubleForms,
+  ...x87Forms,
+].filter(
+  (form) =>
+    form.operands.some((o) => 'EMWQO'.includes(o.kind)) ||
+    form.words.has('stack') ||
+    form.words.has('string') ||
+    form.name === 'ret',
+);
 
 export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'integer', forms: integerForms, draws: 60 },
   { file: 'control', forms: [...stackForms, ...branchForms, ...stringForms, ...privilegedForms], draws: 60 },
   { file: 'segment', forms: segmentForms, draws: 40 },
+  { file: 'encoding', forms: [...undefinedForms, ...longForms], draws: 40 },
+  { file: 'alignment', forms: checkedForms, draws: 6, alignmentCheck: true },
   { file: 'mmx', forms: mmxForms, draws: 40 },
   { file: 'xmm', forms: xmmIntegerForms, draws: 45 },
   { file: 'float', forms: [...singleForms, ...doubleForms, ...fromIntegerForms], draws: 70 },

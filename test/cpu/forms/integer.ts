@@ -143,6 +143,9 @@ export const integerForms: readonly Form[] = formTable(
     D5         | aad     | Ib      | no64 x2
     D6         | salc    |         | no64
     62         | bound   | Gv,Ma   | no64 x2
+    90         | nop     |         |
+    0F 1A      | nop     | Ev      |
+    0F 1B      | nop     | Ev      |
     F3 90      | pause   |         |
     0F 1F      | nop     | Ev      |
     0F 19      | nop     | Ev      |

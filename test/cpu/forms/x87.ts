@@ -89,6 +89,18 @@ export const x87Forms: readonly Form[] = formTable(
     D9 !FC  | frndint |    | x3
     D9 !FD  | fscale  |    | x4
     D9 !D0  | fnop    |    |
+    D9 !D8  | fstp    | STi | sti
+    DC !D0  | fcom    | STi | sti
+    DC !D8  | fcomp   | STi | sti
+    DD !C8  | fxch    | STi | sti
+    DE !D0  | fcomp   | STi | sti
+    DF !C0  | ffreep  | STi | sti
+    DF !C8  | fxch    | STi | sti
+    DF !D0  | fstp    | STi | sti
+    DF !D8  | fstp    | STi | sti
+    DB !E0  | feni    |    |
+    DB !E1  | fdisi   |    |
+    DB !E4  | fsetpm  |    |
     D9 !F6  | fdecstp |    |
     D9 !F7  | fincstp |    |
     DD !C0  | ffree   | STi | sti
