@@ -28,11 +28,13 @@ export class WasmMmu implements Mmu {
   readonly #o: WasmMmuOptions;
   readonly #view: DataView;
   readonly #words: Uint32Array;
+  readonly words: Uint32Array;
   high = 0;
 
   constructor(options: WasmMmuOptions) {
     this.#o = options;
     this.#view = new DataView(options.buffer);
+    this.words = new Uint32Array(options.buffer);
     this.#words = new Uint32Array(options.buffer, options.cpu, STATE_BYTES / 4);
   }
 
@@ -138,6 +140,14 @@ export class WasmMmu implements Mmu {
     const rights = RIGHTS[access] | (write ? PF_W : 0);
     this.#translate(lo, hi, rights);
     if ((lo & 0xfff) + bytes > 4096) this.#translateAt(lo, hi, bytes - 1, rights);
+  }
+
+  window(lo: number, hi: number, bytes: number, access: Access, write: boolean): number {
+    if ((lo & 0xfff) + bytes > 4096) return -1;
+    const host = this.#host(this.#translate(lo, hi, RIGHTS[access] | (write ? PF_W : 0)), bytes);
+    if (host < 0) return -1;
+    if (write) this.#o.codeWrite(this.#o.cpu, host, bytes);
+    return host >>> 2;
   }
 
   readPhysical(address: number): bigint {

@@ -68,6 +68,32 @@ export const EFER_SCE = 1 << 0,
   EFER_LMA = 1 << 10,
   EFER_NXE = 1 << 11;
 
+/**
+ * Word indices. Constants of this module fold into the accessors; imported ones cost a load each, and delivering one fault uses
+ * some hundred of them.
+ */
+const ACTIVITY_W = S.ACTIVITY >> 2,
+  CODE_SIZE_W = S.CODE_SIZE >> 2,
+  CPL_W = S.CPL >> 2,
+  CR0_W = S.CR0 >> 2,
+  CR4_W = S.CR4 >> 2,
+  EFER_W = S.EFER >> 2,
+  EFLAGS_SYSTEM_W = S.EFLAGS_SYSTEM >> 2,
+  FAULT_ERROR_W = S.FAULT_ERROR >> 2,
+  FAULT_VECTOR_W = S.FAULT_VECTOR >> 2,
+  FLAG_AUX_W = S.FLAG_AUX >> 2,
+  FLAG_RESULT_W = S.FLAG_RESULT >> 2,
+  INTERRUPT_SHADOW_W = S.INTERRUPT_SHADOW >> 2,
+  MXCSR_W = S.MXCSR >> 2,
+  RIP_W = S.RIP >> 2,
+  VCPU_INDEX_W = S.VCPU_INDEX >> 2,
+  XCR0_W = S.XCR0 >> 2;
+const SEGMENTS_W = S.SEGMENTS >> 2,
+  DR6_W = (S.DR + 48) >> 2,
+  DR7_W = (S.DR + 56) >> 2,
+  NMI_BLOCKED_W = NMI_BLOCKED >> 2,
+  PENDING_DEBUG_W = PENDING_DEBUG >> 2;
+
 /** 1 where a byte has an even number of ones. */
 const EVEN_PARITY = Uint8Array.from({ length: 256 }, (_, byte) => {
   let ones = 0;
@@ -152,35 +178,35 @@ export class CpuState {
     this.u64[S.RIP >> 3] = value;
   }
   get ripLo(): number {
-    return this.u32[S.RIP >> 2]!;
+    return this.u32[RIP_W]!;
   }
   get ripHi(): number {
-    return this.u32[(S.RIP >> 2) + 1]!;
+    return this.u32[RIP_W + 1]!;
   }
   setRip(lo: number, hi: number): void {
-    this.u32[S.RIP >> 2] = lo;
-    this.u32[(S.RIP >> 2) + 1] = hi;
+    this.u32[RIP_W] = lo;
+    this.u32[RIP_W + 1] = hi;
   }
 
   /** Flags held in EFLAGS_SYSTEM (and bit 1). */
   get systemFlags(): number {
-    return this.i32[S.EFLAGS_SYSTEM >> 2]!;
+    return this.i32[EFLAGS_SYSTEM_W]!;
   }
   set systemFlags(value: number) {
-    this.i32[S.EFLAGS_SYSTEM >> 2] = (value & FLAGS_SYSTEM) | FLAG_FIXED1;
+    this.i32[EFLAGS_SYSTEM_W] = (value & FLAGS_SYSTEM) | FLAG_FIXED1;
   }
   /** All of RFLAGS; bits 22 and up are always zero. Reading assembles the lazy pair, writing takes it apart. */
   get rflags(): number {
-    const resultLo = this.u32[S.FLAG_RESULT >> 2]!;
-    const resultHi = this.i32[(S.FLAG_RESULT >> 2) + 1]!;
-    const aux = this.i32[S.FLAG_AUX >> 2]!;
+    const resultLo = this.u32[FLAG_RESULT_W]!;
+    const resultHi = this.i32[FLAG_RESULT_W + 1]!;
+    const aux = this.i32[FLAG_AUX_W]!;
     const carry = aux >>> 31;
     const overflow = carry ^ ((aux >>> 30) & 1);
     const parity = EVEN_PARITY[(resultLo ^ (aux >>> 8)) & 0xff]!;
     const sign = (resultHi >>> 31) ^ (aux & 1);
     const zero = (resultLo | resultHi) === 0 ? 1 : 0;
     return (
-      (this.i32[S.EFLAGS_SYSTEM >> 2]! & FLAGS_SYSTEM) |
+      (this.i32[EFLAGS_SYSTEM_W]! & FLAGS_SYSTEM) |
       FLAG_FIXED1 |
       carry |
       (parity << 2) |
@@ -197,9 +223,9 @@ export class CpuState {
     const carry = value & 1;
     const overflow = (value >>> 11) & 1;
     const parityDelta = ((value >>> 2) & 1) ^ EVEN_PARITY[result]!;
-    this.u32[S.FLAG_RESULT >> 2] = result;
-    this.u32[(S.FLAG_RESULT >> 2) + 1] = 0;
-    this.i32[S.FLAG_AUX >> 2] =
+    this.u32[FLAG_RESULT_W] = result;
+    this.u32[FLAG_RESULT_W + 1] = 0;
+    this.i32[FLAG_AUX_W] =
       (carry << 31) |
       ((carry ^ overflow) << 30) |
       (parityDelta << 8) |
@@ -211,95 +237,97 @@ export class CpuState {
     this.rflags = set ? this.rflags | FLAG_ZF : this.rflags & ~FLAG_ZF;
   }
   get iopl(): number {
-    return (this.i32[S.EFLAGS_SYSTEM >> 2]! >> 12) & 3;
+    return (this.i32[EFLAGS_SYSTEM_W]! >> 12) & 3;
   }
 
   get faultVector(): number {
-    return this.i32[S.FAULT_VECTOR >> 2]!;
+    return this.i32[FAULT_VECTOR_W]!;
   }
   set faultVector(value: number) {
-    this.i32[S.FAULT_VECTOR >> 2] = value;
+    this.i32[FAULT_VECTOR_W] = value;
   }
   get faultError(): number {
-    return this.i32[S.FAULT_ERROR >> 2]!;
+    return this.i32[FAULT_ERROR_W]!;
   }
   set faultError(value: number) {
-    this.i32[S.FAULT_ERROR >> 2] = value;
+    this.i32[FAULT_ERROR_W] = value;
   }
 
   get cpl(): number {
-    return this.i32[S.CPL >> 2]!;
+    return this.i32[CPL_W]!;
   }
   set cpl(value: number) {
-    this.i32[S.CPL >> 2] = value;
+    this.i32[CPL_W] = value;
   }
   /** 16, 32 or 64. */
   get codeSize(): number {
-    return this.i32[S.CODE_SIZE >> 2]!;
+    return this.i32[CODE_SIZE_W]!;
   }
   set codeSize(value: number) {
-    this.i32[S.CODE_SIZE >> 2] = value;
+    this.i32[CODE_SIZE_W] = value;
   }
   get interruptShadow(): number {
-    return this.i32[S.INTERRUPT_SHADOW >> 2]!;
+    return this.i32[INTERRUPT_SHADOW_W]!;
   }
   set interruptShadow(value: number) {
-    this.i32[S.INTERRUPT_SHADOW >> 2] = value;
+    this.i32[INTERRUPT_SHADOW_W] = value;
   }
   get activity(): number {
-    return this.i32[S.ACTIVITY >> 2]!;
+    return this.i32[ACTIVITY_W]!;
   }
   set activity(value: number) {
-    this.i32[S.ACTIVITY >> 2] = value;
+    this.i32[ACTIVITY_W] = value;
   }
   get vcpuIndex(): number {
-    return this.i32[S.VCPU_INDEX >> 2]!;
+    return this.i32[VCPU_INDEX_W]!;
   }
   get nmiBlocked(): boolean {
-    return this.i32[NMI_BLOCKED >> 2] !== 0;
+    return this.i32[NMI_BLOCKED_W] !== 0;
   }
   set nmiBlocked(value: boolean) {
-    this.i32[NMI_BLOCKED >> 2] = value ? 1 : 0;
+    this.i32[NMI_BLOCKED_W] = value ? 1 : 0;
   }
   get pendingDebug(): number {
-    return this.i32[PENDING_DEBUG >> 2]!;
+    return this.i32[PENDING_DEBUG_W]!;
   }
   set pendingDebug(value: number) {
-    this.i32[PENDING_DEBUG >> 2] = value;
+    this.i32[PENDING_DEBUG_W] = value;
   }
 
   // Segment registers; `index` is ES..TR of state.ts.
   selector(index: number): number {
-    return this.u32[(S.segmentOffset(index) + S.SEG_SELECTOR) >> 2]! & 0xffff;
+    return this.u32[SEGMENTS_W + index * 8 + 3]! & 0xffff;
   }
   setSelector(index: number, value: number): void {
-    this.u32[(S.segmentOffset(index) + S.SEG_SELECTOR) >> 2] = value & 0xffff;
+    this.u32[SEGMENTS_W + index * 8 + 3] = value & 0xffff;
   }
   limit(index: number): number {
-    return this.u32[(S.segmentOffset(index) + S.SEG_LIMIT) >> 2]!;
+    return this.u32[SEGMENTS_W + index * 8 + 2]!;
   }
   attributes(index: number): number {
-    return this.u32[(S.segmentOffset(index) + S.SEG_ATTRIBUTES) >> 2]!;
+    return this.u32[SEGMENTS_W + index * 8 + 4]!;
   }
   setAttributes(index: number, value: number): void {
-    this.u32[(S.segmentOffset(index) + S.SEG_ATTRIBUTES) >> 2] = value;
+    this.u32[SEGMENTS_W + index * 8 + 4] = value;
   }
   baseLo(index: number): number {
-    return this.u32[(S.segmentOffset(index) + S.SEG_BASE) >> 2]!;
+    return this.u32[SEGMENTS_W + index * 8]!;
   }
   baseHi(index: number): number {
-    return this.u32[((S.segmentOffset(index) + S.SEG_BASE) >> 2) + 1]!;
+    return this.u32[SEGMENTS_W + index * 8 + 1]!;
   }
   setBase(index: number, lo: number, hi: number): void {
-    this.set(S.segmentOffset(index) + S.SEG_BASE, lo, hi);
+    this.u32[SEGMENTS_W + index * 8] = lo;
+    this.u32[SEGMENTS_W + index * 8 + 1] = hi;
   }
   setSegment(index: number, selector: number, baseLo: number, baseHi: number, limit: number, attributes: number): void {
-    const at = S.segmentOffset(index) >> 2;
-    this.u32[at] = baseLo;
-    this.u32[at + 1] = baseHi;
-    this.u32[at + (S.SEG_LIMIT >> 2)] = limit;
-    this.u32[at + (S.SEG_SELECTOR >> 2)] = selector & 0xffff;
-    this.u32[at + (S.SEG_ATTRIBUTES >> 2)] = attributes;
+    const { u32 } = this;
+    const at = SEGMENTS_W + index * 8;
+    u32[at] = baseLo;
+    u32[at + 1] = baseHi;
+    u32[at + 2] = limit;
+    u32[at + 3] = selector & 0xffff;
+    u32[at + 4] = attributes;
   }
 
   /** Limit of GDTR or IDTR (their base is a 64-bit field at GDTR, IDTR). */
@@ -313,22 +341,25 @@ export class CpuState {
 
   // Control registers, low halves: all defined bits but those of CR2 and CR3 lie there. Signed where bit 31 (PG) matters.
   get cr0(): number {
-    return this.u32[S.CR0 >> 2]!;
+    return this.u32[CR0_W]!;
   }
   set cr0(value: number) {
-    this.set(S.CR0, value, 0);
+    this.u32[CR0_W] = value;
+    this.u32[CR0_W + 1] = 0;
   }
   get cr4(): number {
-    return this.u32[S.CR4 >> 2]!;
+    return this.u32[CR4_W]!;
   }
   set cr4(value: number) {
-    this.set(S.CR4, value, 0);
+    this.u32[CR4_W] = value;
+    this.u32[CR4_W + 1] = 0;
   }
   get efer(): number {
-    return this.u32[S.EFER >> 2]!;
+    return this.u32[EFER_W]!;
   }
   set efer(value: number) {
-    this.set(S.EFER, value, 0);
+    this.u32[EFER_W] = value;
+    this.u32[EFER_W + 1] = 0;
   }
   get cr2(): bigint {
     return this.u64[S.CR2 >> 3]!;
@@ -343,10 +374,11 @@ export class CpuState {
     this.u64[S.CR3 >> 3] = value;
   }
   get xcr0(): number {
-    return this.u32[S.XCR0 >> 2]!;
+    return this.u32[XCR0_W]!;
   }
   set xcr0(value: number) {
-    this.set(S.XCR0, value, 0);
+    this.u32[XCR0_W] = value;
+    this.u32[XCR0_W + 1] = 0;
   }
   /** DR0..DR3 (linear addresses). */
   dr(index: number): bigint {
@@ -356,16 +388,16 @@ export class CpuState {
     this.u64[(S.DR >> 3) + index] = value;
   }
   get dr6(): number {
-    return this.u32[(S.DR + 48) >> 2]!;
+    return this.u32[DR6_W]!;
   }
   set dr6(value: number) {
-    this.set(S.DR + 48, value, 0);
+    this.u32[DR6_W] = value;
   }
   get dr7(): number {
-    return this.u32[(S.DR + 56) >> 2]!;
+    return this.u32[DR7_W]!;
   }
   set dr7(value: number) {
-    this.set(S.DR + 56, value, 0);
+    this.u32[DR7_W] = value;
   }
   pdpte(index: number): bigint {
     return this.u64[(PDPTE >> 3) + index]!;
@@ -375,21 +407,21 @@ export class CpuState {
   }
 
   get protectedMode(): boolean {
-    return (this.u32[S.CR0 >> 2]! & CR0_PE) !== 0;
+    return (this.u32[CR0_W]! & CR0_PE) !== 0;
   }
   /** IA-32e mode (64-bit or compatibility). */
   get longMode(): boolean {
-    return (this.u32[S.EFER >> 2]! & EFER_LMA) !== 0;
+    return (this.u32[EFER_W]! & EFER_LMA) !== 0;
   }
   get virtual8086(): boolean {
-    return (this.i32[S.EFLAGS_SYSTEM >> 2]! & FLAG_VM) !== 0;
+    return (this.i32[EFLAGS_SYSTEM_W]! & FLAG_VM) !== 0;
   }
 
   get mxcsr(): number {
-    return this.u32[S.MXCSR >> 2]!;
+    return this.u32[MXCSR_W]!;
   }
   set mxcsr(value: number) {
-    this.u32[S.MXCSR >> 2] = value;
+    this.u32[MXCSR_W] = value;
   }
 
   /** One line per group of registers, for error reports. */

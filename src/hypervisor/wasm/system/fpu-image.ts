@@ -73,15 +73,21 @@ export class FpuImage {
   }
 
   takeXmm(state: CpuState, count: number): void {
+    const { u32 } = state;
+    const { words } = this;
     for (let index = 0; index < count; index++) {
       const from = (XMM + index * 32) >> 2;
-      this.words.set(state.u32.subarray(from, from + 4), (IMAGE_XMM + index * 16) >> 2);
+      const to = (IMAGE_XMM + index * 16) >> 2;
+      for (let word = 0; word < 4; word++) words[to + word] = u32[from + word]!;
     }
   }
   giveXmm(state: CpuState, count: number): void {
+    const { u32 } = state;
+    const { words } = this;
     for (let index = 0; index < count; index++) {
       const from = (IMAGE_XMM + index * 16) >> 2;
-      state.u32.set(this.words.subarray(from, from + 4), (XMM + index * 32) >> 2);
+      const to = (XMM + index * 32) >> 2;
+      for (let word = 0; word < 4; word++) u32[to + word] = words[from + word]!;
     }
   }
 }

@@ -41,6 +41,14 @@ export interface Mmu {
   write(lo: number, hi: number, bytes: AccessBytes, access: Access, valueLo: number, valueHi: number): void;
   /** Raises what an access to the range (at most 4096 bytes) would raise, and does nothing else but set accessed and dirty bits. */
   probe(lo: number, hi: number, bytes: number, access: Access, write: boolean): void;
+  /**
+   * Where a 4-byte aligned range of linear memory lies in `words`, as an index, when all of it is plain RAM in one page; -1
+   * otherwise: the caller then goes by `read` and `write`. Raises as `probe`. With `write` the caller writes the range at once.
+   * For images of hundreds of bytes.
+   */
+  window(lo: number, hi: number, bytes: number, access: Access, write: boolean): number;
+  /** The memory `window` points into. */
+  readonly words: Uint32Array;
   /** 8 aligned bytes of guest-physical memory below 2^52; all ones where there is none. For PDPTEs. */
   readPhysical(address: number): bigint;
 

@@ -275,6 +275,20 @@ test('XSAVES and XRSTORS are a round trip', () => {
   assert.deepEqual(m.state.bytes.slice(XMM, 0x6b0), before);
 });
 
+test('an image that cannot be copied in one piece is saved and restored all the same', () => {
+  for (const at of [0x5e80, AT]) {
+    const m = machine();
+    m.mmu.windows = at !== AT;
+    fill(m);
+    const before = m.state.bytes.slice(XMM, 0x6b0);
+    run(m, xsave, 8, at);
+    assert.equal(m.u64(at + 160 + 15 * 16), 15n * 0x1111n);
+    m.state.bytes.fill(0, FPR, 0x6b0);
+    assert.equal(run(m, xrstor, 8, at), 'ok');
+    assert.deepEqual(m.state.bytes.slice(XMM, 0x6b0), before);
+  }
+});
+
 test('LDMXCSR and STMXCSR move MXCSR', () => {
   const m = machine();
   m.put32(AT, 0x1fa0);

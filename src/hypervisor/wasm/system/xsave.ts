@@ -43,32 +43,45 @@ const image = new FpuImage();
 /** XMM registers that a save or restore covers: eight outside 64-bit mode. */
 const xmmCount = (cpu: Cpu): number => (cpu.state.codeSize === 64 ? 16 : 8);
 
+/** Index of the operand in `mmu.words`, or -1: it crosses a page or is not RAM. */
+let window = -1;
+
 /** Finds the operand, which must be aligned and accessible as a whole. `cpu.lo/hi` is left at its start. */
 function locate(cpu: Cpu, insn: SystemInsn, bytes: number, alignment: number, write: boolean): void {
   if (insn.rm >= 0) raiseUd(cpu);
   operandAddress(cpu, insn, 0, bytes, write);
   if ((cpu.lo & (alignment - 1)) !== 0) raiseGp(cpu, 0);
-  cpu.mmu.probe(cpu.lo, cpu.hi, bytes, currentAccess(cpu), write);
+  const access = currentAccess(cpu);
+  window = cpu.mmu.window(cpu.lo, cpu.hi, bytes, access, write);
+  if (window < 0) cpu.mmu.probe(cpu.lo, cpu.hi, bytes, access, write);
 }
 
-/** Copies `from`..`to` (multiples of 4) of the buffer to or from memory at `cpu.lo/hi`. */
+/** Copies `from`..`to` (multiples of 8) of the buffer to or from memory at `cpu.lo/hi`. */
 function writeRange(cpu: Cpu, from: number, to: number): void {
+  if (window >= 0) {
+    const { words } = cpu.mmu;
+    for (let at = from >> 2; at < to >> 2; at++) words[window + at] = image.words[at]!;
+    return;
+  }
   const access = currentAccess(cpu);
   for (let at = from; at < to; at += 8) {
     const lo = cpu.lo + at;
     const hi = lo > 0xffff_ffff ? cpu.hi + 1 : cpu.hi;
-    const bytes = to - at < 8 ? 4 : 8;
-    cpu.mmu.write(lo >>> 0, hi >>> 0, bytes, access, image.words[at >> 2]!, image.words[(at >> 2) + 1]!);
+    cpu.mmu.write(lo >>> 0, hi >>> 0, 8, access, image.words[at >> 2]!, image.words[(at >> 2) + 1]!);
   }
 }
 function readRange(cpu: Cpu, from: number, to: number): void {
+  if (window >= 0) {
+    const { words } = cpu.mmu;
+    for (let at = from >> 2; at < to >> 2; at++) image.words[at] = words[window + at]!;
+    return;
+  }
   const access = currentAccess(cpu);
   for (let at = from; at < to; at += 8) {
     const lo = cpu.lo + at;
     const hi = lo > 0xffff_ffff ? cpu.hi + 1 : cpu.hi;
-    const bytes = to - at < 8 ? 4 : 8;
-    image.words[at >> 2] = cpu.mmu.read(lo >>> 0, hi >>> 0, bytes, access);
-    if (bytes === 8) image.words[(at >> 2) + 1] = cpu.mmu.high;
+    image.words[at >> 2] = cpu.mmu.read(lo >>> 0, hi >>> 0, 8, access);
+    image.words[(at >> 2) + 1] = cpu.mmu.high;
   }
 }
 
