@@ -24,7 +24,7 @@ import { NON_CANONICAL } from './mmu/walk.ts';
 import { WasmMmu } from './mmu/wasm-mmu.ts';
 import { SseSlow } from './softfloat/sse-slow.ts';
 import {
-  ACTIVITY_HALTED, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, FAULT_RECORD, INSTRUCTIONS, STATE_BYTES, VCPU_INDEX,
+  ACTIVITY_HALTED, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, FAULT_RECORD, INSTRUCTIONS, STATE_BYTES, TSC_OFFSET, VCPU_INDEX,
 } from './state.ts';
 import { CpuState, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_SS } from './system/cpu.ts';
@@ -256,7 +256,6 @@ export class WasmVcpu implements Vcpu {
   }
 
   #setSingle(single: boolean): void {
-    this.#blocks.single = single;
     this.#tlb.single = single;
     this.#tlb.modeChanged();
   }

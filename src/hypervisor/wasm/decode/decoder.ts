@@ -36,13 +36,14 @@ export class Decoded {
   base = -1;
   index = -1;
   scale = 0;
-  /** Signed 32-bit displacement; for moffs the whole offset is in `immediate`. */
+  /** Signed 32-bit displacement; for moffs the whole offset is in the immediate. */
   displacement = 0;
   ripRelative = false;
   /** Segment of the memory operand: override, or SS for RSP/RBP bases, else DS. */
   segment = DS;
-  /** Immediate, sign-extended as the encoding says; branch displacement; far pointer offset. */
-  immediate = 0n;
+  /** Immediate as two signed halves, extended as the encoding says; branch displacement; moffs; far pointer offset. */
+  immediateLow = 0;
+  immediateHigh = 0;
   /** Second immediate: ENTER's level, a far pointer's selector. */
   immediate2 = 0;
   /** True when ModRM names memory. */
@@ -161,7 +162,8 @@ export class Decoder {
     d.scale = 0;
     d.displacement = 0;
     d.ripRelative = false;
-    d.immediate = 0n;
+    d.immediateLow = 0;
+    d.immediateHigh = 0;
     d.immediate2 = 0;
     if (modrm >= 0) {
       d.modrm = modrm;
@@ -178,11 +180,9 @@ export class Decoder {
       d.mod = 3;
       d.rm = (byte & 7) | ((d.rex & 1) << 3);
     }
-    for (const operand of encoding.operands) {
-      if (operand.kind === 'I' || operand.kind === 'J' || operand.kind === 'O' || operand.kind === 'A') {
-        const failure = this.#immediate(operand, codeSize);
-        if (failure !== undefined) return failure;
-      }
+    for (const operand of encoding.immediates) {
+      const failure = this.#immediate(operand, codeSize);
+      if (failure !== undefined) return failure;
     }
     if (d.lock && !(row.lock === true && d.hasMemory)) return 'undefined';
     return undefined;
@@ -264,36 +264,34 @@ export class Decoder {
     }
     d.segment = d.segmentOverride >= 0 ? d.segmentOverride : stackBase ? SS : DS;
     if (displacementBytes > 0) {
-      const value = this.#signed(displacementBytes);
-      if (value === undefined) return 'truncated';
-      d.displacement = Number(value);
+      if (!this.#signed(displacementBytes)) return 'truncated';
+      d.displacement = this.#low;
     }
     return undefined;
   }
 
-  #signed(bytes: number): bigint | undefined {
+  #low = 0;
+  #high = 0;
+
+  /** Reads a sign-extended value of 1, 2, 4 or 8 bytes into #low and #high; false when the bytes run out. */
+  #signed(bytes: number): boolean {
     if (this.#at + bytes > this.#end) {
       this.#at = this.#end;
-      return undefined;
+      return false;
     }
-    let value = 0;
     const at = this.#at;
     this.#at += bytes;
     const b = this.#bytes;
-    switch (bytes) {
-      case 1:
-        return BigInt(((b[at] as number) << 24) >> 24);
-      case 2:
-        return BigInt((((b[at] as number) | ((b[at + 1] as number) << 8)) << 16) >> 16);
-      case 4:
-        value = (b[at] as number) | ((b[at + 1] as number) << 8) | ((b[at + 2] as number) << 16) | ((b[at + 3] as number) << 24);
-        return BigInt(value);
-      default: {
-        let wide = 0n;
-        for (let i = bytes - 1; i >= 0; i--) wide = (wide << 8n) | BigInt(b[at + i] as number);
-        return BigInt.asIntN(64, wide);
-      }
-    }
+    if (bytes === 1) this.#low = ((b[at] as number) << 24) >> 24;
+    else if (bytes === 2) this.#low = (((b[at] as number) | ((b[at + 1] as number) << 8)) << 16) >> 16;
+    else this.#low = this.#word(at);
+    this.#high = bytes === 8 ? this.#word(at + 4) : this.#low >> 31;
+    return true;
+  }
+
+  #word(at: number): number {
+    const b = this.#bytes;
+    return (b[at] as number) | ((b[at + 1] as number) << 8) | ((b[at + 2] as number) << 16) | ((b[at + 3] as number) << 24);
   }
 
   #immediate(operand: OperandSpec, codeSize: CodeSize): DecodeFailure | undefined {
@@ -302,17 +300,16 @@ export class Decoder {
     if (operand.kind === 'O') {
       d.hasMemory = true;
       d.segment = d.segmentOverride >= 0 ? d.segmentOverride : DS;
-      const offset = this.#signed(d.addressSize);
-      if (offset === undefined) return 'truncated';
-      d.immediate = BigInt.asUintN(d.addressSize * 8, offset);
+      if (!this.#signed(d.addressSize)) return 'truncated';
+      d.immediateLow = d.addressSize === 2 ? this.#low & 0xffff : this.#low;
+      d.immediateHigh = d.addressSize === 8 ? this.#high : 0;
       return undefined;
     }
     if (operand.kind === 'A') {
-      const offset = this.#signed(size === 2 ? 2 : 4);
-      const selector = offset === undefined ? undefined : this.#signed(2);
-      if (offset === undefined || selector === undefined) return 'truncated';
-      d.immediate = BigInt.asUintN(size === 2 ? 16 : 32, offset);
-      d.immediate2 = Number(selector) & 0xffff;
+      if (!this.#signed(size === 2 ? 2 : 4)) return 'truncated';
+      d.immediateLow = size === 2 ? this.#low & 0xffff : this.#low;
+      if (!this.#signed(2)) return 'truncated';
+      d.immediate2 = this.#low & 0xffff;
       return undefined;
     }
     let bytes: number;
@@ -320,7 +317,7 @@ export class Decoder {
     switch (operand.size) {
       case 'b':
         bytes = 1;
-        unsigned = true;
+        unsigned = operand.kind !== 'J';
         break;
       case 'bs':
         bytes = 1;
@@ -336,12 +333,18 @@ export class Decoder {
         bytes = size === 2 ? 2 : 4;
         if (operand.kind === 'J' && codeSize === 64) bytes = 4;
     }
-    const value = this.#signed(bytes);
-    if (value === undefined) return 'truncated';
-    const wanted = unsigned && operand.kind !== 'J' ? BigInt.asUintN(bytes * 8, value) : value;
+    if (!this.#signed(bytes)) return 'truncated';
+    let low = this.#low;
+    if (unsigned) {
+      low &= bytes === 1 ? 0xff : 0xffff;
+      this.#high = 0;
+    }
     // ENTER has two immediates: a word and a byte.
-    if (operand.size === 'b' && d.row.ops.startsWith('Iw,')) d.immediate2 = Number(wanted);
-    else d.immediate = wanted;
+    if (operand.size === 'b' && d.row.ops.startsWith('Iw,')) d.immediate2 = low;
+    else {
+      d.immediateLow = low;
+      d.immediateHigh = this.#high;
+    }
     return undefined;
   }
 }

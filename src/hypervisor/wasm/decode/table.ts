@@ -37,6 +37,11 @@ export interface Encoding {
   readonly noRexB: boolean;
   /** ModRM.mod is ignored and ModRM.rm names a register (MOV to and from control and debug registers). */
   readonly ignoresMod: boolean;
+  /** An operand is a moffs: the offset is the instruction's immediate. */
+  readonly absolute: boolean;
+  readonly isLea: boolean;
+  /** Operands that are read from the instruction stream behind ModRM, in order. */
+  readonly immediates: readonly OperandSpec[];
   /** Handler numbers by form, filled by the interpreter. */
   readonly handlers: Map<number, number>;
 }
@@ -100,7 +105,8 @@ function parse(row: Row): Encoding[] {
   const count = plusRegister ? 8 : 1;
   const made: Encoding[] = [];
   for (let i = 0; i < count; i++) {
-    made.push({ row, operands, prefix, map, opcode: opcode + i, hasModrm, digit, exact, form, w, noRexB, ignoresMod, handlers: new Map() });
+    made.push({ row, operands, prefix, map, opcode: opcode + i, hasModrm, digit, exact, form, w, noRexB, ignoresMod, absolute: letters.includes('O'),
+      isLea: row.name === 'lea', immediates: operands.filter((o) => 'IJOA'.includes(o.kind)), handlers: new Map() });
   }
   return made;
 }

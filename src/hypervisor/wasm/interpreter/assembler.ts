@@ -1,173 +1,169 @@
 /**
  * Turns decoded instructions into records (record.ts), in the arena of one vCPU.
  *
+ * Decoding is a large part of what a boot costs, since most of its code runs only a few times: a record is put together
+ * in local numbers and written as eight words.
+ *
  * @module
  */
 import type { Decoded } from '../decode/decoder.ts';
 import type { OperandSpec } from '../decode/table.ts';
-import type { OperandShape } from '../insn/lift-builder.ts';
 import { RIP_BASE } from '../mmu/layout.ts';
 import { DS, EA, FPR, FS, gprOffset, GS, SEG_SELECTOR, segmentOffset, SS, xmmOffset, ZERO } from '../state.ts';
 import { operandShape } from './forms.ts';
 import {
   AUX_STACK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_GOTO,
-  HANDLER_RAISE, HANDLER_SYSTEM, R_AUX, R_BASE, R_COUNT, R_DISPLACEMENT, R_HANDLER, R_IMMEDIATE, R_LENGTH, R_OFFSET, R_OPERAND0,
-  R_OPERAND1, RECORD_BYTES,
+  HANDLER_RAISE, HANDLER_SYSTEM, RECORD_BYTES,
 } from './record.ts';
 
 const RSP = 4;
 
 export class Assembler {
-  readonly #view: DataView;
-  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
   readonly #cpu: number;
   /** Where the next record goes, as an offset in linear memory. */
   at = 0;
 
   /** `cpu`: offset of the vCPU's private area. */
   constructor(buffer: ArrayBufferLike, cpu: number) {
-    this.#view = new DataView(buffer);
-    this.#bytes = new Uint8Array(buffer);
+    this.#words = new Int32Array(buffer);
     this.#cpu = cpu;
   }
 
-  #begin(handler: number, offset: number, count: number): number {
-    const { at } = this;
-    this.#bytes.fill(0, at, at + RECORD_BYTES);
-    this.#view.setUint16(at + R_HANDLER, handler, true);
-    this.#view.setUint16(at + R_OFFSET, offset, true);
-    this.#bytes[at + R_COUNT] = count;
-    this.at = at + RECORD_BYTES;
-    return at;
+  #write(
+    handler: number, offset: number, operand0: number, operand1: number, base: number, immediateLow: number, immediateHigh: number,
+    displacement: number, length: number, count: number, aux: number,
+  ): void {
+    const words = this.#words;
+    const at = this.at >>> 2;
+    words[at] = handler | (offset << 16);
+    words[at + 1] = operand0;
+    words[at + 2] = operand1;
+    words[at + 3] = base;
+    words[at + 4] = immediateLow;
+    words[at + 5] = immediateHigh;
+    words[at + 6] = displacement;
+    words[at + 7] = length | (count << 8) | (aux << 16);
+    this.at += RECORD_BYTES;
   }
 
   /** Falls through to `target`, an offset from the start of the page. `count` instructions came before. */
   goto(offset: number, target: number, count: number): void {
-    const at = this.#begin(HANDLER_GOTO, offset, count);
-    this.#view.setInt32(at + R_DISPLACEMENT, target, true);
+    this.#write(HANDLER_GOTO, offset, 0, 0, 0, 0, 0, target, 0, count, 0);
   }
 
   /** A record without operands. */
   plain(handler: number, offset: number, count: number): void {
-    this.#begin(handler, offset, count);
+    this.#write(handler, offset, 0, 0, 0, 0, 0, 0, 0, count, 0);
   }
 
   raise(offset: number, count: number, vector: number, error: number): void {
-    const at = this.#begin(HANDLER_RAISE, offset, count);
-    this.#view.setInt32(at + R_IMMEDIATE, vector, true);
-    this.#view.setInt32(at + R_IMMEDIATE + 4, error, true);
+    this.#write(HANDLER_RAISE, offset, 0, 0, 0, vector, error, 0, 0, count, 0);
   }
 
   system(offset: number, count: number, length: number, index: number): void {
-    const at = this.#begin(HANDLER_SYSTEM, offset, count);
-    this.#view.setInt32(at + R_IMMEDIATE, index, true);
-    this.#bytes[at + R_LENGTH] = length;
+    this.#write(HANDLER_SYSTEM, offset, 0, 0, 0, index, 0, 0, length, count, 0);
   }
 
   /**
    * An instruction with a lift. `offset` is where it starts in its page, `bytes` how many bytes its memory operand spans
    * and `write` whether it is written (both only for segment limits in 16- and 32-bit code).
    */
-  instruction(d: Decoded, handler: number, offset: number, count: number, access: { bytes: number; write: boolean }, legacy: boolean): void {
-    const { row } = d;
-    let memoryBase = 0;
+  instruction(d: Decoded, handler: number, offset: number, count: number, bytes: number, write: boolean, legacy: boolean): void {
+    const { encoding, hasMemory } = d;
+    const { row, operands } = encoding;
+    const cpu = this.#cpu;
+    let base = 0;
     let displacement = 0;
-    if (d.hasMemory && row.ignoresMemory !== true) {
-      if (this.#isPlain(d, legacy)) {
-        if (d.ripRelative) {
-          memoryBase = this.#cpu + RIP_BASE;
-          displacement = offset + d.length + d.displacement;
-        } else {
-          memoryBase = d.base < 0 ? this.#cpu + ZERO : this.#cpu + gprOffset(d.base);
-          displacement = d.displacement;
-        }
+    let aux = 0;
+    if (hasMemory && row.ignoresMemory !== true) {
+      if (!this.#isPlain(d, legacy)) {
+        this.#address(d, offset, count, bytes, write, legacy);
+        base = cpu + EA;
+      } else if (d.ripRelative) {
+        base = cpu + RIP_BASE;
+        displacement = offset + d.length + d.displacement;
       } else {
-        this.#address(d, offset, count, access, legacy);
-        memoryBase = this.#cpu + EA;
+        base = d.base < 0 ? cpu + ZERO : cpu + gprOffset(d.base);
+        displacement = d.displacement;
       }
     }
-    const view = this.#view;
-    const at = this.#begin(handler, offset, count);
-    this.#bytes[at + R_LENGTH] = d.length;
-    view.setUint32(at + R_BASE, memoryBase, true);
-    view.setInt32(at + R_DISPLACEMENT, displacement, true);
-    view.setBigInt64(at + R_IMMEDIATE, d.immediate, true);
-    if (d.hasMemory ? d.segment === SS : row.d64 === true || row.f64 === true) view.setUint16(at + R_AUX, AUX_STACK, true);
-    d.operands.forEach((operand, i) => {
-      const shape: OperandShape = operandShape(operand, d.hasMemory);
-      if (shape === 'r') {
-        if (i < 2) view.setUint32(at + (i === 0 ? R_OPERAND0 : R_OPERAND1), this.#slot(d, operand), true);
-      } else if (operand.kind === 'J') {
-        view.setBigInt64(at + R_IMMEDIATE, 0n, true);
-        view.setInt32(at + R_DISPLACEMENT, offset + d.length + Number(d.immediate), true);
+    let immediateLow = d.immediateLow;
+    let immediateHigh = d.immediateHigh;
+    let operand0 = 0;
+    let operand1 = 0;
+    for (let i = 0; i < operands.length; i++) {
+      const operand = operands[i] as OperandSpec;
+      if (operand.kind === 'J') {
+        displacement = (offset + d.length + immediateLow) | 0;
+        immediateLow = 0;
+        immediateHigh = 0;
+      } else if (operandShape(operand, hasMemory) === 'r') {
+        if (i === 0) operand0 = this.#slot(d, operand);
+        else if (i === 1) operand1 = this.#slot(d, operand);
       } else if (operand.kind === 'implicit') {
-        view.setBigInt64(at + R_IMMEDIATE, 1n, true);
-      }
-    });
-    if (row.rawOffset === true && legacy && d.hasMemory) view.setUint16(at + R_AUX, d.segment, true);
-    if (row.rep !== undefined || row.modal === true) {
-      if (!d.hasMemory) {
-        const segment = d.segmentOverride >= 0 ? d.segmentOverride : DS;
-        view.setUint16(at + R_AUX, segment, true);
-        const based = segment === FS || segment === GS;
-        view.setUint32(at + R_BASE, this.#cpu + (based ? segmentOffset(segment) : ZERO), true);
+        immediateLow = 1;
+        immediateHigh = 0;
       }
     }
-    if (d.immediate2 !== 0) view.setUint16(at + R_AUX, view.getUint16(at + R_AUX, true) | d.immediate2, true);
+    if (hasMemory) {
+      if (d.segment === SS) aux = AUX_STACK;
+      if (row.rawOffset === true && legacy) aux = d.segment;
+    } else if (row.rep !== undefined || row.modal === true) {
+      const segment = d.segmentOverride >= 0 ? d.segmentOverride : DS;
+      aux = segment;
+      base = cpu + (segment === FS || segment === GS ? segmentOffset(segment) : ZERO);
+    } else if (row.d64 === true || row.f64 === true) aux = AUX_STACK;
+    aux |= d.immediate2;
+    this.#write(handler, offset, operand0, operand1, base, immediateLow, immediateHigh, displacement, d.length, count, aux);
   }
 
   /** True when the memory operand is base + displacement as it stands. */
   #isPlain(d: Decoded, legacy: boolean): boolean {
-    if (d.row.name === 'lea') {
-      return d.index < 0 && !legacy && d.addressSize === 8;
-    }
-    if (legacy || d.index >= 0 || d.addressSize !== 8) return false;
-    if (d.operands.some((o) => o.kind === 'O')) return false;
-    return d.segment !== FS && d.segment !== GS;
+    if (legacy || d.index >= 0 || d.addressSize !== 8 || d.encoding.absolute) return false;
+    return d.encoding.isLea || (d.segment !== FS && d.segment !== GS);
   }
 
-  #address(d: Decoded, offset: number, count: number, access: { bytes: number; write: boolean }, legacy: boolean): void {
-    const view = this.#view;
-    const lea = d.row.name === 'lea' || (legacy && d.row.rawOffset === true);
-    const absolute = d.operands.some((o) => o.kind === 'O');
-    const segmented = legacy && !lea;
-    const handler = segmented
-      ? HANDLER_ADDRESS_LEGACY
-      : absolute
-        ? HANDLER_ADDRESS_ABSOLUTE
-        : d.addressSize === 8 ? HANDLER_ADDRESS : d.addressSize === 4 ? HANDLER_ADDRESS32 : HANDLER_ADDRESS16;
-    // An address micro-operation is no instruction of its own: its count is that of the instruction it belongs to.
-    const at = this.#begin(handler, offset, count);
-    const segment = d.segment;
-    const based = !lea && !legacy && (segment === FS || segment === GS);
-    view.setUint32(at + R_OPERAND0, this.#cpu + (based ? segmentOffset(segment) : ZERO), true);
-    view.setUint32(at + R_OPERAND1, this.#cpu + (d.index < 0 ? ZERO : gprOffset(d.index)), true);
+  #address(d: Decoded, offset: number, count: number, bytes: number, write: boolean, legacy: boolean): void {
+    const cpu = this.#cpu;
+    const { absolute } = d.encoding;
+    const bare = d.encoding.isLea || (legacy && d.row.rawOffset === true);
+    const { segment } = d;
     let displacement = d.displacement;
+    let base = cpu + (d.base < 0 ? ZERO : gprOffset(d.base));
     if (d.ripRelative) {
-      view.setUint32(at + R_BASE, this.#cpu + RIP_BASE, true);
-      displacement += offset + d.length;
-    } else {
-      view.setUint32(at + R_BASE, this.#cpu + (d.base < 0 ? ZERO : gprOffset(d.base)), true);
+      base = cpu + RIP_BASE;
+      displacement = (displacement + offset + d.length) | 0;
+    } else if (d.base === RSP && d.row.name === 'pop') {
       // POP to memory computes its address with the stack pointer already moved.
-      if (d.base === RSP && d.row.name === 'pop') displacement += d.operandSize;
+      displacement += d.operandSize;
     }
-    view.setInt32(at + R_DISPLACEMENT, displacement, true);
-    let aux = d.scale;
-    if (segmented) {
-      aux |= (d.addressSize === 2 ? 4 : 0) | (segment << 3) | (access.write ? 0x40 : 0);
-      view.setInt32(at + R_IMMEDIATE, access.bytes, true);
+    const index = cpu + (d.index < 0 ? ZERO : gprOffset(d.index));
+    // An address micro-operation is no instruction of its own: its count is that of the instruction it belongs to.
+    if (legacy && !bare) {
       if (absolute) {
-        view.setUint32(at + R_BASE, this.#cpu + ZERO, true);
-        view.setInt32(at + R_DISPLACEMENT, Number(BigInt.asIntN(32, d.immediate)), true);
+        base = cpu + ZERO;
+        displacement = d.immediateLow;
       }
-    } else if (absolute) view.setBigInt64(at + R_IMMEDIATE, d.immediate, true);
-    view.setUint16(at + R_AUX, aux, true);
+      const aux = d.scale | (d.addressSize === 2 ? 4 : 0) | (segment << 3) | (write ? 0x40 : 0);
+      this.#write(HANDLER_ADDRESS_LEGACY, offset, cpu + ZERO, index, base, bytes, 0, displacement, 0, count, aux);
+      return;
+    }
+    const based = !bare && (segment === FS || segment === GS);
+    const segmentBase = cpu + (based ? segmentOffset(segment) : ZERO);
+    if (absolute) {
+      this.#write(HANDLER_ADDRESS_ABSOLUTE, offset, segmentBase, 0, 0, d.immediateLow, d.immediateHigh, 0, 0, count, 0);
+      return;
+    }
+    const handler = d.addressSize === 8 ? HANDLER_ADDRESS : d.addressSize === 4 ? HANDLER_ADDRESS32 : HANDLER_ADDRESS16;
+    this.#write(handler, offset, segmentBase, index, base, 0, 0, displacement, 0, count, d.scale);
   }
 
   /** Offset in linear memory of a register operand. */
   #slot(d: Decoded, operand: OperandSpec): number {
-    const number = operand.kind === 'G' || operand.kind === 'V' || operand.kind === 'P' ? d.reg : d.rm;
-    switch (operand.kind) {
+    const { kind } = operand;
+    const number = kind === 'G' || kind === 'V' || kind === 'P' ? d.reg : d.rm;
+    switch (kind) {
       case 'V':
       case 'W':
       case 'U':
@@ -186,4 +182,3 @@ export class Assembler {
     }
   }
 }
-

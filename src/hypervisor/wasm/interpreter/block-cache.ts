@@ -9,9 +9,10 @@
  * @module
  */
 import type { CodeSize, Decoder } from '../decode/decoder.ts';
-import { ARENA, ARENA_BYTES, TLB, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_PAGE, TLB_WRITE } from '../mmu/layout.ts';
+import { ARENA, ARENA_BYTES, BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, TLB, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_PAGE, TLB_WRITE } from '../mmu/layout.ts';
+import { MODE_SINGLE } from '../mmu/tlb.ts';
 import type { RamWindow } from '../mmu/walk.ts';
-import { CODE_SIZE, CR0, CR4, CS, EFLAGS_SYSTEM, FAULT_ERROR, FAULT_VECTOR, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
+import { CODE_SIZE, CS, FAULT_ERROR, FAULT_VECTOR, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
 import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
 import { operandShape, primarySize } from './forms.ts';
@@ -23,12 +24,12 @@ const MAX_INSTRUCTIONS = 64;
 /** Room one block may need: two records an instruction, and its end. */
 const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
 
-const CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3, CR4_OSFXSR = 1 << 9;
-const EFLAGS_TF = 1 << 8;
+const CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3;
 const UD = 6, NM = 7, GP = 13;
 
 interface Block {
-  readonly key: number;
+  readonly host: number;
+  readonly mode: number;
   readonly at: number;
   readonly end: number;
 }
@@ -57,12 +58,13 @@ export class BlockCache {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #codeMap: Int32Array;
-  readonly #blocks = new Map<number, Block>();
+  /** Blocks by mode, then by the offset in linear memory of their first byte. */
+  readonly #blocks: (Map<number, Block> | undefined)[] = [];
   readonly #pages = new Map<number, Block[]>();
   readonly #crossing = new Uint8Array(32);
   readonly #arenaEnd: number;
-  /** True while only single instructions may be run (single step, interrupt shadow). */
-  single = false;
+  #accessBytes = 1;
+  #accessWrite = false;
   /** Instructions decoded, for statistics. */
   decoded = 0;
   flushes = 0;
@@ -76,19 +78,6 @@ export class BlockCache {
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
     this.#codeMap = new Int32Array(buffer, options.codeMap, Math.ceil(options.ram.bytes / 4096));
-  }
-
-  /** What besides the address a decoded block depends on. */
-  mode(): number {
-    const { cpu } = this.#options;
-    const codeSize = this.#view.getInt32(cpu + CODE_SIZE, true);
-    const cr0 = this.#view.getInt32(cpu + CR0, true);
-    const cr4 = this.#view.getInt32(cpu + CR4, true);
-    let mode = codeSize === 64 ? 2 : codeSize === 32 ? 1 : 0;
-    mode |= (cr0 & (CR0_MP | CR0_EM | CR0_TS)) << 1;
-    if ((cr4 & CR4_OSFXSR) !== 0) mode |= 0x20;
-    if (this.single || (this.#view.getInt32(cpu + EFLAGS_SYSTEM, true) & EFLAGS_TF) !== 0) mode |= 0x40;
-    return mode;
   }
 
   /** The block at RIP as an offset in linear memory; 0 when fetching it faults (FAULT_VECTOR is set). */
@@ -105,13 +94,22 @@ export class BlockCache {
     if (host === 0) return 0;
     // Code outside RAM: nothing of ours executes from device memory.
     if (host === 1) return this.#fault(UD, -1);
-    const mode = this.mode();
-    const key = (host - ram.offset) * 128 + mode;
-    const known = this.#blocks.get(key);
-    if (known !== undefined) return known.at;
+    const mode = this.#view.getInt32(cpu + CODE_MODE, true);
+    let blocks = this.#blocks[mode];
+    if (blocks === undefined) {
+      blocks = new Map();
+      this.#blocks[mode] = blocks;
+    }
+    // As a signed number, so that the map's keys stay small integers.
+    const key = host | 0;
+    const known = blocks.get(key);
+    if (known !== undefined) {
+      this.#remember(host, mode, known.at);
+      return known.at;
+    }
     const full = this.#assembler.at > this.#arenaEnd;
     if (full) this.flush();
-    const made = this.#decode(host, linear, codeSize, mode, key);
+    const made = this.#decode(host, linear, codeSize, mode, blocks);
     // The branch that brought us here is gone with the rest: it must not be linked.
     if (full && made !== 0) this.#noLink(made);
     return made;
@@ -124,13 +122,13 @@ export class BlockCache {
     return 0;
   }
 
-  #decode(host: number, linear: bigint, codeSize: CodeSize, mode: number, key: number): number {
+  #decode(host: number, linear: bigint, codeSize: CodeSize, mode: number, blocks: Map<number, Block>): number {
     const { decoder, handlers, ram } = this.#options;
     const assembler = this.#assembler;
     const start = assembler.at;
     const pageHost = host - ((host - ram.offset) & 0xfff);
     const pageEnd = pageHost + 4096;
-    const single = (mode & 0x40) !== 0;
+    const single = (mode & MODE_SINGLE) !== 0;
     let at = host;
     let count = 0;
     let secondPage = -1;
@@ -178,7 +176,8 @@ export class BlockCache {
           operandSize: decoded.operandSize, memory: decoded.hasMemory, lock: decoded.lock, legacy, addressSize: decoded.addressSize,
           rep: row.rep === undefined ? 0 : decoded.rep,
         });
-        assembler.instruction(decoded, handler, offset, count, this.#access(), legacy);
+        if (legacy && decoded.hasMemory) this.#measureAccess();
+        assembler.instruction(decoded, handler, offset, count, this.#accessBytes, this.#accessWrite, legacy);
       }
       at += length;
       if (row.ends === true || secondPage >= 0) {
@@ -190,13 +189,33 @@ export class BlockCache {
     }
     if (secondPage >= 0) this.#noLink(start);
     handlers.compile();
-    const block: Block = { key, at: start, end: assembler.at };
+    const block: Block = { host, mode, at: start, end: assembler.at };
     // A block across two pages is found again only under the translations it was made with: by the jump cache.
-    if (secondPage < 0) this.#blocks.set(key, block);
+    if (secondPage < 0) {
+      blocks.set(host | 0, block);
+      this.#remember(host, mode, start);
+    }
     this.#mark(pageHost, host, Math.min(at, pageEnd), block);
     if (secondPage >= 0) this.#mark(secondPage, secondPage, secondPage + (at - pageEnd), block);
 
     return start;
+  }
+
+  #slot(host: number, mode: number): number {
+    return this.#options.cpu + BLOCK_CACHE + ((host ^ (host >>> 15) ^ mode) & (BLOCK_CACHE_ENTRIES - 1)) * 16;
+  }
+
+  /** Puts a block where the main loop finds it by itself. */
+  #remember(host: number, mode: number, at: number): void {
+    const slot = this.#slot(host, mode);
+    this.#view.setUint32(slot, host, true);
+    this.#view.setInt32(slot + 4, mode, true);
+    this.#view.setUint32(slot + 8, at, true);
+  }
+
+  #forget(host: number, mode: number): void {
+    const slot = this.#slot(host, mode);
+    if (this.#view.getUint32(slot, true) === host) this.#view.setUint32(slot, 0, true);
   }
 
   #noLink(at: number): void {
@@ -204,15 +223,14 @@ export class BlockCache {
   }
 
   /** Bytes and direction of the memory operand of the instruction just decoded, for limit checks in 16- and 32-bit code. */
-  #access(): { bytes: number; write: boolean } {
+  #measureAccess(): void {
     const d = this.#options.decoder.result;
     const { encoding } = d;
     const index = encoding.operands.findIndex((o) => operandShape(o, d.hasMemory) === 'm');
-    if (index < 0) return { bytes: 1, write: false };
-    const size = primarySize(encoding, d.operandSize);
-    const write = index === 0 && !READ_ONLY.has(d.row.name);
+    const size = index < 0 ? 1 : primarySize(encoding, d.operandSize);
     // BOUND reads a pair.
-    return { bytes: d.row.name === 'bound' ? size * 2 : size, write };
+    this.#accessBytes = d.row.name === 'bound' ? size * 2 : size;
+    this.#accessWrite = index === 0 && !READ_ONLY.has(d.row.name);
   }
 
   /** Puts the bytes of an instruction that starts at `at` and its continuation in the next page side by side. */
@@ -271,7 +289,9 @@ export class BlockCache {
     if (blocks === undefined) return;
     this.#pages.delete(page);
     for (const block of blocks) {
-      if (this.#blocks.get(block.key) === block) this.#blocks.delete(block.key);
+      const known = this.#blocks[block.mode];
+      if (known?.get(block.host | 0) === block) known.delete(block.host | 0);
+      this.#forget(block.host, block.mode);
       for (let at = block.at; at < block.end; at += RECORD_BYTES) {
         const handler = this.#view.getUint16(at + R_HANDLER, true);
         if (handler !== HANDLER_GOTO && handler !== HANDLER_LEAVE) this.#view.setUint16(at + R_HANDLER, HANDLER_EXIT, true);
@@ -282,7 +302,9 @@ export class BlockCache {
 
   /** Drops everything; not while a block is running. */
   flush(): void {
-    this.#blocks.clear();
+    for (const blocks of this.#blocks) blocks?.clear();
+    const cache = this.#options.cpu + BLOCK_CACHE;
+    this.#bytes.fill(0, cache, cache + BLOCK_CACHE_ENTRIES * 16);
     for (const page of this.#pages.keys()) Atomics.store(this.#codeMap, page, 0);
     this.#pages.clear();
     this.#assembler.at = this.#options.cpu + ARENA;

@@ -13,7 +13,7 @@ import { ModuleBuilder } from '../emit/module-builder.ts';
 import type { Form, HelperFunctions } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
-import { JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
+import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import type { RamWindow } from '../mmu/walk.ts';
 import {
@@ -129,7 +129,7 @@ function buildLock(f: FunctionBuilder, word: number): void {
 
 function buildRun(
   module: ModuleBuilder, f: FunctionBuilder, hot: readonly HotForm[], helpers: HelperFunctions,
-  imports: { readonly lookup: Callee; readonly system: Callee }, _mmu: MmuFunctions,
+  imports: { readonly lookup: Callee; readonly system: Callee }, mmu: MmuFunctions,
 ): void {
   const cpu = f.param('i32', 0);
   const budget = f.param('i32', 1);
@@ -172,7 +172,7 @@ function buildRun(
       f.br(exit);
     };
     f.loop((dispatch) => {
-      findBlock(f, cpu, rip, record, imports.lookup, () => {
+      findBlock(f, cpu, rip, record, mmu.fetch, imports.lookup, () => {
         f.store(4, cpu, i32.const(0), FAULT_RECORD);
         f.set(status, i32.const(STATUS_FAULT));
         f.br(exit);
@@ -315,7 +315,7 @@ function jumpCacheSlot(cpu: I32, rip: I64): I32 {
 
 /** Sets `record` to the block at `rip`: from the jump cache, or from the host. */
 function findBlock(
-  f: FunctionBuilder, cpu: I32, rip: Local<'i64'>, record: Local<'i32'>, lookup: Callee, failed: () => void,
+  f: FunctionBuilder, cpu: I32, rip: Local<'i64'>, record: Local<'i32'>, fetch: Callee, lookup: Callee, failed: () => void,
 ): void {
   const slot = f.let(jumpCacheSlot(cpu, rip));
   f.set(record, i32.load(slot, JUMP_CACHE + 12));
@@ -324,8 +324,22 @@ function findBlock(
   );
   f.if(i32.eqz(hit), () => {
     f.store(8, cpu, rip, RIP);
-    f.set(record, call('i32', lookup, cpu));
-    f.if(i32.eqz(record), failed);
+    f.set(record, i32.const(0));
+    // In 64-bit code a known block at the same physical address and mode is found without asking the host.
+    f.if(i32.eq(i32.load(cpu, CODE_SIZE), i32.const(64)), () => {
+      const host = f.let(call('i32', fetch, cpu, rip));
+      const mode = f.let(i32.load(cpu, CODE_MODE));
+      const mixed = i32.xor(i32.xor(host, i32.shrU(host, i32.const(15))), mode);
+      const entry = f.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(BLOCK_CACHE_ENTRIES - 1)), i32.const(4))));
+      const same = i32.and(
+        i32.eq(i32.load(entry, BLOCK_CACHE), host), i32.eq(i32.load(entry, BLOCK_CACHE + 4), mode),
+      );
+      f.if(i32.and(same, i32.gtU(host, i32.const(1))), () => f.set(record, i32.load(entry, BLOCK_CACHE + 8)));
+    });
+    f.if(i32.eqz(record), () => {
+      f.set(record, call('i32', lookup, cpu));
+      f.if(i32.eqz(record), failed);
+    });
     f.store(8, slot, rip, JUMP_CACHE);
     f.store(4, slot, i32.load(cpu, FETCH_TAG), JUMP_CACHE + 8);
     f.store(4, slot, record, JUMP_CACHE + 12);

@@ -59,7 +59,7 @@ export class SystemCalls {
     insn.reg = row.ops === '' && row.arg !== undefined ? row.arg : d.reg;
     insn.rm = d.hasMemory ? -1 : d.rm;
     insn.segment = d.hasMemory ? d.segment : d.segmentOverride >= 0 ? d.segmentOverride : 3;
-    insn.imm = Number(BigInt.asIntN(32, d.immediate));
+    insn.imm = d.immediateLow;
     insn.selector = d.immediate2;
     insn.rep = row.rep === undefined ? 0 : d.rep;
     insn.portInDx = row.ops.includes('DX');

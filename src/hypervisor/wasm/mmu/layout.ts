@@ -28,12 +28,23 @@ export const PCID_TAGS = 0x2000;
  */
 export const LARGE_REGIONS = 0x4000;
 
+/** The first of the entries that NOT_GLOBAL_COUNT counts, u32 each: offsets in linear memory. */
+export const NOT_GLOBAL_LIST = 0x4100;
+export const NOT_GLOBAL_MAX = 32;
+
 /** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
 export const JUMP_CACHE = 0x30000;
 export const JUMP_CACHE_ENTRIES = 8192;
 
+/**
+ * Block cache: 16 bytes an entry: offset in linear memory of the first byte u32, execution mode i32 (CODE_MODE), block u32, unused.
+ * Indexed by the first two. Blocks that cross a page are not here.
+ */
+export const BLOCK_CACHE = 0x80000;
+export const BLOCK_CACHE_ENTRIES = 32768;
+
 /** Decoded blocks, 32 bytes a record, bump-allocated; dropped all at once when full. */
-export const ARENA = 0x60000;
+export const ARENA = 0x100000;
 export const ARENA_BYTES = 0x2000000;
 
 export const VCPU_AREA_BYTES = ARENA + ARENA_BYTES;
@@ -42,8 +53,8 @@ export const VCPU_AREA_BYTES = ARENA + ARENA_BYTES;
 export const MMU_STATE = 0x7c0;
 /** i32: tag number of the supervisor array, of the user arrays, and the next one to give out. */
 export const TAG_SUPERVISOR = MMU_STATE, TAG_USER = MMU_STATE + 4, TAG_NEXT = MMU_STATE + 8;
-/** i32: 1 once the supervisor array holds a page that is not global. */
-export const SUPERVISOR_NOT_GLOBAL = MMU_STATE + 12;
+/** i32: how many entries of the supervisor array were filled with pages that are not global since the last flush of those. */
+export const NOT_GLOBAL_COUNT = MMU_STATE + 12;
 /** i64: result of a translation (physical address). */
 export const PHYSICAL = MMU_STATE + 16;
 /** i32: which TLB array is active (TLB_*). */
@@ -54,6 +65,12 @@ export const FETCH_GENERATION = MMU_STATE + 44;
 export const RIP_BASE = MMU_STATE + 48;
 /** i64: RIP after the instruction that set INTERRUPT_SHADOW. */
 export const SHADOW_RIP = MMU_STATE + 56;
+
+/**
+ * i32: what besides the bytes a decoded block depends on: code size 0-1 (0 16-bit, 1 32-bit, 2 64-bit), CR0.MP, EM, TS 2-4,
+ * CR4.OSFXSR 5, single instructions 6.
+ */
+export const CODE_MODE = MMU_STATE + 24;
 
 /** Page-fault error code bits, also used to say what an access is (SDM 3A, 4.7). */
 export const PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16;

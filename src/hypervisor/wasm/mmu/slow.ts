@@ -15,7 +15,7 @@ import {
   SEG_LIMIT, SEGMENTS, SS, TLB_BASE, TLB_TAG,
 } from '../state.ts';
 import {
-  LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, SUPERVISOR_NOT_GLOBAL, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
+  LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
   TLB_READ, TLB_SUPERVISOR, TLB_WRITE,
 } from './layout.ts';
 import { buildWalk, type RamWindow, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
@@ -275,7 +275,13 @@ function buildFill(f: FunctionBuilder, ram: RamWindow, codeMap: number): void {
   f.store(4, entry, i32.sub(host, i32.and(i32.wrap(va), i32.const(-4096))), TLB_ADDEND);
   f.store(4, entry, page, TLB_PAGE);
   const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));
-  f.if(i32.and(i32.eq(index, i32.const(TLB_SUPERVISOR)), notGlobal), () => f.store(4, cpu, i32.const(1), SUPERVISOR_NOT_GLOBAL));
+  f.if(i32.and(i32.eq(index, i32.const(TLB_SUPERVISOR)), notGlobal), () => {
+    const count = f.let(i32.load(cpu, NOT_GLOBAL_COUNT));
+    f.store(4, cpu, i32.add(count, i32.const(1)), NOT_GLOBAL_COUNT);
+    f.if(i32.ltU(count, i32.const(NOT_GLOBAL_MAX)), () => {
+      f.store(4, i32.add(cpu, i32.shl(count, i32.const(2))), entry, NOT_GLOBAL_LIST);
+    });
+  });
   f.if(i32.and(result, i32.const(WALK_LARGE | WALK_HUGE)), () => {
     // Widen the region of this half until it holds the large page.
     const huge = i32.and(result, i32.const(WALK_HUGE));

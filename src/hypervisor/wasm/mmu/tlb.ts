@@ -10,8 +10,8 @@ import {
   CODE_SIZE, CPL, CR0, CR3, CR4, EFLAGS_SYSTEM, FETCH_TAG, STATE_BYTES, TLB_BASE, TLB_TAG,
 } from '../state.ts';
 import {
-  FETCH_GENERATION, JUMP_CACHE, JUMP_CACHE_ENTRIES, LARGE_REGIONS, PCID_TAGS, SUPERVISOR_NOT_GLOBAL, TAG_NEXT, TAG_SUPERVISOR,
-  TAG_USER, TLB, TLB_ARRAY_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_INDEX, TLB_NEVER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER,
+  CODE_MODE, FETCH_GENERATION, JUMP_CACHE, JUMP_CACHE_ENTRIES, LARGE_REGIONS, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, PCID_TAGS, TAG_NEXT, TAG_SUPERVISOR,
+  TAG_USER, TLB, TLB_ARRAY_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_WRITE,
   tlbArray,
 } from './layout.ts';
 
@@ -19,6 +19,8 @@ const MAX_TAG = 4095;
 const ARRAYS = 4;
 const CR0_AM = 1 << 18, CR4_PCIDE = 1 << 17, CR4_SMAP = 1 << 21, CR4_OSFXSR = 1 << 9;
 const EFLAGS_TF = 1 << 8, EFLAGS_AC = 1 << 18;
+/** In CODE_MODE: blocks of single instructions. */
+export const MODE_SINGLE = 0x40;
 /** Jump-cache generations fit into the top 12 bits of FETCH_TAG. */
 const MAX_GENERATION = 0xfff;
 
@@ -28,6 +30,7 @@ export class Tlb {
   readonly #bytes: Uint8Array;
   readonly #longs: BigUint64Array;
   readonly #pcidTags: Uint16Array;
+  readonly #entries: Uint32Array;
   #lastCr3Low = 0;
   #lastCr3High = 0;
   /** True while single instructions are run: blocks of their own. */
@@ -43,6 +46,7 @@ export class Tlb {
     this.#bytes = new Uint8Array(buffer);
     this.#words = new Int32Array(buffer, cpu, STATE_BYTES / 4);
     this.#longs = new BigUint64Array(buffer);
+    this.#entries = new Uint32Array(buffer, cpu + NOT_GLOBAL_LIST, NOT_GLOBAL_MAX);
     this.#pcidTags = new Uint16Array(buffer, cpu + PCID_TAGS, 4096);
   }
 
@@ -56,7 +60,7 @@ export class Tlb {
     this.#set(TAG_NEXT, 2);
     this.#set(TAG_SUPERVISOR, 1);
     this.#set(TAG_USER, 0);
-    this.#set(SUPERVISOR_NOT_GLOBAL, 0);
+    this.#set(NOT_GLOBAL_COUNT, 0);
     this.#set(FETCH_GENERATION, 0);
     this.flushes++;
   }
@@ -87,7 +91,7 @@ export class Tlb {
   flushAll(): void {
     this.#pcidTags.fill(0);
     this.#set(TAG_SUPERVISOR, this.#newTag());
-    this.#set(SUPERVISOR_NOT_GLOBAL, 0);
+    this.#set(NOT_GLOBAL_COUNT, 0);
     this.#clearLargeRegions();
     this.modeChanged();
   }
@@ -99,11 +103,30 @@ export class Tlb {
   /** One address space; global translations may stay. */
   flushAddressSpace(pcid: number): void {
     this.#pcidTags[pcid] = 0;
-    if (this.#get(SUPERVISOR_NOT_GLOBAL) !== 0) {
-      this.#set(TAG_SUPERVISOR, this.#newTag());
-      this.#set(SUPERVISOR_NOT_GLOBAL, 0);
-    }
+    this.#dropNotGlobal();
     this.modeChanged();
+  }
+
+  /**
+   * Takes the pages that are not global out of the supervisor array. There are few: Linux maps its own memory globally.
+   */
+  #dropNotGlobal(): void {
+    const count = this.#get(NOT_GLOBAL_COUNT);
+    if (count === 0) return;
+    this.#set(NOT_GLOBAL_COUNT, 0);
+    if (count > NOT_GLOBAL_MAX) {
+      this.#set(TAG_SUPERVISOR, this.#newTag());
+      return;
+    }
+    let executable = false;
+    for (let i = 0; i < count; i++) {
+      const entry = (this.#entries[i] as number) >> 3;
+      if (this.#longs[entry + TLB_EXECUTE / 8] !== 0n) executable = true;
+      this.#longs[entry] = 0n;
+      this.#longs[entry + TLB_WRITE / 8] = 0n;
+      this.#longs[entry + TLB_EXECUTE / 8] = 0n;
+    }
+    if (executable) this.#nextGeneration();
   }
 
   flushNonGlobal(): void {
@@ -139,12 +162,16 @@ export class Tlb {
 
   /** Makes every jump-cache entry invalid. */
   invalidateJumps(): void {
+    this.#nextGeneration();
+    this.modeChanged();
+  }
+
+  #nextGeneration(): void {
     const generation = this.#get(FETCH_GENERATION);
     if (generation === MAX_GENERATION) {
       this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
       this.#set(FETCH_GENERATION, 0);
     } else this.#set(FETCH_GENERATION, generation + 1);
-    this.modeChanged();
   }
 
   /** Recomputes TLB_BASE, TLB_TAG and FETCH_TAG from CPL, RFLAGS, CR0, CR3, CR4 and the code size. */
@@ -154,10 +181,7 @@ export class Tlb {
     if (cr3Low !== this.#lastCr3Low || cr3High !== this.#lastCr3High) {
       this.#lastCr3Low = cr3Low;
       this.#lastCr3High = cr3High;
-      if (this.#get(SUPERVISOR_NOT_GLOBAL) !== 0) {
-        this.#set(TAG_SUPERVISOR, this.#newTag());
-        this.#set(SUPERVISOR_NOT_GLOBAL, 0);
-      }
+      this.#dropNotGlobal();
     }
     const pcid = this.#currentPcid();
     let userTag = this.#pcidTags[pcid] as number;
@@ -179,14 +203,13 @@ export class Tlb {
     this.#set(TLB_BASE, this.#cpu + tlbArray(index));
     this.#set(TLB_TAG, tag);
     const codeSize = this.#get(CODE_SIZE);
-    let fetchTag = user ? userTag : this.#get(TAG_SUPERVISOR);
-    fetchTag |= (user ? 1 : 0) << 12;
-    fetchTag |= (codeSize === 64 ? 2 : codeSize === 32 ? 1 : 0) << 13;
-    fetchTag |= (this.single || (flags & EFLAGS_TF) !== 0 ? 1 : 0) << 15;
+    let mode = codeSize === 64 ? 2 : codeSize === 32 ? 1 : 0;
     // CR0.MP, EM and TS are bits 1 to 3.
-    fetchTag |= ((cr0 >> 1) & 7) << 16;
-    fetchTag |= ((cr4 & CR4_OSFXSR) !== 0 ? 1 : 0) << 19;
-    fetchTag |= this.#get(FETCH_GENERATION) << 20;
+    mode |= (cr0 & 0xe) << 1;
+    if ((cr4 & CR4_OSFXSR) !== 0) mode |= 0x20;
+    if (this.single || (flags & EFLAGS_TF) !== 0) mode |= MODE_SINGLE;
+    this.#set(CODE_MODE, mode);
+    const fetchTag = (user ? userTag | 0x1000 : this.#get(TAG_SUPERVISOR)) | (mode << 13) | (this.#get(FETCH_GENERATION) << 20);
     this.#set(FETCH_TAG, fetchTag);
   }
 }
