@@ -124,7 +124,8 @@ export class ControlArea {
   /** Tells the VMM thread that there is work. Cheap while it is awake: the counter keeps it from falling asleep. */
   ring(): void {
     Atomics.add(this.words, DOORBELL, 1);
-    if (Atomics.load(this.words, SLEEPING) !== 0) Atomics.notify(this.words, DOORBELL);
+    // The first ring wakes; those after it, until the VMM thread sleeps again, have nobody to wake.
+    if (Atomics.exchange(this.words, SLEEPING, 0) !== 0) Atomics.notify(this.words, DOORBELL);
   }
 
   /** The doorbell's count: read it, look for work, and sleep on this value only when there was none. */
