@@ -60,10 +60,12 @@ export interface Cpu {
   hi: number;
   /** Set by a task switch once the new task's registers are in: a fault after that belongs to the new task, at its RIP. */
   switched: boolean;
+  /** Set by what ends single-stepping of the instruction it happens in: event delivery, and SYSCALL when it masks TF. */
+  stepped: boolean;
 }
 
 export function createCpu(state: CpuState, mmu: Mmu, host: SystemHost, topology: CpuTopology): Cpu {
-  return { state, mmu, host, topology, lo: 0, hi: 0, switched: false };
+  return { state, mmu, host, topology, lo: 0, hi: 0, switched: false, stepped: false };
 }
 
 /** A decoded instruction, as far as system functions need it. One record, refilled for each call. */

@@ -10,7 +10,10 @@ import {
   notePortAccess,
   SHADOW_MOV_SS,
 } from './debug.ts';
+import { MSR_FMASK } from '../state.ts';
 import { writeMsr } from './msr.ts';
+import { intN } from './software-interrupts.ts';
+import { syscall } from './syscall.ts';
 import { TestMachine } from './test-machine.ts';
 
 const write = (m: TestMachine, register: number, value: bigint): string => {
@@ -139,4 +142,27 @@ test('an instruction clears RF unless it was IRET', () => {
   assert.equal(m.state.rflags, 0x1_0002);
   finishInstruction(m.cpu, false, false, false);
   assert.equal(m.state.rflags, 2);
+});
+test('an instruction that delivers an event is not single-stepped into the handler', () => {
+  const m = long();
+  m.gate64(0x40, 8, 0x1234n);
+  m.state.rflags = 0x102;
+  checkInstructionBreakpoints(m.cpu);
+  assert.equal(m.run(intN, { imm: 0x40 }), 'ok');
+  assert.equal(finishInstruction(m.cpu, true, false, false), false);
+  checkInstructionBreakpoints(m.cpu);
+  assert.equal(finishInstruction(m.cpu, true, false, false), true);
+});
+test('SYSCALL is single-stepped only when it leaves TF set', () => {
+  for (const [mask, trapped] of [
+    [0x100n, false],
+    [0n, true],
+  ] as const) {
+    const m = long();
+    m.state.setBig(MSR_FMASK, mask);
+    m.state.rflags = 0x102;
+    checkInstructionBreakpoints(m.cpu);
+    assert.equal(m.run(syscall), 'ok');
+    assert.equal(finishInstruction(m.cpu, true, false, false), trapped);
+  }
 });

@@ -57,6 +57,7 @@ export function recordDebug(cpu: Cpu, cause: number): void {
 /** Before an instruction. True: an execution breakpoint matches its address; #DB is pending as a fault. EFLAGS.RF suppresses it once. */
 export function checkInstructionBreakpoints(cpu: Cpu): boolean {
   const { state } = cpu;
+  cpu.stepped = false;
   const { dr7 } = state;
   if ((dr7 & 0xff) === 0 || (state.systemFlags & FLAG_RF) !== 0) return false;
   let linear = state.rip;
@@ -101,8 +102,9 @@ export function notePortAccess(cpu: Cpu, port: number, bytes: number): void {
 }
 
 /**
- * After an instruction. `tfBefore`: TF was set when it began (for SYSCALL: is still set after it, SDM 3B 17.3.1.4);
- * `branched`: it was a taken branch (for BTF); `keepsRf`: it was IRET or a task switch. True: DR6 is set, deliver a #DB trap.
+ * After an instruction. `tfBefore`: TF was set when it began; `branched`: it was a taken branch (for BTF); `keepsRf`: it was
+ * IRET or a task switch. True: DR6 is set, deliver a #DB trap. There is none for an instruction that delivered an event
+ * (INT n), nor after SYSCALL when IA32_FMASK cleared TF.
  */
 export function finishInstruction(cpu: Cpu, tfBefore: boolean, branched: boolean, keepsRf: boolean): boolean {
   const { state } = cpu;
@@ -111,7 +113,7 @@ export function finishInstruction(cpu: Cpu, tfBefore: boolean, branched: boolean
   if (state.interruptShadow === SHADOW_MOV_SS) return false;
   let cause = state.pendingDebug;
   const branchOnly = (state.lo(MSR_DEBUGCTL) & DEBUGCTL_BTF) !== 0;
-  if (tfBefore && (!branchOnly || branched)) cause |= DR6_BS;
+  if (tfBefore && !cpu.stepped && (!branchOnly || branched)) cause |= DR6_BS;
   if (cause === 0) return false;
   state.pendingDebug = 0;
   recordDebug(cpu, cause);

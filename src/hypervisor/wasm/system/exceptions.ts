@@ -114,6 +114,7 @@ export function deliverEvent(cpu: Cpu, vector: number, error: number, kind: Even
   // SDM 3B 17.2.4: GD is cleared on entry to the debug exception handler.
   if (vector === VECTOR_DB && kind !== 'software') state.dr7 = state.dr7 & ~0x2000;
   state.interruptShadow = 0;
+  cpu.stepped = true;
   state.i32[ACTIVITY >> 2] = ACTIVITY_RUNNING;
   cpu.mmu.modeChanged();
 }

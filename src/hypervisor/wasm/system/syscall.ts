@@ -19,7 +19,7 @@ import {
 } from '../state.ts';
 import { isCanonical, raiseGp, raiseUd, requireCpl0 } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
-import { EFER_SCE, FLAG_IF, FLAG_RF, FLAG_VM } from './cpu-state.ts';
+import { EFER_SCE, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VM } from './cpu-state.ts';
 
 const R11 = 11;
 
@@ -50,6 +50,7 @@ export function syscall(cpu: Cpu): void {
   state.setGprHalves(R11, flags, 0);
   state.setRip(state.lo(MSR_LSTAR), state.hi(MSR_LSTAR));
   state.rflags = flags & ~state.lo(MSR_FMASK);
+  cpu.stepped = (state.systemFlags & FLAG_TF) === 0;
   const selector = state.hi(MSR_STAR) & 0xfffc;
   loadFlat(cpu, selector, selector + 8, true, 0);
 }
