@@ -82,3 +82,6 @@ export const hex = (value: Uint8Array): string =>
     .reverse()
     .map((x) => x.toString(16).padStart(2, '0'))
     .join('');
+
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, i) => byte === b[i]);

@@ -23,6 +23,7 @@ import { ENVIRONMENT_32, ENVIRONMENT_PROTECTED } from '../../src/hypervisor/wasm
 import { X87Operation } from '../../src/hypervisor/wasm/x87/operations.ts';
 import { FAULT } from '../../src/hypervisor/wasm/x87/status.ts';
 import { X87 } from '../../src/hypervisor/wasm/x87/x87.ts';
+import { hex, sameBytes } from './vectors.ts';
 import { MEMORY_BYTES, OLD_OPCODE } from './x87-cases.ts';
 import type { X87Case, X87Result } from './x87-cases.ts';
 
@@ -96,12 +97,6 @@ function ordinal(register: Uint8Array): bigint {
   return view.getUint16(8, true) & 0x8000 ? -magnitude : magnitude;
 }
 
-const hex = (value: Uint8Array): string =>
-  [...value]
-    .reverse()
-    .map((x) => x.toString(16).padStart(2, '0'))
-    .join('');
-
 /** What differs, in words; '' when nothing does. With `approximate`, registers may be one unit off, and C1 may differ. */
 export function difference(theirs: X87Result, ours: X87Result, approximate: boolean): string {
   const problems: string[] = [];
@@ -118,12 +113,12 @@ export function difference(theirs: X87Result, ours: X87Result, approximate: bool
   for (const name of ['ftw', 'ax', 'rflags', 'fip', 'fdp', 'fop'] as const) number(name);
   theirs.registers.forEach((register, p) => {
     const other = ours.registers[p]!;
-    if (hex(register) === hex(other)) return;
+    if (sameBytes(register, other)) return;
     const distance = ordinal(register) - ordinal(other);
     if (approximate && distance >= -1n && distance <= 1n) return;
     problems.push(`R${p} ${hex(other)} instead of ${hex(register)}`);
   });
-  if (hex(theirs.memory) !== hex(ours.memory))
+  if (!sameBytes(theirs.memory, ours.memory))
     problems.push(`memory ${hex(ours.memory).slice(-56)} instead of ${hex(theirs.memory).slice(-56)}`);
   return problems.join('; ');
 }

@@ -7,7 +7,7 @@ import type { X87Encoding } from '../../src/hypervisor/wasm/x87/encodings.ts';
 import { filler, rowOf, untouchedMemory } from './x87-cases.ts';
 import type { X87Case, X87Result } from './x87-cases.ts';
 import type { ByteReader, ByteWriter } from './vectors.ts';
-import { hex } from './vectors.ts';
+import { sameBytes } from './vectors.ts';
 
 export const X87_VECTORS = 'x87.bin.gz';
 
@@ -50,13 +50,11 @@ function readPointer(reader: ByteReader): number {
   return reader.u8() || (reader.u16() | (reader.u16() << 16)) >>> 0;
 }
 
-const same = (a: Uint8Array, b: Uint8Array): boolean => hex(a) === hex(b);
-
 /** Registers of `registers` that differ from `from`: a mask, then their bytes. */
 function writeRegisters(writer: ByteWriter, registers: readonly Uint8Array[], from: readonly Uint8Array[]): void {
-  writer.u8(registers.reduce((mask, register, p) => (same(register, from[p]!) ? mask : mask | (1 << p)), 0));
+  writer.u8(registers.reduce((mask, register, p) => (sameBytes(register, from[p]!) ? mask : mask | (1 << p)), 0));
   registers.forEach((register, p) => {
-    if (!same(register, from[p]!)) writer.bytes(register);
+    if (!sameBytes(register, from[p]!)) writer.bytes(register);
   });
 }
 

@@ -95,8 +95,8 @@ export const controlX87Rows: readonly X87Row[] = [
   { name: 'ffreep st(i)', waits: true, run: (fpu, i) => freeRegister(fpu, i, 1) },
   { name: 'fnop', waits: true, run: nothing },
   { name: 'fwait', waits: true, control: true, run: nothing },
-  // FENI, FDISI (8087) and FSETPM (80287).
-  { name: 'feni', waits: false, control: true, run: nothing },
-  { name: 'fdisi', waits: false, control: true, run: nothing },
-  { name: 'fsetpm', waits: false, control: true, run: nothing },
+  // FNENI, FNDISI (8087) and FNSETPM (80287).
+  { name: 'fneni', waits: false, control: true, run: nothing },
+  { name: 'fndisi', waits: false, control: true, run: nothing },
+  { name: 'fnsetpm', waits: false, control: true, run: nothing },
 ];

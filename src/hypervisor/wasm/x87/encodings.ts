@@ -75,7 +75,7 @@ export const x87Encodings: readonly X87Encoding[] = [
   memory(0xdb, 0, 'fild m32int'), memory(0xdb, 1, 'fisttp m32int'), memory(0xdb, 2, 'fist m32int'), memory(0xdb, 3, 'fistp m32int'),
   memory(0xdb, 5, 'fld m80fp'), memory(0xdb, 7, 'fstp m80fp'),
   move(0xdb, 0xc0, 'nb'), move(0xdb, 0xc8, 'ne'), move(0xdb, 0xd0, 'nbe'), move(0xdb, 0xd8, 'nu'),
-  single(0xdb, 0xe0, 'feni'), single(0xdb, 0xe1, 'fdisi'), single(0xdb, 0xe2, 'fnclex'), single(0xdb, 0xe3, 'fninit'), single(0xdb, 0xe4, 'fsetpm'),
+  single(0xdb, 0xe0, 'fneni'), single(0xdb, 0xe1, 'fndisi'), single(0xdb, 0xe2, 'fnclex'), single(0xdb, 0xe3, 'fninit'), single(0xdb, 0xe4, 'fnsetpm'),
   registers(0xdb, 0xe8, 'fucomi st,st(i)'), registers(0xdb, 0xf0, 'fcomi st,st(i)'),
 
   memory(0xdc, 0, 'fadd m64fp'), memory(0xdc, 1, 'fmul m64fp'), memory(0xdc, 2, 'fcom m64fp'), memory(0xdc, 3, 'fcomp m64fp'),
