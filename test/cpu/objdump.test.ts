@@ -9,6 +9,7 @@ import {
   compareDecoder,
   disassemble,
   type DisassembledInstruction,
+  isAboveV2,
   objdumpUnavailable,
   parseLine,
 } from './objdump.ts';
@@ -17,7 +18,7 @@ test('a plain line gives address, bytes, mnemonic and operands', () => {
   assert.deepEqual(
     parseLine('  401004:\t48 8b 05 dd 2f 00 00 \tmov    rax,QWORD PTR [rip+0x2fdd]        # 403fe8 <x>'),
     {
-      address: 0x401004n,
+      address: '401004',
       bytes: Uint8Array.of(0x48, 0x8b, 0x05, 0xdd, 0x2f, 0, 0),
       prefixes: [],
       mnemonic: 'mov',
@@ -53,12 +54,12 @@ test('synonyms of one instruction have one canonical name', () => {
   assert.notEqual(canonicalMnemonic('movsd'), canonicalMnemonic('movs'));
 });
 
-async function* stream(...instructions: DisassembledInstruction[]): AsyncGenerator<DisassembledInstruction> {
-  yield* instructions;
+async function* stream(...instructions: DisassembledInstruction[]): AsyncGenerator<DisassembledInstruction[]> {
+  yield instructions;
 }
 
 const nop: DisassembledInstruction = {
-  address: 0x1000n,
+  address: '1000',
   bytes: Uint8Array.of(0x0f, 0x1f, 0x00),
   prefixes: [],
   mnemonic: 'nop',
@@ -85,6 +86,33 @@ test('instructions of absent extensions are counted apart', async () => {
   assert.deepEqual([result.disagreementCount, result.skipped.get('nop')], [0, 1]);
 });
 
+test('FWAIT and the instruction it belongs to are two to the decoder', async () => {
+  const finit: DisassembledInstruction = {
+    address: '0',
+    bytes: Uint8Array.of(0x9b, 0xdb, 0xe3),
+    prefixes: [],
+    mnemonic: 'finit',
+    operands: '',
+  };
+  const decode = (bytes: Uint8Array, offset: number): { length: number; mnemonic: string } =>
+    bytes[offset] === 0x9b ? { length: 1, mnemonic: 'fwait' } : { length: 2, mnemonic: 'fninit' };
+  assert.equal((await compareDecoder(stream(finit), decode, 64)).disagreementCount, 0);
+});
+
+test('VEX instructions and extensions above x86-64-v2 are told from the rest', () => {
+  const instruction = (mnemonic: string, ...bytes: number[]): DisassembledInstruction => ({
+    address: '0',
+    bytes: Uint8Array.from(bytes),
+    prefixes: [],
+    mnemonic,
+    operands: '',
+  });
+  assert.equal(isAboveV2(instruction('vmovd', 0xc5, 0xf9, 0x6e, 0xc6)), true);
+  assert.equal(isAboveV2(instruction('tzcnt', 0xf3, 0x0f, 0xbc, 0xc0)), true);
+  assert.equal(isAboveV2(instruction('verr', 0x0f, 0x00, 0xe0)), false);
+  assert.equal(isAboveV2(instruction('mov', 0xb0, 0xc5)), false);
+});
+
 test('every instruction of an object file is read, in order, each where the one before ends', {
   skip: objdumpUnavailable() ?? skipWithoutGcc(),
 }, async () => {
@@ -96,13 +124,13 @@ test('every instruction of an object file is read, in order, each where the one 
     );
     assert.equal(spawnSync('gcc', ['-c', '-o', join(folder, 'x.o'), join(folder, 'x.s')]).status, 0);
     const found: DisassembledInstruction[] = [];
-    for await (const instruction of disassemble(join(folder, 'x.o'))) found.push(instruction);
+    for await (const batch of disassemble(join(folder, 'x.o'))) found.push(...batch);
     assert.deepEqual(
       found.map((i) => i.mnemonic),
       ['cmpxchg', 'movabs', 'movs', 'ret'],
     );
     assert.deepEqual(
-      found.map((i) => Number(i.address)),
+      found.map((i) => Number.parseInt(i.address, 16)),
       [0, 5, 15, 17],
     );
   } finally {
