@@ -94,6 +94,8 @@ export class SystemCalls {
       undefinedFunction(cpu, insn);
       return STATUS_FAULT;
     }
+    // A shadow covers one instruction, which is this one; what is there afterwards is new. (STI; HLT: the halt has none.)
+    state.interruptShadow = 0;
     if (!executeSystem(cpu, call.fn, insn)) return STATUS_FAULT;
     if (state.interruptShadow !== 0) {
       this.#longs[SHADOW_RIP >> 3] = state.rip;
