@@ -1,0 +1,35 @@
+/**
+ * Replays vectors on the interpreter and prints what differs.
+ *
+ *     node test/cpu/run.ts [--files integer,x87] [--forms REGEXP] [--every N] [--reports N]
+ *
+ * @module
+ */
+import { parseArgs } from 'node:util';
+import { InterpreterExecutor } from './executor.ts';
+import { type FormResult, readVectors, replay, summarize, vectorFiles } from './replay.ts';
+
+const { values } = parseArgs({
+  options: {
+    files: { type: 'string' },
+    forms: { type: 'string', default: '' },
+    every: { type: 'string', default: '1' },
+    reports: { type: 'string', default: '2' },
+  },
+});
+const forms = new RegExp(values.forms);
+const wanted = values.files?.split(',') ?? vectorFiles();
+const results: FormResult[] = [];
+for (const name of wanted) {
+  const started = performance.now();
+  const found = replay(readVectors(name), new InterpreterExecutor(), {
+    every: Number(values.every),
+    reports: Number(values.reports),
+    forms: (form) => forms.test(form),
+  });
+  results.push(...found);
+  const cases = found.reduce((sum, r) => sum + r.cases, 0);
+  const failed = found.reduce((sum, r) => sum + r.failed, 0);
+  console.log(`${name}: ${cases} cases, ${failed} mismatches, ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+console.log(summarize(results));
