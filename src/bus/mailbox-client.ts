@@ -93,7 +93,7 @@ export class MailboxClient implements VcpuBus {
     if (port + width > 0x10000 || this.#localPorts.touches(port, width)) {
       return bytewise(width, (byte) => this.portRead((port + byte) & 0xffff, 1));
     }
-    if ((this.#ports.common(port, width) & UNCLAIMED) !== 0) return allOnes(width);
+    if (this.#ports.unclaimed(port, width)) return allOnes(width);
     return this.#call(ACCESS_PORT_READ, port, width, 0);
   }
 
@@ -113,9 +113,8 @@ export class MailboxClient implements VcpuBus {
       for (let byte = 0; byte < width; byte++) this.portWrite((port + byte) & 0xffff, 1, (value >>> (byte * 8)) & 0xff);
       return;
     }
-    const attributes = this.#ports.common(port, width);
-    if ((attributes & UNCLAIMED) !== 0) return;
-    if ((attributes & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, width, value);
+    if (this.#ports.unclaimed(port, width)) return;
+    if ((this.#ports.entry(port) & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, width, value);
     else this.#call(ACCESS_PORT_WRITE, port, width, value);
   }
 

@@ -64,7 +64,11 @@ export class MailboxServer {
     this.#onFault = options.onFault;
   }
 
-  /** Visits every vCPU once: its posted writes in order, then its mailbox. True when there was anything to do. */
+  /**
+   * Visits every vCPU once: its posted writes in order, then its mailbox. True when there was anything to do. Before
+   * devices are reset or saved, with the vCPUs at rest, call it until it is false: what was posted belongs to the time
+   * before.
+   */
   service(): boolean {
     let worked = false;
     for (let vcpu = 0; vcpu < this.#control.vcpuCount; vcpu++) if (this.#visit(vcpu)) worked = true;

@@ -181,12 +181,12 @@ else {
       assert.equal(answer.posted, 3);
     }));
 
-  test('a write of several ports is posted when all of them allow it', () =>
+  test('a write of several ports is posted when its first allows it', () =>
     withRig(async ({ ports, table, vcpu }) => {
       const written: number[][] = [];
       ports.add('device', 0xcf8, 8, { read: () => 0, write: (...access) => void written.push(access) });
       table.claim(0xcf8, 8);
-      for (let port = 0xcf8; port < 0xcfc; port++) table.post(port, true);
+      table.post(0xcf8, true);
       const answer = await vcpu([
         ['out', 0xcf8, 4, 0x8000_0000],
         ['out', 0xcfa, 4, 5],

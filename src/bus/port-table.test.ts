@@ -12,14 +12,14 @@ test('every port is unclaimed at first', () => {
   const ports = table();
   assert.equal(ports.entry(0), UNCLAIMED);
   assert.equal(ports.entry(0xffff), UNCLAIMED);
-  assert.equal(ports.common(0xfffe, 4), UNCLAIMED);
+  assert.equal(ports.unclaimed(0xfffe, 4), true);
 });
 
-test('an access has the attributes that all of its ports have', () => {
+test('an access is unclaimed only when all of its ports are', () => {
   const ports = table();
   ports.claim(0x60, 1);
-  assert.equal(ports.common(0x5d, 4), 0);
-  assert.equal(ports.common(0x5d, 2), UNCLAIMED);
+  assert.equal(ports.unclaimed(0x5d, 4), false);
+  assert.equal(ports.unclaimed(0x5d, 2), true);
 });
 
 test('shadowing keeps posting and ends apart from it', () => {

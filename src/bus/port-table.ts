@@ -3,7 +3,7 @@
  *
  *     bits 0-7   the value that an 8-bit read gives while READ_SHADOWED is set
  *     bit 8      READ_SHADOWED: an 8-bit read has no side effect and gives bits 0-7
- *     bit 9      WRITE_POSTED: a write may be queued; one of several ports when all of them allow it
+ *     bit 9      WRITE_POSTED: a write that begins at this port may be queued
  *     bit 10     UNCLAIMED: reads give all ones, writes vanish
  *     bit 11     READ_ORDERED: the shadow holds only while no posted write is under way, which might change it
  *
@@ -53,16 +53,17 @@ export class PortTable {
     Atomics.store(this.#entries, port, Atomics.load(this.#entries, port) & WRITE_POSTED);
   }
 
-  /** Lets writes to `port` be queued, or stops that. */
+  /** Lets writes that begin at `port` be queued, or stops that. */
   post(port: number, allowed: boolean): void {
     if (allowed) Atomics.or(this.#entries, port, WRITE_POSTED);
     else Atomics.and(this.#entries, port, ~WRITE_POSTED);
   }
 
-  /** The attributes that all of the `width` ports from `port` on have; ports past the last wrap to the first. */
-  common(port: number, width: number): number {
-    let attributes = -1;
-    for (let at = port; at < port + width; at++) attributes &= Atomics.load(this.#entries, at & 0xffff);
-    return attributes & ~0xff;
+  /** True when no device has any of the `width` ports from `port` on; ports past the last wrap to the first. */
+  unclaimed(port: number, width: number): boolean {
+    for (let at = port; at < port + width; at++) {
+      if ((Atomics.load(this.#entries, at & 0xffff) & UNCLAIMED) === 0) return false;
+    }
+    return true;
   }
 }

@@ -103,7 +103,10 @@ export class AcpiPm {
   }
 
   #currentStatus(): number {
-    if (this.#wrapsNow() !== this.#halfWraps) this.#status |= PM1_TMR;
+    const wraps = this.#wrapsNow();
+    if (wraps > this.#halfWraps) this.#status |= PM1_TMR;
+    // The timer starts over when the machine is reset, before or after this block.
+    else this.#halfWraps = wraps;
     return this.#status;
   }
 

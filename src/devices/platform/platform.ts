@@ -179,7 +179,7 @@ export function createPlatform(options: PlatformOptions): Platform {
   attach('PCI configuration address', 0xcf8, 4, pci.addressPorts(resetPort));
   attach('PCI configuration data', 0xcfc, 4, pci.dataPorts);
   // The address is written before every access to the data; kernels scan thousands of functions that are not there.
-  for (let port = 0xcf8; port < 0xcfc; port++) ports.post(port, true);
+  ports.post(0xcf8, true);
   mmioBus.add('PCI ECAM', ECAM_ADDRESS, ECAM_BYTES, pci.ecam);
 
   if (options.debugExitPort !== undefined) {
