@@ -1,0 +1,148 @@
+/**
+ * What runs the programs: this machine itself, a guest of QEMU, a guest of typervisor. A session of a guest is one boot,
+ * after which it takes commands (programs/guest-init.c).
+ *
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Program } from './programs.ts';
+import { GuestError, GuestProcess } from './guest-process.ts';
+
+export const SYSTEMS = ['native', 'qemu', 'typervisor'] as const;
+export type SystemName = (typeof SYSTEMS)[number];
+export type GuestSystem = Exclude<SystemName, 'native'>;
+
+export const TITLES: Readonly<Record<SystemName, string>> = {
+  native: 'native',
+  qemu: 'QEMU TCG',
+  typervisor: 'typervisor',
+};
+
+const TYPERVISOR = fileURLToPath(new URL('../bin/typervisor', import.meta.url));
+const BOOT_LIMIT_MS = 180_000;
+
+export interface Boot {
+  readonly kernel: string;
+  readonly initrd?: string;
+  /** Added to the kernel's command line. */
+  readonly params?: string;
+  readonly memMib: number;
+  /** The port of the debug-exit device, for kernels that end with it. */
+  readonly debugExit?: number;
+}
+
+/** What typervisor puts on a Linux kernel's command line itself; QEMU's guest is told the same. */
+const LINUX_PARAMS = 'console=ttyS0 panic=-1';
+
+/** The command that boots a guest, with its first serial port on standard input and output. */
+export function bootCommand(system: GuestSystem, boot: Boot): string[] {
+  const { kernel, initrd, params = '', memMib, debugExit } = boot;
+  const own = params === '' ? [] : [params];
+  if (system === 'typervisor') {
+    return [
+      ...[process.execPath, TYPERVISOR, 'run', kernel, '-m', `${memMib}`, '--no-reboot', '--stats'],
+      ...(initrd === undefined ? [] : ['-i', initrd]),
+      ...own.flatMap((text) => ['-p', text]),
+      ...(debugExit === undefined ? [] : ['--debug-exit', `port=${debugExit}`]),
+    ];
+  }
+  // biome-ignore format: an option and its value in a row
+  return [
+    'qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max', '-m', `${memMib}`, '-nographic', '-no-reboot',
+    '-net', 'none', '-kernel', kernel,
+    ...(initrd === undefined ? [] : ['-initrd', initrd]),
+    '-append', [LINUX_PARAMS, ...own].join(' '),
+    ...(debugExit === undefined ? [] : ['-device', `isa-debug-exit,iobase=${debugExit}`]),
+  ];
+}
+
+/** The instructions that a guest executed, as typervisor's `--stats` gives them. */
+export function instructionsOf(stats: string): number | undefined {
+  const [, digits] = /^\s*instructions\s+([\d,]+)$/m.exec(stats) ?? [];
+  return digits === undefined ? undefined : Number(digits.replaceAll(',', ''));
+}
+
+/** The seconds in what a program printed: "NAME seconds checksum". Throws GuestError when it is not there. */
+export function secondsOf(name: string, output: string): number {
+  const [, seconds] = new RegExp(`^${name} (\\d+\\.\\d+) [0-9a-f]{16}\\r?$`, 'm').exec(output) ?? [];
+  if (seconds === undefined) throw new GuestError(`${name} failed: ${output.trim() || 'it printed nothing'}`);
+  return Number(seconds);
+}
+
+/** A system that is ready to run programs. */
+export interface Session {
+  /** Runs a program; its seconds. Throws GuestError; a guest is of no use then. */
+  run(program: Program, units: number, limitMs: number): Promise<number>;
+}
+
+/** This machine. */
+export function nativeSession(binary: string, busybox: string): Session {
+  return {
+    run: async ({ name }, units, limitMs) => {
+      const env = { ...process.env, BENCH_BUSYBOX: busybox };
+      const done = spawnSync(binary, [name, `${units}`], { encoding: 'utf8', env, timeout: limitMs });
+      return secondsOf(name, done.stdout + done.stderr + (done.error?.message ?? ''));
+    },
+  };
+}
+
+export interface SessionEnd {
+  /** MiB resident in the guest's process before it powered off. */
+  readonly residentMib: number | undefined;
+  /** Instructions that the guest executed, where that is known. */
+  readonly instructions: number | undefined;
+  /** What the programs measured, divided by what passed here from command to answer: 1, or somewhat less. */
+  readonly clockShare: number | undefined;
+}
+
+export class GuestSession implements Session {
+  readonly #process: GuestProcess;
+  #insideSeconds = 0;
+  #outsideSeconds = 0;
+
+  private constructor(process: GuestProcess) {
+    this.#process = process;
+  }
+
+  /** Boots a guest and waits until it takes commands. */
+  static async start(system: GuestSystem, boot: Boot): Promise<GuestSession> {
+    const process = new GuestProcess(TITLES[system], bootCommand(system, boot));
+    try {
+      await process.waitFor(/READY\r?\n/, BOOT_LIMIT_MS);
+    } catch (error) {
+      process.kill();
+      await process.end();
+      throw error;
+    }
+    return new GuestSession(process);
+  }
+
+  async run(program: Program, units: number, limitMs: number): Promise<number> {
+    const started = performance.now();
+    this.#process.send(`${program.name} ${units}\n`);
+    const { text } = await this.#process.waitFor(/^DONE \d+\r?\n/m, limitMs);
+    const seconds = secondsOf(program.name, text);
+    this.#insideSeconds += seconds;
+    this.#outsideSeconds += (performance.now() - started) / 1000;
+    return seconds;
+  }
+
+  /** Powers the guest off. */
+  async end(): Promise<SessionEnd> {
+    const residentMib = this.#process.residentMib();
+    this.#process.send('poweroff\n');
+    const { stderr } = await this.#process.end();
+    return {
+      residentMib,
+      instructions: instructionsOf(stderr),
+      clockShare: this.#outsideSeconds > 0 ? this.#insideSeconds / this.#outsideSeconds : undefined,
+    };
+  }
+
+  /** Ends a guest that does not answer. */
+  async kill(): Promise<void> {
+    this.#process.kill();
+    await this.#process.end();
+  }
+}
