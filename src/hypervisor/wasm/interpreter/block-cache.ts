@@ -15,7 +15,7 @@ import type { RamWindow } from '../mmu/walk.ts';
 import { CODE_SIZE, CS, FAULT_ERROR, FAULT_VECTOR, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
 import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
-import { operandShape, primarySize } from './forms.ts';
+import { memorySize, operandShape } from './forms.ts';
 import type { Handlers } from './handlers.ts';
 import { AUX_NO_LINK, HANDLER_EXIT, HANDLER_GOTO, HANDLER_LEAVE, R_AUX, R_HANDLER, RECORD_BYTES } from './record.ts';
 
@@ -227,7 +227,7 @@ export class BlockCache {
     const d = this.#options.decoder.result;
     const { encoding } = d;
     const index = encoding.operands.findIndex((o) => operandShape(o, d.hasMemory) === 'm');
-    const size = index < 0 ? 1 : primarySize(encoding, d.operandSize);
+    const size = index < 0 ? 1 : memorySize(encoding, index, d.operandSize);
     // BOUND reads a pair.
     this.#accessBytes = d.row.name === 'bound' ? size * 2 : size;
     this.#accessWrite = index === 0 && !READ_ONLY.has(d.row.name);

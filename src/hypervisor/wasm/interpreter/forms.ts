@@ -54,6 +54,14 @@ export function primarySize(encoding: Encoding, operandSize: number): number {
   return SIZE[first.size] ?? operandSize;
 }
 
+/** Bytes of the memory operand at `index`. */
+export function memorySize(encoding: Encoding, index: number, operandSize: number): number {
+  if (encoding.row.size !== undefined) return encoding.row.size;
+  const { size } = encoding.operands[index] as OperandSpec;
+  if (size === 'y') return operandSize === 8 ? 8 : 4;
+  return SIZE[size] ?? operandSize;
+}
+
 export function formOf(encoding: Encoding, context: FormContext): Form {
   const { row } = encoding;
   const modal = isModal(row);
