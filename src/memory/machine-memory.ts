@@ -46,6 +46,10 @@ export interface MachineMemoryRequest {
   readonly vcpuBytes: number;
 }
 
+const CONTROL_BYTES = 2 * WASM_PAGE_BYTES, PORTS_BYTES = 2 * WASM_PAGE_BYTES, IRQCHIP_BYTES = 2 * WASM_PAGE_BYTES;
+/** The code map is at the same place in every machine: it is part of compiled code. */
+export const CODE_MAP_OFFSET: number = WASM_PAGE_BYTES + CONTROL_BYTES + PORTS_BYTES + IRQCHIP_BYTES;
+
 const align = (value: number): number => Math.ceil(value / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
 
 /** Lays the parts out. Throws RangeError when they do not fit into 4 GiB. */
@@ -57,11 +61,11 @@ export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryM
   if (ramBytes > LOW_RAM_LIMIT) throw new RangeError(`guest RAM of ${ramBytes} bytes does not end below 0xd0000000`);
   const vcpuBytes = align(request.vcpuBytes);
   const control = WASM_PAGE_BYTES;
-  const controlBytes = 2 * WASM_PAGE_BYTES;
+  const controlBytes = CONTROL_BYTES;
   const ports = control + controlBytes;
-  const irqchip = ports + 2 * WASM_PAGE_BYTES;
-  const irqchipBytes = 2 * WASM_PAGE_BYTES;
-  const codeMap = irqchip + irqchipBytes;
+  const irqchip = ports + PORTS_BYTES;
+  const irqchipBytes = IRQCHIP_BYTES;
+  const codeMap = CODE_MAP_OFFSET;
   const vcpus = codeMap + align((LOW_RAM_LIMIT / GUEST_PAGE_BYTES) * 4);
   const ram = vcpus + vcpuBytes * vcpuCount;
   const pages = (ram + align(ramBytes)) / WASM_PAGE_BYTES;

@@ -48,13 +48,22 @@ export function commandLine(config: RunConfig): string {
   ].join(' ');
 }
 
-function startVcpu(config: VcpuThreadConfig): VcpuThread {
-  const worker = new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), { workerData: config, name: `vcpu${config.index}` });
+/** A worker that compiles the interpreter and waits for a machine. */
+function prepareWorker(): Worker {
+  return new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), { name: 'vcpu' });
+}
+
+/** Gives a prepared worker its vCPU. */
+function startVcpu(worker: Worker, config: VcpuThreadConfig): VcpuThread {
   const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
-    worker.once('message', resolve);
+    worker.once('message', (end: VcpuThreadEnd) => {
+      resolve(end);
+      void worker.terminate();
+    });
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
   });
+  worker.postMessage(config);
   return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
 }
 
@@ -88,6 +97,10 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
   await using resources = new AsyncDisposableStack();
   let machine: Machine | undefined;
   let left: LeaveReason | undefined;
+  const workers = Array.from({ length: config.cpus }, prepareWorker);
+  resources.defer(async () => {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  });
   try {
     const kernelPath = config.kernel ?? embedded('vmlinuz');
     const initrdPath = config.initrd ?? (config.kernel === undefined ? embedded('initrd.img') : undefined);
@@ -128,7 +141,8 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
         progress: progress.update,
       },
       {
-        clock, wallClock, timers, logger: stderrLogger, startVcpu,
+        clock, wallClock, timers, logger: stderrLogger,
+        startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread),
         random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
         yieldTurn: (resume) => void setImmediate(resume),
       },

@@ -5,8 +5,9 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
+import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
@@ -39,10 +40,15 @@ function random32(): number {
 }
 
 const port = parentPort as MessagePort;
-const end = runVcpuThread(workerData as VcpuThreadConfig, {
-  clock: createClock(),
-  hypervisor: wasmHypervisor(compileOptimised),
-  random32,
-  takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
+// Compiled before the machine is known: the VMM thread reads the kernel meanwhile.
+const interpreter = compileInterpreter(compileOptimised);
+const clock = createClock();
+port.once('message', (config: VcpuThreadConfig) => {
+  const end = runVcpuThread(config, {
+    clock,
+    hypervisor: wasmHypervisor(interpreter),
+    random32,
+    takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
+  });
+  port.postMessage(end);
 });
-port.postMessage(end);

@@ -4,13 +4,13 @@
  * @module
  */
 import type { Hypervisor } from '../hypervisor.ts';
-import { type CompileModule, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
+import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
 
-/** `compile` as in `WasmVcpuOptions`: how the host compiles the interpreter. */
-export function wasmHypervisor(compile?: CompileModule): Hypervisor {
+/** `interpreter` may have been compiled beforehand. */
+export function wasmHypervisor(interpreter?: CompiledInterpreter): Hypervisor {
   return {
     name: 'wasm',
     vcpuAreaBytes: VCPU_AREA_BYTES,
-    createVcpu: (options) => new WasmVcpu(compile === undefined ? options : { ...options, compile }),
+    createVcpu: (options) => new WasmVcpu(interpreter === undefined ? options : { ...options, interpreter }),
   };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { AccessWidth } from '../../bus/bus-device.ts';
-import { vcpuArea } from '../../memory/machine-memory.ts';
+import { CODE_MAP_OFFSET, vcpuArea } from '../../memory/machine-memory.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import type { Vcpu, VcpuOptions, VcpuStats } from '../hypervisor.ts';
@@ -12,13 +12,13 @@ import { Decoder } from './decode/decoder.ts';
 import { DecodeTable } from './decode/table.ts';
 import { rows } from './insn/index.ts';
 import { BlockCache } from './interpreter/block-cache.ts';
-import { buildCoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
+import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
 import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
 import { AUX_STACK, R_AUX, STATUS_FAULT } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
-import { SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
+import { RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
 import { NON_CANONICAL } from './mmu/walk.ts';
 import { WasmMmu } from './mmu/wasm-mmu.ts';
@@ -47,8 +47,23 @@ const PACE = 0.25;
 /** Compiles a module; hosts may choose how (Node forces the optimising compiler). */
 export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 
+/** The interpreter, compiled: the same for every machine and vCPU. */
+export interface CompiledInterpreter {
+  readonly table: DecodeTable;
+  readonly core: CoreModule;
+  readonly module: WebAssembly.Module;
+}
+
+/** Builds and compiles the interpreter; some 150 ms, so hosts do it while they load other things. */
+export function compileInterpreter(compile: CompileModule = (bytes) => new WebAssembly.Module(bytes)): CompiledInterpreter {
+  const table = new DecodeTable(rows);
+  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK });
+  return { table, core, module: compile(core.bytes) };
+}
+
 export interface WasmVcpuOptions extends VcpuOptions {
-  readonly compile?: CompileModule;
+  /** Made anew when left out. */
+  readonly interpreter?: CompiledInterpreter;
 }
 
 interface CoreExports {
@@ -81,9 +96,10 @@ export class WasmVcpu implements Vcpu {
     this.#view = new DataView(buffer);
     this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
     const ram = { offset: map.ram, bytes: map.ramBytes };
-    const table = new DecodeTable(rows);
-    const built = buildCoreModule(table, { pages: map.pages, ram, codeMap: map.codeMap, busLock: BUS_LOCK });
-    const compile = options.compile ?? ((bytes) => new WebAssembly.Module(bytes));
+    const { table, core: built, module } = options.interpreter ?? compileInterpreter();
+    if (map.codeMap !== CODE_MAP_OFFSET) throw new Error('the code map is not where the interpreter was built for');
+    this.#view.setUint32(area + RAM_OFFSET, ram.offset, true);
+    this.#view.setUint32(area + RAM_BYTES, ram.bytes, true);
     const functions = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
     const tlb = new Tlb(buffer, area);
     this.#tlb = tlb;
@@ -119,7 +135,7 @@ export class WasmVcpu implements Vcpu {
         if (tlb.watching) noteDataAccess(this.cpu, low, high, bytes, write !== 0);
       },
     };
-    const instance = new WebAssembly.Instance(compile(built.bytes), { env: imports });
+    const instance = new WebAssembly.Instance(module, { env: imports });
     const core = instance.exports as unknown as CoreExports;
     this.#core = core;
     const mmu = new WasmMmu({
@@ -140,7 +156,7 @@ export class WasmVcpu implements Vcpu {
         float.run(operation, destination, first, second, immediate),
     };
     for (const name of HELPER_NAMES) helperImports[name] = instance.exports[name] as WebAssembly.ImportValue;
-    this.#handlers = new Handlers(built, functions, helperImports, map.pages);
+    this.#handlers = new Handlers(built, functions, helperImports);
     const decoder = new Decoder(table);
     this.#blocks = new BlockCache({
       memory, cpu: area, ram, codeMap: map.codeMap, decoder, handlers: this.#handlers, fetch: core.fetch,

@@ -7,6 +7,9 @@ import { ByteWriter } from './byte-writer.ts';
 import { VAL_TYPE_BYTE, type ValType } from './expr.ts';
 import { type Callee, FunctionBuilder } from './function-builder.ts';
 
+/** 4 GiB in pages of 64 KiB. */
+const MAX_PAGES = 65536;
+
 interface ImportedFunction extends Callee {
   readonly module: string;
   readonly name: string;
@@ -18,7 +21,7 @@ export class ModuleBuilder {
   readonly #imports: ImportedFunction[] = [];
   readonly #functions: FunctionBuilder[] = [];
   readonly #exports: { name: string; index: number }[] = [];
-  #memoryPages: number | undefined;
+  #importsMemory = false;
   #table: string | undefined;
 
   /** Index of a function type. */
@@ -33,9 +36,9 @@ export class ModuleBuilder {
     return index;
   }
 
-  /** Imports `env.memory`, shared, of exactly `pages` pages of 64 KiB. */
-  importMemory(pages: number): void {
-    this.#memoryPages = pages;
+  /** Imports `env.memory`, shared, of any size. */
+  importMemory(): void {
+    this.#importsMemory = true;
   }
 
   /** Imports a function of `env`. All imports come before the first function. */
@@ -84,13 +87,13 @@ export class ModuleBuilder {
       }
     });
     section(2, (c) => {
-      c.u32(this.#imports.length + (this.#memoryPages === undefined ? 0 : 1) + (this.#table === undefined ? 0 : 1));
-      if (this.#memoryPages !== undefined) {
+      c.u32(this.#imports.length + (this.#importsMemory ? 1 : 0) + (this.#table === undefined ? 0 : 1));
+      if (this.#importsMemory) {
         c.name('env');
         c.name('memory');
         c.bytes([0x02, 0x03]);
-        c.u32(this.#memoryPages);
-        c.u32(this.#memoryPages);
+        c.u32(1);
+        c.u32(MAX_PAGES);
       }
       if (this.#table !== undefined) {
         c.name('env');

@@ -15,7 +15,6 @@ import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
 import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
-import type { RamWindow } from '../mmu/walk.ts';
 import {
   CODE_SIZE, EA, FAULT_ERROR, FAULT_RECORD, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, GPR, INSTRUCTIONS, RAX, RDX, RIP, TLB_BASE, TLB_TAG,
 } from '../state.ts';
@@ -46,8 +45,6 @@ export interface CoreModule {
 }
 
 export interface CoreOptions {
-  readonly pages: number;
-  readonly ram: RamWindow;
   readonly codeMap: number;
   /** Offset of the lock word for split locked accesses. */
   readonly busLock: number;
@@ -55,7 +52,7 @@ export interface CoreOptions {
 
 export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreModule {
   const module = new ModuleBuilder();
-  module.importMemory(options.pages);
+  module.importMemory();
   module.importTable('handlers');
   const imports = {
     mmioRead: module.importFunction('mmioRead', ['i32', 'i32', 'i32'], 'i32'),
@@ -66,7 +63,7 @@ export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreM
     modeChanged: module.importFunction('modeChanged', ['i32']),
     watch: module.importFunction('watch', ['i32', 'i32', 'i32', 'i32']),
   };
-  const mmu = buildMmu(module, imports, options.ram, options.codeMap);
+  const mmu = buildMmu(module, imports, options.codeMap);
   const divideUnsigned128 = module.function(['i32', 'i64'], 'i32');
   buildDivide128(divideUnsigned128, false, GPR + RAX * 8, GPR + RDX * 8);
   const divideSigned128 = module.function(['i32', 'i64'], 'i32');
@@ -387,9 +384,9 @@ function address(
 }
 
 /** A module of cold handlers: functions `h0`, `h1`, ... (cpu, record) -> STATUS_*. */
-export function buildColdModule(forms: readonly HotForm[], pages: number): Uint8Array<ArrayBuffer> {
+export function buildColdModule(forms: readonly HotForm[]): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  module.importMemory(pages);
+  module.importMemory();
   const helpers: Record<string, Callee> = {
     slowRead: module.importFunction('slowRead', ['i32', 'i64', 'i32'], 'i32'),
     slowWrite: module.importFunction('slowWrite', ['i32', 'i64', 'i32', 'i32'], 'i32'),

@@ -14,17 +14,15 @@ export class Handlers {
   readonly #numbers: Map<string, number>;
   readonly #table: WebAssembly.Table;
   readonly #imports: WebAssembly.ModuleImports;
-  readonly #pages: number;
   #pending: { lift: Lift; form: Form }[] = [];
   #next: number;
 
   /** `imports`: memory and the helper functions. */
-  constructor(core: CoreModule, table: WebAssembly.Table, imports: WebAssembly.ModuleImports, pages: number) {
+  constructor(core: CoreModule, table: WebAssembly.Table, imports: WebAssembly.ModuleImports) {
     this.#core = core;
     this.#numbers = new Map(core.handlers);
     this.#table = table;
     this.#imports = imports;
-    this.#pages = pages;
     this.#next = core.coldBase;
   }
 
@@ -53,7 +51,7 @@ export class Handlers {
     const pending = this.#pending;
     this.#pending = [];
     const first = this.#next - pending.length - this.#core.coldBase;
-    const module = new WebAssembly.Module(buildColdModule(pending, this.#pages));
+    const module = new WebAssembly.Module(buildColdModule(pending));
     const instance = new WebAssembly.Instance(module, { env: this.#imports });
     if (this.#table.length < first + pending.length) this.#table.grow(Math.max(256, pending.length));
     pending.forEach((_, i) => {

@@ -32,6 +32,12 @@ export const LARGE_REGIONS = 0x4000;
 export const NOT_GLOBAL_LIST = 0x4100;
 export const NOT_GLOBAL_MAX = 32;
 
+/**
+ * Where guest RAM is in linear memory and how long it is, u32 each in bytes: here rather than in the code, so that the compiled
+ * interpreter serves machines of every size.
+ */
+export const RAM_OFFSET = 0x4200, RAM_BYTES = 0x4204;
+
 /** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
 export const JUMP_CACHE = 0x30000;
 export const JUMP_CACHE_ENTRIES = 8192;

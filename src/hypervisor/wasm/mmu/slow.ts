@@ -15,10 +15,10 @@ import {
   SEG_LIMIT, SEGMENTS, SS, TLB_BASE, TLB_TAG,
 } from '../state.ts';
 import {
-  LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
+  LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, RAM_OFFSET, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
   TLB_READ, TLB_SUPERVISOR, TLB_WRITE,
 } from './layout.ts';
-import { buildWalk, type RamWindow, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
+import { buildWalk, hostOf, inRam, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
 
 /** Functions the host side provides. Addresses come as two halves. */
 export interface MmuImports {
@@ -50,12 +50,9 @@ export interface MmuFunctions {
 const P_BYTES = BOUNCE_PENDING, P_FIRST = BOUNCE_PENDING + 4, P_PHYSICAL0 = BOUNCE_PENDING + 8, P_PHYSICAL1 = BOUNCE_PENDING + 16;
 const EFLAGS_AC_FAULT = 17;
 
-export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWindow, codeMap: number): MmuFunctions {
+export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: number): MmuFunctions {
   const walk = module.function(['i32', 'i64', 'i32'], 'i32');
-  buildWalk(walk, ram);
-  const inRam = (physical: I64, bytes: I32): I32 =>
-    i64.leU(physical, i64.sub(i64.const(ram.bytes), i64.extendI32U(bytes)));
-  const hostOf = (physical: I64): I32 => i32.add(i32.wrap(physical), i32.const(ram.offset));
+  buildWalk(walk);
 
   // codeWritePhysical(physical, bytes): bytes within one page of RAM.
   const codeWritePhysical = module.function(['i64', 'i32']);
@@ -78,26 +75,27 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
   const codeWrite = module.function(['i32', 'i32', 'i32']);
   {
     const f = codeWrite;
-    const physical = i64.extendI32U(i32.sub(f.param('i32', 1), i32.const(ram.offset)));
+    const physical = i64.extendI32U(i32.sub(f.param('i32', 1), i32.load(f.param('i32', 0), RAM_OFFSET)));
     f.callVoid(codeWritePhysical, physical, f.param('i32', 2));
   }
 
   const fill = module.function(['i32', 'i64', 'i32']);
-  buildFill(fill, ram, codeMap);
+  buildFill(fill, codeMap);
 
-  // physicalRead(physical, bytes, to), physicalWrite(physical, bytes, from): one page, RAM or device.
-  const physicalRead = module.function(['i64', 'i32', 'i32']);
-  const physicalWrite = module.function(['i64', 'i32', 'i32']);
+  // physicalRead(cpu, physical, bytes, to), physicalWrite(cpu, physical, bytes, from): one page, RAM or device.
+  const physicalRead = module.function(['i32', 'i64', 'i32', 'i32']);
+  const physicalWrite = module.function(['i32', 'i64', 'i32', 'i32']);
   for (const write of [false, true]) {
     const f = write ? physicalWrite : physicalRead;
-    const physical = f.param('i64', 0);
-    const bytes = f.param('i32', 1);
-    const buffer = f.param('i32', 2);
-    f.if(inRam(physical, bytes), () => {
+    const cpu = f.param('i32', 0);
+    const physical = f.param('i64', 1);
+    const bytes = f.param('i32', 2);
+    const buffer = f.param('i32', 3);
+    f.if(inRam(cpu, physical, bytes), () => {
       if (write) {
         f.callVoid(codeWritePhysical, physical, bytes);
-        f.memoryCopy(hostOf(physical), buffer, bytes);
-      } else f.memoryCopy(buffer, hostOf(physical), bytes);
+        f.memoryCopy(hostOf(cpu, physical), buffer, bytes);
+      } else f.memoryCopy(buffer, hostOf(cpu, physical), bytes);
       f.return();
     });
     // Device memory: one access of the operand's width up to 4 bytes, then halves; odd pieces byte by byte.
@@ -158,10 +156,10 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
       i32.leU(bytes, first),
       () => {
         f.set(first, bytes);
-        f.if(inRam(physical, bytes), () => {
+        f.if(inRam(cpu, physical, bytes), () => {
           f.callVoid(fill, cpu, va, result);
           if (write) f.callVoid(codeWritePhysical, physical, bytes);
-          f.return(hostOf(physical));
+          f.return(hostOf(cpu, physical));
         });
       },
       () => {
@@ -172,9 +170,9 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
       },
     );
     const read = (): void => {
-      f.callVoid(physicalRead, physical, first, bounce);
+      f.callVoid(physicalRead, cpu, physical, first, bounce);
       const rest = i32.sub(bytes, first);
-      f.if(rest, () => f.callVoid(physicalRead, second, rest, i32.add(bounce, first)));
+      f.if(rest, () => f.callVoid(physicalRead, cpu, second, rest, i32.add(bounce, first)));
     };
     if (write) {
       f.if(f.param('i32', 3), read);
@@ -193,9 +191,9 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
     const cpu = f.param('i32', 0);
     const bounce = i32.add(cpu, i32.const(BOUNCE));
     const first = f.let(i32.load(cpu, P_FIRST));
-    f.callVoid(physicalWrite, i64.load(cpu, P_PHYSICAL0), first, bounce);
+    f.callVoid(physicalWrite, cpu, i64.load(cpu, P_PHYSICAL0), first, bounce);
     const rest = f.let(i32.sub(i32.load(cpu, P_BYTES), first));
-    f.if(rest, () => f.callVoid(physicalWrite, i64.load(cpu, P_PHYSICAL1), rest, i32.add(bounce, first)));
+    f.if(rest, () => f.callVoid(physicalWrite, cpu, i64.load(cpu, P_PHYSICAL1), rest, i32.add(bounce, first)));
   }
 
   const fetch = module.function(['i32', 'i64'], 'i32');
@@ -210,9 +208,9 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, ram: RamWin
     const result = f.let(call('i32', walk, cpu, va, i32.or(user, i32.const(PF_I))));
     f.if(i32.eqz(result), () => f.return(i32.const(0)));
     const physical = f.let(i64.load(cpu, PHYSICAL));
-    f.if(i32.eqz(inRam(physical, i32.const(1))), () => f.return(i32.const(1)));
+    f.if(i32.eqz(inRam(cpu, physical, i32.const(1))), () => f.return(i32.const(1)));
     f.callVoid(fill, cpu, va, result);
-    f.return(hostOf(physical));
+    f.return(hostOf(cpu, physical));
     f.unreachable();
   }
 
@@ -241,13 +239,17 @@ function tlbEntry(cpu: I32, va: I64): I32 {
 
 /** #AC(0): EFLAGS.AC, CR0.AM and CPL 3 have been found set when the array that is never filled is active for that reason. */
 function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void {
-  const width = i32.and(bytes, i32.sub(i32.const(0), bytes));
+  // Ten bytes are aligned like eight; accesses of sixteen are exempt, or #GP has come first.
+  const lowest = i32.and(bytes, i32.sub(i32.const(0), bytes));
+  const width = select(i32.eq(bytes, i32.const(10)), i32.const(8), select(i32.gtU(bytes, i32.const(10)), i32.const(1), lowest));
   const odd = i32.and(i32.wrap(va), i32.sub(width, i32.const(1)));
   const user = i32.eq(i32.load(cpu, CPL), i32.const(3));
   const wanted = i32.and(
     i32.shrU(i32.load(cpu, 0x094), i32.const(18)), i32.and(i32.shrU(i32.load(cpu, 0x220), i32.const(18)), i32.const(1)),
   );
-  f.if(i32.and(i32.and(user, wanted), i32.ne(odd, i32.const(0))), () => {
+  // A non-canonical address comes first; the walk will find it. Page faults come after.
+  const canonical = i64.eq(i64.shrS(i64.shl(va, i64.const(16)), i64.const(16)), va);
+  f.if(i32.and(i32.and(i32.and(user, wanted), canonical), i32.ne(odd, i32.const(0))), () => {
     f.store(4, cpu, i32.const(EFLAGS_AC_FAULT), FAULT_VECTOR);
     f.store(4, cpu, i32.const(0), FAULT_ERROR);
     f.return(i32.const(0));
@@ -255,7 +257,7 @@ function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void
 }
 
 /** fill(cpu, va, WALK_*): caches the translation in PHYSICAL, which is in RAM. */
-function buildFill(f: FunctionBuilder, ram: RamWindow, codeMap: number): void {
+function buildFill(f: FunctionBuilder, codeMap: number): void {
   const cpu = f.param('i32', 0);
   const va = f.param('i64', 1);
   const result = f.param('i32', 2);
@@ -271,7 +273,7 @@ function buildFill(f: FunctionBuilder, ram: RamWindow, codeMap: number): void {
   f.store(8, entry, select(i32.and(result, i32.const(WALK_READABLE)), tag, none), TLB_READ);
   f.store(8, entry, select(writable, tag, none), TLB_WRITE);
   f.store(8, entry, select(i32.and(result, i32.const(WALK_EXECUTABLE)), tag, none), TLB_EXECUTE);
-  const host = i32.add(i32.and(physical, i32.const(-4096)), i32.const(ram.offset));
+  const host = i32.add(i32.and(physical, i32.const(-4096)), i32.load(cpu, RAM_OFFSET));
   f.store(4, entry, i32.sub(host, i32.and(i32.wrap(va), i32.const(-4096))), TLB_ADDEND);
   f.store(4, entry, page, TLB_PAGE);
   const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));

@@ -8,7 +8,7 @@ import { atomic, type I32, i32, i64, type I64 } from '../emit/expr.ts';
 import type { FunctionBuilder, Local } from '../emit/function-builder.ts';
 import { CR0, CR2, CR3, CR4, EFER, EFLAGS_SYSTEM, FAULT_ERROR, FAULT_VECTOR } from '../state.ts';
 import { PDPTE } from '../system/private-state.ts';
-import { ACCESS_IMPLICIT, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PHYSICAL, PHYSICAL_BITS } from './layout.ts';
+import { ACCESS_IMPLICIT, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PHYSICAL, PHYSICAL_BITS, RAM_BYTES, RAM_OFFSET } from './layout.ts';
 
 /** What `walk` returns: 0 on a fault, else WALK_OK and what else the mapping allows for this kind of access. */
 export const WALK_OK = 1, WALK_WRITABLE = 2, WALK_EXECUTABLE = 4, WALK_GLOBAL = 8, WALK_LARGE = 16, WALK_HUGE = 32, WALK_READABLE = 64;
@@ -30,13 +30,19 @@ export interface RamWindow {
   readonly bytes: number;
 }
 
+/** 1 when `bytes` bytes from a physical address on lie in RAM. */
+export const inRam = (cpu: I32, physical: I64, bytes: I32): I32 =>
+  i64.leU(physical, i64.sub(i64.load32U(cpu, RAM_BYTES), i64.extendI32U(bytes)));
+/** Offset in linear memory of a physical address in RAM. */
+export const hostOf = (cpu: I32, physical: I64): I32 => i32.add(i32.wrap(physical), i32.load(cpu, RAM_OFFSET));
+
 const hasBits = (value: I32, bits: number): I32 => i32.ne(i32.and(value, i32.const(bits)), i32.const(0));
 
 /**
  * Builds `walk(cpu, va i64, access) -> WALK_*`. `access` is a combination of PF_W, PF_U, PF_I and ACCESS_IMPLICIT. On success
  * PHYSICAL holds the address; on a fault FAULT_VECTOR, FAULT_ERROR and CR2 are set.
  */
-export function buildWalk(f: FunctionBuilder, ram: RamWindow): void {
+export function buildWalk(f: FunctionBuilder): void {
   const cpu = f.param('i32', 0);
   const va = f.param('i64', 1);
   const access = f.param('i32', 2);
@@ -69,7 +75,7 @@ export function buildWalk(f: FunctionBuilder, ram: RamWindow): void {
   const locate = (address: I64): Local<'i32'> => {
     const physical = f.let(address);
     const host = f.let(i32.const(0));
-    f.if(i64.leU(physical, i64.const(ram.bytes - 8)), () => f.set(host, i32.add(i32.wrap(physical), i32.const(ram.offset))));
+    f.if(inRam(cpu, physical, i32.const(8)), () => f.set(host, hostOf(cpu, physical)));
     return host;
   };
 

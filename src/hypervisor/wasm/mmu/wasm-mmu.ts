@@ -139,7 +139,8 @@ export class WasmMmu implements Mmu {
   probe(lo: number, hi: number, bytes: number, access: Access, write: boolean): void {
     const rights = RIGHTS[access] | (write ? PF_W : 0);
     this.#translate(lo, hi, rights);
-    if ((lo & 0xfff) + bytes > 4096) this.#translateAt(lo, hi, bytes - 1, rights);
+    // A fault on the second page is reported at its first byte.
+    if ((lo & 0xfff) + bytes > 4096) this.#translateAt(lo, hi, 4096 - (lo & 0xfff), rights);
   }
 
   window(lo: number, hi: number, bytes: number, access: Access, write: boolean): number {
