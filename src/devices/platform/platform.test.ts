@@ -56,21 +56,25 @@ test('a console write is posted and a look at the line status shadowed', () => {
   assert.equal(ports.entry(0x3fd), READ_SHADOWED | 0x00);
 });
 
-test('the port table claims what the bus has and nothing else', () => {
+test('the port table claims what the bus has but for port 80h, and nothing else', () => {
   const { ports, bus } = rig();
-  for (const { base, bytes } of bus.ranges) {
+  const ranges = bus.ranges.filter(({ base }) => base !== 0x80);
+  for (const { base, bytes } of ranges) {
     for (let port = base; port < base + bytes; port++) assert.equal(ports.entry(port) & UNCLAIMED, 0);
   }
   let claimed = 0;
   for (let port = 0; port < 65_536; port++) if ((ports.entry(port) & UNCLAIMED) === 0) claimed++;
   assert.equal(
     claimed,
-    bus.ranges.reduce((sum, range) => sum + range.bytes, 0),
+    ranges.reduce((sum, range) => sum + range.bytes, 0),
   );
 });
 
 test('port 80h is unclaimed, so that writing it takes no call', () => {
-  assert.equal(rig().ports.entry(0x80), UNCLAIMED);
+  const { ports, bus } = rig();
+  assert.equal(ports.entry(0x80), UNCLAIMED);
+  bus.write(0x80, 1, 0x55);
+  assert.equal(bus.read(0x80, 1), 0xff);
 });
 
 test('the machine-wide events arrive from their ports', () => {

@@ -38,6 +38,7 @@ import { DEBUG_EXIT_PORTS, debugExit } from './debug-exit.ts';
 import { DebugPort } from './debug-port.ts';
 import { I8042 } from './i8042.ts';
 import type { MachineEvents } from './machine-events.ts';
+import { POST_PORT, postPort } from './post-port.ts';
 import { Pvpanic } from './pvpanic.ts';
 import { ResetPort } from './reset-port.ts';
 import { UART_PORTS } from './uart16550/defs.ts';
@@ -160,6 +161,9 @@ export function createPlatform(options: PlatformOptions): Platform {
     ports.shadow(port, debug.readByte());
     ports.post(port, true);
   }
+
+  // On the bus only: in the port table it stays unclaimed.
+  portBus.add('progress codes', POST_PORT, 1, byteDevice(postPort));
 
   attachBytes('pvpanic', PVPANIC_PORT, 1, new Pvpanic(events));
 
