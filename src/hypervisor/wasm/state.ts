@@ -122,8 +122,11 @@ export const BOUNCE_PENDING = 0x740;
 /** Counters for --stats, i64 each (stats.ts). */
 export const STATS = 0x780;
 
-/** Further system state of system/: free for that folder. */
+/** Further system state of system/: free for that folder, up to FPU_IMAGE. */
 export const SYSTEM_PRIVATE = 0x800;
+
+/** 112 bytes: an x87 environment or state image between guest memory and x87/environment.ts. */
+export const FPU_IMAGE = 0xf80;
 
 /** End of the record. */
 export const STATE_BYTES = 0x1000;

@@ -8,14 +8,11 @@ import { type Row, systemRow } from './row.ts';
 
 const hex = (value: number): string => value.toString(16).toUpperCase().padStart(2, '0');
 
-/** Instructions that save and restore the whole environment: system/ has them under these names. */
-const IMAGES = new Set(['fnstenv', 'fldenv', 'fnsave', 'frstor']);
-
 /** The name of an encoding's function: its place in the table. */
 export const x87FunctionName = (index: number): string => `x87.${index}`;
 
 function rowOf(e: X87Encoding, index: number): Row {
-  const system = IMAGES.has(e.operation) ? e.operation : x87FunctionName(index);
+  const system = x87FunctionName(index);
   const unit = e.opcode === 0x9b ? 'fwait' : 'x87';
   const options = { unit } as const;
   const opcode = hex(e.opcode);

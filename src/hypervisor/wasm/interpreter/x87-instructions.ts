@@ -5,7 +5,14 @@
  */
 import { x87FunctionName } from '../insn/x87.ts';
 import { BOUNCE, EA, FPU_IMAGE, TEMP0, TEMP1 } from '../state.ts';
-import { type Cpu, currentAccess, linearAddress, operandAddress, type SystemFunction, type SystemInsn } from '../system/cpu.ts';
+import {
+  type Cpu,
+  currentAccess,
+  linearAddress,
+  operandAddress,
+  type SystemFunction,
+  type SystemInsn,
+} from '../system/cpu.ts';
 import { guestFault } from '../system/mmu.ts';
 import { type X87Encoding, x87Encodings } from '../x87/encodings.ts';
 import { ENVIRONMENT_32, ENVIRONMENT_PROTECTED, environmentBytes, stateBytes } from '../x87/environment.ts';
@@ -42,7 +49,13 @@ function bytesOf(memory: X87Memory | undefined, wide: boolean): number {
 
 /** Moves bytes `from` to `to` of the operand between guest memory and `at`. */
 function transfer(
-  cpu: Cpu, insn: SystemInsn, view: DataView, at: number, from: number, to: number, write: boolean,
+  cpu: Cpu,
+  insn: SystemInsn,
+  view: DataView,
+  at: number,
+  from: number,
+  to: number,
+  write: boolean,
 ): void {
   for (let done = from; done < to; ) {
     const step = to - done >= 4 ? 4 : 2;

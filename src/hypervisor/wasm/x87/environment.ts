@@ -17,11 +17,13 @@ import type { X87 } from './x87.ts';
 export const ENVIRONMENT_32 = 1,
   ENVIRONMENT_PROTECTED = 2;
 
-/** Bytes of the environment; FNSAVE and FRSTOR add eight registers of 10 bytes. */
-export function environmentBytes(wide: boolean): number {
-  return wide ? 28 : 14;
-}
 const REGISTER_BYTES = 10;
+
+/** Bytes of the image of FNSTENV and FLDENV; `wide`: the operand size is 32 or 64 bits. */
+export const environmentBytes = (wide: boolean): number => (wide ? 28 : 14);
+
+/** Bytes of the image of FNSAVE and FRSTOR: the environment and eight registers. */
+export const stateBytes = (wide: boolean): number => environmentBytes(wide) + 8 * REGISTER_BYTES;
 
 /** What FLDCW keeps of the control word: the masks, PC, RC and the (meaningless) infinity control; bit 6 reads as set. */
 export const CONTROL_WRITABLE = 0x1f3f,

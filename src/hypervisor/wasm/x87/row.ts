@@ -30,6 +30,8 @@ export interface X87Row {
   readonly store?: true;
   /** A pending exception is delivered first. False for the FN forms. */
   readonly waits: boolean;
+  /** FCOMI and relatives: unless it faults, EFLAGS gets ZF, PF and CF from TEMP0, and OF, SF and AF are cleared. */
+  readonly setsFlags?: true;
   /** A control instruction: leaves FIP alone. */
   readonly control?: true;
   /**

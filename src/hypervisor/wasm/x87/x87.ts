@@ -22,6 +22,7 @@ import {
   FPR,
   FPU_CONTROL,
   FPU_DP,
+  FPU_DS,
   FPU_IP,
   FPU_OPCODE,
   FPU_STATUS,
@@ -66,6 +67,10 @@ export class X87 {
   readonly u32: Uint32Array;
   readonly u64: BigUint64Array;
 
+  /** FPU_CONTROL to FPU_DS, and what they were before a store. */
+  readonly #words: Uint32Array;
+  readonly #before: Uint32Array = new Uint32Array((FPU_DS + 4 - FPU_CONTROL) / 4);
+
   /** `state`: where the CPU state record starts in `buffer`, in bytes, a multiple of 8. */
   constructor(buffer: ArrayBufferLike, state: number) {
     this.environment.x87 = true;
@@ -73,6 +78,7 @@ export class X87 {
     this.memoryBytes = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer, state, STATE_BYTES / 2);
     this.u32 = new Uint32Array(buffer, state, STATE_BYTES / 4);
+    this.#words = this.u32.subarray(FPU_CONTROL >> 2, (FPU_DS + 4) >> 2);
     this.u64 = new BigUint64Array(buffer, state, STATE_BYTES / 8);
   }
 
@@ -82,12 +88,14 @@ export class X87 {
    * reads from or writes to guest memory. State.RIP must be the instruction's address, state.EA the operand's.
    *
    * Returns DONE; FAULT when FAULT_VECTOR is to be delivered and nothing has changed; DONE_WITHOUT_WRITE when an
-   * instruction that writes memory must not, as an unmasked exception is now pending.
+   * instruction that writes memory must not, as an unmasked exception is now pending: it then must not fault on memory
+   * either. After a store that is DONE, `undo` takes it back should the write to guest memory fault.
    */
   execute(operation: number, opcode: number, operand: number): Outcome {
     const row = x87Rows[operation]!;
     if (this.unavailable(row.waits, row.name === 'fwait')) return FAULT;
     this.opcode = opcode & 0x7ff;
+    if (row.store === true) this.#before.set(this.#words);
     this.#begin();
     const outcome = row.run(this, opcode & 7, operand);
     if (!row.control) {
@@ -95,6 +103,11 @@ export class X87 {
       this.u32[(FPU_IP >> 2) + 1] = this.u32[(RIP >> 2) + 1]!;
     }
     return outcome;
+  }
+
+  /** Takes back the last instruction that stores: stores change no register. */
+  undo(): void {
+    this.#words.set(this.#before);
   }
 
   /**
