@@ -174,6 +174,6 @@ export const mmxRows: readonly Row[] = [
   row('66 0F 2A', 'cvtpi2pd', 'Vo,Qq', cvtpi2pd, sse),
   row('NP 0F 2C', 'cvttps2pi', 'Pq,Wq', toIntegers('cvttps2pi', false, true), sse),
   row('NP 0F 2D', 'cvtps2pi', 'Pq,Wq', toIntegers('cvtps2pi', false, false), sse),
-  row('66 0F 2C', 'cvttpd2pi', 'Pq,Wo', toIntegers('cvttpd2pi', true, true), sse),
-  row('66 0F 2D', 'cvtpd2pi', 'Pq,Wo', toIntegers('cvtpd2pi', true, false), sse),
+  row('66 0F 2C', 'cvttpd2pi', 'Pq,Wo', toIntegers('cvttpd2pi', true, true), { ...sse, aligned: true }),
+  row('66 0F 2D', 'cvtpd2pi', 'Pq,Wo', toIntegers('cvtpd2pi', true, false), { ...sse, aligned: true }),
 ];

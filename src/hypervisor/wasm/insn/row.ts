@@ -48,6 +48,8 @@ export interface RowOptions {
   readonly names?: readonly [string, string, string];
   /** Handled by system/: the key of its function. */
   readonly system?: string;
+  /** The 16-byte memory operand must be aligned: #GP(0). The lift checks; this is for the order of faults in 16- and 32-bit code. */
+  readonly aligned?: true;
   /** The SSE state is used: #UD without CR4.OSFXSR, #NM with CR0.TS. MMX and x87 likewise. */
   readonly unit?: 'sse' | 'mmx' | 'x87' | 'fwait';
 }

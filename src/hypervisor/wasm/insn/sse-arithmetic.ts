@@ -8,7 +8,7 @@ import { type Expr, type I32, i32, i64, select, type V128 } from '../emit/expr.t
 import { i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
 import { MXCSR, TEMP0 } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
-import { type Lift, type Row, row } from './row.ts';
+import { type Lift, type Row, type RowOptions, row } from './row.ts';
 import {
   doublePacked,
   doubleScalar,
@@ -260,34 +260,36 @@ const alternate32 = (x: V128, y: V128): readonly [V128, V128] => [
 const alternate64 = (x: V128, y: V128): readonly [V128, V128] => [x, v128.xor(y, i64x2.const([1n << 63n, 0n]))];
 
 const sse = { unit: 'sse' } as const;
+const aligned = { unit: 'sse', aligned: true } as const;
+const options = (t: Lanes): RowOptions => (t.type === 'v128' ? aligned : sse);
 
 const family = (o: Arithmetic): Row[] =>
-  LANES.map((t) => row(`${t.prefix} 0F ${o.opcode}`, o.name + t.suffix, t.ops, arithmetic(t, o), sse));
+  LANES.map((t) => row(`${t.prefix} 0F ${o.opcode}`, o.name + t.suffix, t.ops, arithmetic(t, o), options(t)));
 
 // biome-ignore format: one encoding a line
 export const sseArithmeticRows: readonly Row[] = [
   ...[add, sub, mul, div, sqrt].flatMap(family),
-  ...LANES.map((t) => row(`${t.prefix} 0F 5D`, `min${t.suffix}`, t.ops, extreme(t, 'min'), sse)),
-  ...LANES.map((t) => row(`${t.prefix} 0F 5F`, `max${t.suffix}`, t.ops, extreme(t, 'max'), sse)),
-  ...LANES.map((t) => row(`${t.prefix} 0F C2`, `cmp${t.suffix}`, `${t.ops},Ib`, compare(t), sse)),
+  ...LANES.map((t) => row(`${t.prefix} 0F 5D`, `min${t.suffix}`, t.ops, extreme(t, 'min'), options(t))),
+  ...LANES.map((t) => row(`${t.prefix} 0F 5F`, `max${t.suffix}`, t.ops, extreme(t, 'max'), options(t))),
+  ...LANES.map((t) => row(`${t.prefix} 0F C2`, `cmp${t.suffix}`, `${t.ops},Ib`, compare(t), options(t))),
   row('NP 0F 2E', 'ucomiss', 'Vd,Wd', order(singleScalar, 'ucomiss'), sse),
   row('66 0F 2E', 'ucomisd', 'Vq,Wq', order(doubleScalar, 'ucomisd'), sse),
   row('NP 0F 2F', 'comiss', 'Vd,Wd', order(singleScalar, 'comiss'), sse),
   row('66 0F 2F', 'comisd', 'Vq,Wq', order(doubleScalar, 'comisd'), sse),
-  row('66 0F 3A 08', 'roundps', 'Vo,Wo,Ib', round(singlePacked), sse),
-  row('66 0F 3A 09', 'roundpd', 'Vo,Wo,Ib', round(doublePacked), sse),
+  row('66 0F 3A 08', 'roundps', 'Vo,Wo,Ib', round(singlePacked), aligned),
+  row('66 0F 3A 09', 'roundpd', 'Vo,Wo,Ib', round(doublePacked), aligned),
   row('66 0F 3A 0A', 'roundss', 'Vd,Wd,Ib', round(singleScalar), sse),
   row('66 0F 3A 0B', 'roundsd', 'Vq,Wq,Ib', round(doubleScalar), sse),
-  row('NP 0F 52', 'rsqrtps', 'Vo,Wo', exact(singlePacked, 'rsqrtps'), sse),
+  row('NP 0F 52', 'rsqrtps', 'Vo,Wo', exact(singlePacked, 'rsqrtps'), aligned),
   row('F3 0F 52', 'rsqrtss', 'Vd,Wd', exact(singleScalar, 'rsqrtss'), sse),
-  row('NP 0F 53', 'rcpps', 'Vo,Wo', exact(singlePacked, 'rcpps'), sse),
+  row('NP 0F 53', 'rcpps', 'Vo,Wo', exact(singlePacked, 'rcpps'), aligned),
   row('F3 0F 53', 'rcpss', 'Vd,Wd', exact(singleScalar, 'rcpss'), sse),
-  row('F2 0F 7C', 'haddps', 'Vo,Wo', rearranged(singlePacked, 'haddps', add, neighbours32), sse),
-  row('66 0F 7C', 'haddpd', 'Vo,Wo', rearranged(doublePacked, 'haddpd', add, neighbours64), sse),
-  row('F2 0F 7D', 'hsubps', 'Vo,Wo', rearranged(singlePacked, 'hsubps', sub, neighbours32), sse),
-  row('66 0F 7D', 'hsubpd', 'Vo,Wo', rearranged(doublePacked, 'hsubpd', sub, neighbours64), sse),
-  row('F2 0F D0', 'addsubps', 'Vo,Wo', rearranged(singlePacked, 'addsubps', add, alternate32), sse),
-  row('66 0F D0', 'addsubpd', 'Vo,Wo', rearranged(doublePacked, 'addsubpd', add, alternate64), sse),
-  row('66 0F 3A 40', 'dpps', 'Vo,Wo,Ib', exact(singlePacked, 'dpps', true), sse),
-  row('66 0F 3A 41', 'dppd', 'Vo,Wo,Ib', exact(doublePacked, 'dppd', true), sse),
+  row('F2 0F 7C', 'haddps', 'Vo,Wo', rearranged(singlePacked, 'haddps', add, neighbours32), aligned),
+  row('66 0F 7C', 'haddpd', 'Vo,Wo', rearranged(doublePacked, 'haddpd', add, neighbours64), aligned),
+  row('F2 0F 7D', 'hsubps', 'Vo,Wo', rearranged(singlePacked, 'hsubps', sub, neighbours32), aligned),
+  row('66 0F 7D', 'hsubpd', 'Vo,Wo', rearranged(doublePacked, 'hsubpd', sub, neighbours64), aligned),
+  row('F2 0F D0', 'addsubps', 'Vo,Wo', rearranged(singlePacked, 'addsubps', add, alternate32), aligned),
+  row('66 0F D0', 'addsubpd', 'Vo,Wo', rearranged(doublePacked, 'addsubpd', add, alternate64), aligned),
+  row('66 0F 3A 40', 'dpps', 'Vo,Wo,Ib', exact(singlePacked, 'dpps', true), aligned),
+  row('66 0F 3A 41', 'dppd', 'Vo,Wo,Ib', exact(doublePacked, 'dppd', true), aligned),
 ];

@@ -213,6 +213,7 @@ export function lanesToMmx(b: LiftBuilder, t: Lanes, name: string, truncate: boo
 }
 
 const sse = { unit: 'sse' } as const;
+const aligned = { unit: 'sse', aligned: true } as const;
 
 // biome-ignore format: one encoding a line
 export const sseConvertRows: readonly Row[] = [
@@ -222,14 +223,14 @@ export const sseConvertRows: readonly Row[] = [
   row('F3 0F 2D', 'cvtss2si', 'Gy,Wd', toInteger(singleScalar, false), sse),
   row('F2 0F 2C', 'cvttsd2si', 'Gy,Wq', toInteger(doubleScalar, true), sse),
   row('F2 0F 2D', 'cvtsd2si', 'Gy,Wq', toInteger(doubleScalar, false), sse),
-  row('66 0F 5B', 'cvtps2dq', 'Vo,Wo', toIntegers(singlePacked, 'cvtps2dq', false), sse),
-  row('F3 0F 5B', 'cvttps2dq', 'Vo,Wo', toIntegers(singlePacked, 'cvttps2dq', true), sse),
-  row('F2 0F E6', 'cvtpd2dq', 'Vo,Wo', toIntegers(doublePacked, 'cvtpd2dq', false), sse),
-  row('66 0F E6', 'cvttpd2dq', 'Vo,Wo', toIntegers(doublePacked, 'cvttpd2dq', true), sse),
-  row('NP 0F 5B', 'cvtdq2ps', 'Vo,Wo', integersToSingles, sse),
+  row('66 0F 5B', 'cvtps2dq', 'Vo,Wo', toIntegers(singlePacked, 'cvtps2dq', false), aligned),
+  row('F3 0F 5B', 'cvttps2dq', 'Vo,Wo', toIntegers(singlePacked, 'cvttps2dq', true), aligned),
+  row('F2 0F E6', 'cvtpd2dq', 'Vo,Wo', toIntegers(doublePacked, 'cvtpd2dq', false), aligned),
+  row('66 0F E6', 'cvttpd2dq', 'Vo,Wo', toIntegers(doublePacked, 'cvttpd2dq', true), aligned),
+  row('NP 0F 5B', 'cvtdq2ps', 'Vo,Wo', integersToSingles, aligned),
   row('F3 0F E6', 'cvtdq2pd', 'Vo,Wq', cvtdq2pd, sse),
   row('F3 0F 5A', 'cvtss2sd', 'Vq,Wd', cvtss2sd, sse),
   row('F2 0F 5A', 'cvtsd2ss', 'Vd,Wq', cvtsd2ss, sse),
   row('NP 0F 5A', 'cvtps2pd', 'Vo,Wq', cvtps2pd, sse),
-  row('66 0F 5A', 'cvtpd2ps', 'Vo,Wo', cvtpd2ps, sse),
+  row('66 0F 5A', 'cvtpd2ps', 'Vo,Wo', cvtpd2ps, aligned),
 ];

@@ -296,6 +296,7 @@ const mpsadbw: VectorOperation = (x, y, b) => {
 };
 
 const xmm = { unit: 'sse' } as const;
+const aligned = { unit: 'sse', aligned: true } as const;
 
 // biome-ignore format: one encoding a line
 const xmmOnly: readonly (readonly [string, string, VectorOperation])[] = [
@@ -319,14 +320,14 @@ const xmmOnly: readonly (readonly [string, string, VectorOperation])[] = [
 
 // biome-ignore format: one encoding a line
 export const sseIntegerRows: readonly Row[] = [
-  ...pairedOperations.map((o) => row(`66 0F ${o.opcode}`, o.name, 'Vo,Wo', vectorLift(o.xmm), xmm)),
-  ...xmmOnly.map(([opcode, name, operation]) => row(`66 0F ${opcode}`, name, 'Vo,Wo', vectorLift(operation), xmm)),
+  ...pairedOperations.map((o) => row(`66 0F ${o.opcode}`, o.name, 'Vo,Wo', vectorLift(o.xmm), aligned)),
+  ...xmmOnly.map(([opcode, name, operation]) => row(`66 0F ${opcode}`, name, 'Vo,Wo', vectorLift(operation), aligned)),
   ...shiftGroup.map(([opcode, name, operation]) =>
     row(`66 0F ${opcode}`, name, 'Uo,Ib', (b) => b.writeXmm(0, operation(b.readXmm(0), b)), xmm)),
   row('66 0F 73 /3', 'psrldq', 'Uo,Ib', shiftBytes(shiftedDown), xmm),
   row('66 0F 73 /7', 'pslldq', 'Uo,Ib', shiftBytes(shiftedUp), xmm),
-  row('66 0F 38 17', 'ptest', 'Vo,Wo', ptest, xmm),
-  row('66 0F 3A 42', 'mpsadbw', 'Vo,Wo,Ib', vectorLift(mpsadbw), xmm),
+  row('66 0F 38 17', 'ptest', 'Vo,Wo', ptest, aligned),
+  row('66 0F 3A 42', 'mpsadbw', 'Vo,Wo,Ib', vectorLift(mpsadbw), aligned),
   row('66 0F D7', 'pmovmskb', 'Gd,Uo', (b) => b.write(0, i8x16.bitmask(b.readXmm(1)), 4), xmm),
   row('66 0F 38 20', 'pmovsxbw', 'Vo,Wq', extend(8, i16x8.extendLowS), xmm),
   row('66 0F 38 21', 'pmovsxbd', 'Vo,Wd', extend(4, (x) => i32x4.extendLowS(i16x8.extendLowS(x))), xmm),

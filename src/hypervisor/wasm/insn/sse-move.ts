@@ -114,11 +114,12 @@ const movmsk =
     b.write(0, bitmask(b.readXmm(1)), 4);
 
 const sse = { unit: 'sse' } as const;
+const aligned = { unit: 'sse', aligned: true } as const;
 
 /** Packed single, packed double and integer forms differ in name only. */
 const logic = (opcode: string, name: string, operation: (x: V128, y: V128) => V128): Row[] => [
-  row(`NP 0F ${opcode}`, `${name}ps`, 'Vo,Wo', vectorLift(operation), sse),
-  row(`66 0F ${opcode}`, `${name}pd`, 'Vo,Wo', vectorLift(operation), sse),
+  row(`NP 0F ${opcode}`, `${name}ps`, 'Vo,Wo', vectorLift(operation), aligned),
+  row(`66 0F ${opcode}`, `${name}pd`, 'Vo,Wo', vectorLift(operation), aligned),
 ];
 
 // biome-ignore format: one encoding a line
@@ -134,16 +135,16 @@ export const sseMoveRows: readonly Row[] = [
   row('F3 0F 6F', 'movdqu', 'Vo,Wo', load(false), sse),
   row('F3 0F 7F', 'movdqu', 'Wo,Vo', store(false), sse),
   row('F2 0F F0', 'lddqu', 'Vo,Mo', load(false), sse),
-  row('NP 0F 28', 'movaps', 'Vo,Wo', load(true), sse),
-  row('NP 0F 29', 'movaps', 'Wo,Vo', store(true), sse),
-  row('66 0F 28', 'movapd', 'Vo,Wo', load(true), sse),
-  row('66 0F 29', 'movapd', 'Wo,Vo', store(true), sse),
-  row('66 0F 6F', 'movdqa', 'Vo,Wo', load(true), sse),
-  row('66 0F 7F', 'movdqa', 'Wo,Vo', store(true), sse),
-  row('NP 0F 2B', 'movntps', 'Mo,Vo', store(true), sse),
-  row('66 0F 2B', 'movntpd', 'Mo,Vo', store(true), sse),
-  row('66 0F E7', 'movntdq', 'Mo,Vo', store(true), sse),
-  row('66 0F 38 2A', 'movntdqa', 'Vo,Mo', load(true), sse),
+  row('NP 0F 28', 'movaps', 'Vo,Wo', load(true), aligned),
+  row('NP 0F 29', 'movaps', 'Wo,Vo', store(true), aligned),
+  row('66 0F 28', 'movapd', 'Vo,Wo', load(true), aligned),
+  row('66 0F 29', 'movapd', 'Wo,Vo', store(true), aligned),
+  row('66 0F 6F', 'movdqa', 'Vo,Wo', load(true), aligned),
+  row('66 0F 7F', 'movdqa', 'Wo,Vo', store(true), aligned),
+  row('NP 0F 2B', 'movntps', 'Mo,Vo', store(true), aligned),
+  row('66 0F 2B', 'movntpd', 'Mo,Vo', store(true), aligned),
+  row('66 0F E7', 'movntdq', 'Mo,Vo', store(true), aligned),
+  row('66 0F 38 2A', 'movntdqa', 'Vo,Mo', load(true), aligned),
   row('F3 0F 10', 'movss', 'Vd,Ud', lowToRegister('i32'), sse),
   row('F3 0F 10', 'movss', 'Vd,Md', lowFromMemory(4), sse),
   row('F3 0F 11', 'movss', 'Wd,Vd', lowStore('i32'), sse),
@@ -165,8 +166,8 @@ export const sseMoveRows: readonly Row[] = [
   row('NP 0F 12', 'movhlps', 'Vq,Uq', setHalf(0, (b) => high64(b.readXmm(1))), sse),
   row('NP 0F 16', 'movlhps', 'Vq,Uq', setHalf(1, (b) => low64(b.readXmm(1))), sse),
   row('F2 0F 12', 'movddup', 'Vo,Wq', (b) => b.writeXmm(0, i64x2.splat(low64(lowSource(b, 1, 8)))), sse),
-  row('F3 0F 12', 'movsldup', 'Vo,Wo', duplicate([0, 0, 2, 2]), sse),
-  row('F3 0F 16', 'movshdup', 'Vo,Wo', duplicate([1, 1, 3, 3]), sse),
+  row('F3 0F 12', 'movsldup', 'Vo,Wo', duplicate([0, 0, 2, 2]), aligned),
+  row('F3 0F 16', 'movshdup', 'Vo,Wo', duplicate([1, 1, 3, 3]), aligned),
   row('NP 0F 50', 'movmskps', 'Gd,Uo', movmsk(i32x4.bitmask), sse),
   row('66 0F 50', 'movmskpd', 'Gd,Uo', movmsk(i64x2.bitmask), sse),
   row('66 0F F7', 'maskmovdqu', 'Vo,Uo', maskmovdqu, { ...sse, modal: true }),

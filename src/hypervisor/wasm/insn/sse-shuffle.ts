@@ -163,7 +163,7 @@ const unpack =
 
 const sse = { unit: 'sse' } as const;
 const vector = (enc: string, name: string, operation: VectorOperation, ops = 'Vo,Wo'): Row =>
-  row(enc, name, ops, vectorLift(operation), sse);
+  row(enc, name, ops, vectorLift(operation), { ...sse, aligned: true });
 const withImmediate = (enc: string, name: string, operation: VectorOperation): Row =>
   vector(enc, name, operation, 'Vo,Wo,Ib');
 

@@ -12,7 +12,7 @@ import { RIP_BASE } from '../mmu/layout.ts';
 import { DS, EA, FPR, FS, gprOffset, GS, SEG_SELECTOR, segmentOffset, SS, xmmOffset, ZERO } from '../state.ts';
 import { operandShape } from './forms.ts';
 import {
-  AUX_STACK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_GOTO,
+  AUX_ALIGNED, AUX_MMX, AUX_STACK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_GOTO,
   HANDLER_RAISE, HANDLER_SYSTEM, RECORD_BYTES,
 } from './record.ts';
 
@@ -145,7 +145,8 @@ export class Assembler {
         base = cpu + ZERO;
         displacement = d.immediateLow;
       }
-      const aux = d.scale | (d.addressSize === 2 ? 4 : 0) | (segment << 3) | (write ? 0x40 : 0);
+      const kind = (d.row.aligned === true ? AUX_ALIGNED : 0) | (d.operands.some((o) => o.kind === 'P') ? AUX_MMX : 0);
+      const aux = d.scale | (d.addressSize === 2 ? 4 : 0) | (segment << 3) | (write ? 0x40 : 0) | kind;
       this.#write(HANDLER_ADDRESS_LEGACY, offset, cpu + ZERO, index, base, bytes, 0, displacement, 0, count, aux);
       return;
     }

@@ -10,24 +10,26 @@ import type { DecodeTable } from '../decode/table.ts';
 import { type I32, i32, i64, type I64 } from '../emit/expr.ts';
 import { call, callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
-import type { Form, HelperFunctions } from '../insn/lift-builder.ts';
+import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
 import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import {
-  CODE_SIZE, EA, FAULT_ERROR, FAULT_RECORD, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, GPR, INSTRUCTIONS, RAX, RDX, RIP, TLB_BASE, TLB_TAG,
+  CODE_SIZE, EA, FAULT_ERROR, FAULT_RECORD, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, FPU_STATUS, GPR, INSTRUCTIONS, RAX, RDX, RIP, SEGMENTS, TLB_BASE, TLB_TAG,
 } from '../state.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
 import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
 import {
-  AUX_NO_LINK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_EXIT,
+  AUX_ALIGNED, AUX_MMX, AUX_NO_LINK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_EXIT,
   HANDLER_GOTO, HANDLER_LEAVE, HANDLER_RAISE, HANDLER_SYSTEM, R_AUX, R_BASE, R_COUNT, R_DISPLACEMENT, R_IMMEDIATE, R_LINK,
   R_OFFSET, R_OPERAND0, R_OPERAND1, RECORD_BYTES, SPECIAL_HANDLERS, STATUS_AGAIN, STATUS_BUDGET, STATUS_FAULT, STATUS_JUMP,
   STATUS_LEAVE, STATUS_NEXT,
 } from './record.ts';
 
+/** x87 status: an unmasked exception is pending. */
+const FSW_ES = 1 << 7;
 /** Instructions that one turn of a repeated string instruction is charged for. */
 const STRING_TURN_COST = 256;
 
@@ -367,12 +369,25 @@ function address(
       f.store(8, cpu, i64.add(i64.and(sum, i64.const(0xffff)), segmentBase), EA);
       return;
     case HANDLER_ADDRESS_LEGACY: {
-      // aux: scale 0-1, 16-bit address 2, segment 3-5, write 6; the immediate holds the number of bytes.
+      // aux: scale 0-1, 16-bit address 2, segment 3-5, write 6, and the AUX_* bits; the immediate holds the number of bytes.
       const wide = i32.eqz(i32.and(aux, i32.const(4)));
       const offset = f.let(sum);
       f.if(wide, () => f.set(offset, i64.and(offset, i64.const(0xffff_ffff))), () => f.set(offset, i64.and(offset, i64.const(0xffff))));
       const segment = i32.and(i32.shrU(aux, i32.const(3)), i32.const(7));
       const write = i32.and(i32.shrU(aux, i32.const(6)), i32.const(1));
+      // Two faults that come before those of the segment.
+      const early = (vector: number, error: number): void => {
+        f.store(4, cpu, i32.const(vector), FAULT_VECTOR);
+        f.store(4, cpu, i32.const(error), FAULT_ERROR);
+        fault();
+      };
+      f.if(i32.and(aux, i32.const(AUX_MMX)), () => {
+        f.if(i32.and(i32.load(cpu, FPU_STATUS), i32.const(FSW_ES)), () => early(MF, -1));
+      });
+      f.if(i32.and(aux, i32.const(AUX_ALIGNED)), () => {
+        const segmentStart = i32.load(i32.add(cpu, i32.shl(segment, i32.const(5))), SEGMENTS);
+        f.if(i32.and(i32.add(i32.wrap(offset), segmentStart), i32.const(15)), () => early(GP, 0));
+      });
       const linear = f.let(call('i64', helpers.legacyLinear, cpu, segment, offset, i32.load(record, R_IMMEDIATE), write));
       f.if(i64.eq(linear, i64.const(-1)), fault);
       f.store(8, cpu, linear, EA);

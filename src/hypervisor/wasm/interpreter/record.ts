@@ -16,6 +16,8 @@ export const R_DISPLACEMENT = 24, R_LENGTH = 28, R_COUNT = 29, R_AUX = 30;
 
 /** Auxiliary bits. */
 export const AUX_NO_LINK = 0x8000;
+/** Of an address micro-operation in 16- and 32-bit code: the operand must be 16-byte aligned; it belongs to an MMX instruction. */
+export const AUX_ALIGNED = 0x80, AUX_MMX = 0x100;
 /** The memory operand's default segment is SS (a non-canonical address raises #SS). */
 export const AUX_STACK = 0x4000;
 
