@@ -82,7 +82,7 @@ export class BlockCache {
 
   /** The block at RIP as an offset in linear memory; 0 when fetching it faults (FAULT_VECTOR is set). */
   lookup(): number {
-    const { cpu, fetch, ram } = this.#options;
+    const { cpu, fetch } = this.#options;
     const codeSize = this.#view.getInt32(cpu + CODE_SIZE, true) as CodeSize;
     let linear = this.#view.getBigUint64(cpu + RIP, true);
     if (codeSize !== 64) {
@@ -237,6 +237,10 @@ export class BlockCache {
   #fetchSecond(linear: bigint, at: number, pageEnd: number, codeSize: CodeSize): number {
     const { cpu, fetch } = this.#options;
     const head = pageEnd - at;
+    if (codeSize !== 64) {
+      const limit = this.#view.getUint32(cpu + segmentOffset(CS) + SEG_LIMIT, true);
+      if (this.#view.getBigUint64(cpu + RIP, true) + BigInt(head) > BigInt(limit)) return this.#fault(GP, 0);
+    }
     const next = BigInt.asUintN(codeSize === 64 ? 64 : 32, linear + BigInt(head));
     const host = fetch(cpu, Number(next & 0xffff_ffffn), Number(next >> 32n)) >>> 0;
     if (host === 0) return 0;
