@@ -23,7 +23,7 @@ function typervisorVersion(): string {
   return `${version}, commit ${commit}${changed === '' ? '' : ' with changes'}`;
 }
 
-/** Names and values. `guestKernel` is the release of the kernel in which the programs run. */
+/** Names and values. `guestKernel` says which kernel the programs run on in the guests. */
 export function describeEnvironment(guestKernel: string, memMib: number): [name: string, value: string][] {
   const cpus = os.cpus();
   const [load = 0] = os.loadavg();
@@ -34,8 +34,11 @@ export function describeEnvironment(guestKernel: string, memMib: number): [name:
     ['host', `${os.type()} ${os.release()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB`],
     ['load before', load.toFixed(1)],
     ['Node', `${process.versions.node}, V8 ${process.versions.v8}`],
-    ['QEMU', `${firstLine('qemu-system-x86_64', ['--version']).replace('QEMU emulator version ', '')}, -accel tcg -cpu max`],
+    [
+      'QEMU',
+      `${firstLine('qemu-system-x86_64', ['--version']).replace('QEMU emulator version ', '')}, -accel tcg -cpu max`,
+    ],
     ['compiler', `${firstLine('gcc', ['--version'])}, -O2 -static`],
-    ['guest', `Linux ${guestKernel}, one processor, ${memMib} MiB`],
+    ['guest', `${guestKernel}, one processor, ${memMib} MiB`],
   ];
 }

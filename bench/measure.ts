@@ -6,7 +6,15 @@
 import { type BootKind, measureBoot } from './boots.ts';
 import { type Measurements, type Row, SampleTable } from './measurements.ts';
 import type { Program } from './programs.ts';
-import { type Boot, type GuestSystem, GuestSession, type Session, type SystemName, TITLES } from './systems.ts';
+import {
+  type Boot,
+  type GuestSystem,
+  GuestSession,
+  ProgramError,
+  type Session,
+  type SystemName,
+  TITLES,
+} from './systems.ts';
 
 export interface Plan {
   readonly systems: readonly SystemName[];
@@ -79,6 +87,11 @@ class Run {
     };
   }
 
+  /** Ends what still runs. */
+  async close(): Promise<void> {
+    for (const session of this.#sessions.values()) await session.kill();
+  }
+
   /** The systems in an order that differs from turn to turn. */
   #order<S extends SystemName>(systems: readonly S[], turn: number): S[] {
     const first = turn % systems.length;
@@ -106,8 +119,8 @@ class Run {
         if (session !== undefined) seconds = ((await session.run(program, units, limitMs)) / units) * program.units;
       } catch (error) {
         this.#failed(round, system, program.name, error);
-        // The next program gets a fresh guest.
-        if (system !== 'native') await this.#drop(system);
+        // A guest that does not answer is replaced for the next program.
+        if (system !== 'native' && !(error instanceof ProgramError)) await this.#drop(system);
       }
       this.#table.set(program.name, system, round, seconds);
       found.set(system, `${TITLES[system]} ${seconds === undefined ? '-' : `${seconds.toFixed(3)} s`}`);
@@ -190,5 +203,10 @@ class Run {
 
 /** Runs the plan. Failures of single runs are findings; nothing is left running. */
 export async function measure(plan: Plan): Promise<Findings> {
-  return await new Run(plan).all();
+  const run = new Run(plan);
+  try {
+    return await run.all();
+  } finally {
+    await run.close();
+  }
 }

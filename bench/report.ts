@@ -51,11 +51,10 @@ function pairs(systems: readonly SystemName[]): (readonly [SystemName, SystemNam
   return systems.flatMap((to, index) => systems.slice(index + 1).map((system) => [system, to] as const));
 }
 
-function resultTable(rows: readonly Row[], systems: readonly SystemName[]): string {
+function resultTable(first: readonly [string, string], rows: readonly Row[], systems: readonly SystemName[]): string {
   const quotients = pairs(systems);
   const header = [
-    'program',
-    'work',
+    ...first,
     ...systems.map((system) => `${TITLES[system]}, s`),
     ...quotients.map(([system, to]) => `${TITLES[system]} ÷ ${TITLES[to]}`),
     'spread',
@@ -156,10 +155,15 @@ export function report(measurements: Measurements): string {
     goalsTable(measurements),
   ];
   if (programs.length > 0) {
-    sections.push('## Programs', resultTable(programs, systems), '## Geometric means', meansTable(programs, systems));
+    sections.push(
+      '## Programs',
+      resultTable(['program', 'work'], programs, systems),
+      '## Geometric means',
+      meansTable(programs, systems),
+    );
   }
   if (boots.length > 0) {
-    sections.push('## From the start of the process', resultTable(boots, guests));
+    sections.push('## From the start of the process', resultTable(['', 'to'], boots, guests));
   }
   if (programs.length > 0 && guests.length > 0) sections.push('## The guests', guestTable(measurements));
   if (failures.length > 0) {

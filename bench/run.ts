@@ -134,11 +134,11 @@ async function bench(options: Options): Promise<number> {
   });
   const guestOf = (kernel: string): Boot => ({ kernel, initrd: benchInitrd, params: 'quiet', memMib });
   const kernel = options.kernel === 'embedded' ? embeddedKernel : need(debian).bzImage;
-  const release = options.kernel === 'embedded' ? 'of the embedded guest' : need(debian).release;
+  const guestKernel = options.kernel === 'embedded' ? 'kernel of the embedded guest' : `Linux ${need(debian).release}`;
 
   const [load = 0] = os.loadavg();
   if (load > 0.5) console.error(`bench: the load of this machine is ${load.toFixed(1)}; times will be too long`);
-  const environment = describeEnvironment(release, memMib);
+  const environment = describeEnvironment(guestKernel, memMib);
   const findings = await measure({
     systems,
     rounds,

@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Program } from './programs.ts';
-import { GuestError, GuestProcess } from './guest-process.ts';
+import { GuestProcess } from './guest-process.ts';
 
 export const SYSTEMS = ['native', 'qemu', 'typervisor'] as const;
 export type SystemName = (typeof SYSTEMS)[number];
@@ -63,16 +63,23 @@ export function instructionsOf(stats: string): number | undefined {
   return digits === undefined ? undefined : Number(digits.replaceAll(',', ''));
 }
 
-/** The seconds in what a program printed: "NAME seconds checksum". Throws GuestError when it is not there. */
+/** A program that did not do its work; the system that ran it is none the worse. */
+export class ProgramError extends Error {
+  override readonly name = 'ProgramError';
+}
+
+/** The seconds in what a program printed: "NAME seconds checksum". Throws ProgramError when it is not there. */
 export function secondsOf(name: string, output: string): number {
   const [, seconds] = new RegExp(`^${name} (\\d+\\.\\d+) [0-9a-f]{16}\\r?$`, 'm').exec(output) ?? [];
-  if (seconds === undefined) throw new GuestError(`${name} failed: ${output.trim() || 'it printed nothing'}`);
+  if (seconds === undefined) {
+    throw new ProgramError(output.replace(/^DONE \d+\r?\n/m, '').trim() || `${name} printed nothing`);
+  }
   return Number(seconds);
 }
 
 /** A system that is ready to run programs. */
 export interface Session {
-  /** Runs a program; its seconds. Throws GuestError; a guest is of no use then. */
+  /** Runs a program; its seconds. Throws ProgramError, or GuestError when the guest does not answer. */
   run(program: Program, units: number, limitMs: number): Promise<number>;
 }
 
