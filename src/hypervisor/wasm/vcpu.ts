@@ -15,7 +15,7 @@ import { BlockCache } from './interpreter/block-cache.ts';
 import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
 import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
-import { AUX_STACK, R_AUX, STATUS_FAULT } from './interpreter/record.ts';
+import { AUX_STACK, R_AUX, STATUS_AGAIN, STATUS_FAULT } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
 import { RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
@@ -293,7 +293,9 @@ export class WasmVcpu implements Vcpu {
     // The shadow is over, unless this instruction cast a new one.
     if (state.interruptShadow === shadow && this.#longs[SHADOW_RIP >> 3] === before) state.interruptShadow = 0;
     if (status === STATUS_FAULT) return status;
-    const setRf = !hadRf && (state.systemFlags & FLAG_RF) !== 0;
+    // Between the elements of a repeated string instruction RF is set: its breakpoint has been hit already (3B 17.3.1.1).
+    if (status === STATUS_AGAIN) state.systemFlags = state.systemFlags | FLAG_RF;
+    const setRf = status === STATUS_AGAIN || (!hadRf && (state.systemFlags & FLAG_RF) !== 0);
     if (finishInstruction(cpu, tfBefore, false, setRf)) deliver(cpu, VECTOR_DB, -1, 'trap');
     return status;
   }

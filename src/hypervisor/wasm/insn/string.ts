@@ -8,7 +8,7 @@
  */
 import { type Expr, i32, type I32, i64, type I64, select } from '../emit/expr.ts';
 import type { Local } from '../emit/function-builder.ts';
-import { DS, EFLAGS_SYSTEM, ES } from '../state.ts';
+import { DR, DS, EFLAGS_SYSTEM, ES } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 
@@ -16,7 +16,16 @@ const RAX = 0, RCX = 1, RSI = 6, RDI = 7;
 /** Elements done before the interpreter looks at its budget again. */
 const TURN = 4096;
 
+/** EFLAGS.TF, and the enable bits of DR7 in DR. */
+const FLAG_TF = 0x100, DR7 = DR + 56, DR7_ENABLED = 0xff;
+
 type AnyLocal = Local<'i32'>;
+
+/** A debugger steps or watches: a turn is then one element, for traps come after every element (SDM volume 3B, 17.3.1). */
+const traced = (b: LiftBuilder): I32 =>
+  i32.or(
+    i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(FLAG_TF)), i32.and(i32.load(b.cpu, DR7), i32.const(DR7_ENABLED)),
+  );
 
 /** A register as the address size sees it. */
 const offsetOf = (b: LiftBuilder, register: number): I64 =>
@@ -63,7 +72,7 @@ function repeat(b: LiftBuilder, body: () => { proceed: I32; finish: () => void }
     return;
   }
   f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
-  const turns = b.let(i32.const(TURN));
+  const turns = b.let(select(traced(b), i32.const(1), i32.const(TURN)));
   let finish: (() => void) | undefined;
   f.loop((again) => {
     const outcome = body();
@@ -93,12 +102,14 @@ const smaller = (b: LiftBuilder, x: I32, y: I32): AnyLocal => {
   return b.let(select(i32.ltU(p, q), p, q));
 };
 
-/** How many elements fit: RCX, both page rests, the turn. */
+/** How many elements fit: RCX, both page rests, the turn. None while each is a turn of its own. */
 function bulkCount(b: LiftBuilder, addresses: readonly I64[]): AnyLocal {
+  const { f } = b;
   const shift = i32.const(Math.log2(b.size));
   const left = b.let(offsetOf(b, RCX));
   let n = b.let(select(i64.gtU(left, i64.const(4096)), i32.const(4096), i32.wrap(left)));
   for (const address of addresses) n = smaller(b, n, i32.shrU(pageRest(address), shift));
+  f.if(traced(b), () => f.set(n, i32.const(0)));
   return n;
 }
 

@@ -28,8 +28,8 @@ import {
   STATUS_LEAVE, STATUS_NEXT,
 } from './record.ts';
 
-/** x87 status: an unmasked exception is pending. */
-const FSW_ES = 1 << 7;
+/** x87 status: an unmasked exception is pending; top of the stack. */
+const FSW_ES = 1 << 7, FSW_TOP = 7 << 11;
 /** Instructions that one turn of a repeated string instruction is charged for. */
 const STRING_TURN_COST = 256;
 
@@ -216,7 +216,7 @@ function buildRun(
                   thisRip();
                   charge(1);
                   f.store(8, cpu, rip, RIP);
-                  leave(STATUS_BUDGET);
+                  leave(STATUS_AGAIN);
                 });
                 charge(0);
                 f.br(exit);
@@ -383,6 +383,8 @@ function address(
       };
       f.if(i32.and(aux, i32.const(AUX_MMX)), () => {
         f.if(i32.and(i32.load(cpu, FPU_STATUS), i32.const(FSW_ES)), () => early(MF, -1));
+        // A store that faults leaves TOP cleared (insn/mmx.ts).
+        f.if(write, () => f.store(4, cpu, i32.and(i32.load(cpu, FPU_STATUS), i32.const(~FSW_TOP)), FPU_STATUS));
       });
       f.if(i32.and(aux, i32.const(AUX_ALIGNED)), () => {
         const segmentStart = i32.load(i32.add(cpu, i32.shl(segment, i32.const(5))), SEGMENTS);
