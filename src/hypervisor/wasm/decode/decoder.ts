@@ -184,6 +184,7 @@ export class Decoder {
       const failure = this.#immediate(operand, codeSize);
       if (failure !== undefined) return failure;
     }
+    if (encoding.hasSegment && (d.modrm & 0x38) > 0x28) return 'undefined';
     if (d.lock && !(row.lock === true && d.hasMemory)) return 'undefined';
     return undefined;
   }

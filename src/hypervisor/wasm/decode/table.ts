@@ -40,6 +40,8 @@ export interface Encoding {
   /** An operand is a moffs: the offset is the instruction's immediate. */
   readonly absolute: boolean;
   readonly isLea: boolean;
+  /** ModRM.reg is a segment register: 6 and 7 are not there. */
+  readonly hasSegment: boolean;
   /** Operands that are read from the instruction stream behind ModRM, in order. */
   readonly immediates: readonly OperandSpec[];
   /** Handler numbers by form, filled by the interpreter. */
@@ -106,7 +108,7 @@ function parse(row: Row): Encoding[] {
   const made: Encoding[] = [];
   for (let i = 0; i < count; i++) {
     made.push({ row, operands, prefix, map, opcode: opcode + i, hasModrm, digit, exact, form, w, noRexB, ignoresMod, absolute: letters.includes('O'),
-      isLea: row.name === 'lea', immediates: operands.filter((o) => 'IJOA'.includes(o.kind)), handlers: new Map() });
+      isLea: row.name === 'lea', hasSegment: letters.includes('S'), immediates: operands.filter((o) => 'IJOA'.includes(o.kind)), handlers: new Map() });
   }
   return made;
 }

@@ -53,7 +53,8 @@ export function push(
   const mask = b.form.legacy ? stackMask(b) : undefined;
   const moved = i64.sub(b.gpr(RSP, 8) as I64, i64.const(size));
   const pointer = b.let(mask === undefined ? moved : i64.and(moved, mask));
-  b.store(width, stackLinear(b, pointer, width, true), value);
+  const linear = stackLinear(b, pointer, width, true);
+  b.onStack(() => b.store(width, linear, value));
   beforeCommit();
   setStackPointer(b, pointer, mask);
 }
@@ -62,7 +63,8 @@ export function push(
 export function pop(b: LiftBuilder, size: IntegerSize): { value: Expr; commit: (extra?: I64) => void } {
   const mask = b.form.legacy ? stackMask(b) : undefined;
   const pointer = b.let(mask === undefined ? (b.gpr(RSP, 8) as I64) : i64.and(b.gpr(RSP, 8) as I64, mask));
-  const value = b.load(size, stackLinear(b, pointer, size, false));
+  const linear = stackLinear(b, pointer, size, false);
+  const value = b.onStack(() => b.load(size, linear));
   return {
     value,
     commit(extra) {
@@ -209,7 +211,8 @@ const popAll: Lift = (b) => {
 const leave: Lift = (b) => {
   const mask = b.form.legacy ? stackMask(b) : undefined;
   const frame = b.let(mask === undefined ? (b.gpr(RBP, 8) as I64) : i64.and(b.gpr(RBP, 8) as I64, mask));
-  const value = b.load(b.size, stackLinear(b, frame, b.size, false));
+  const linear = stackLinear(b, frame, b.size, false);
+  const value = b.onStack(() => b.load(b.size, linear));
   setStackPointer(b, i64.add(frame, i64.const(b.size)), mask);
   b.setGpr(RBP, b.size, value);
 };
@@ -222,7 +225,8 @@ const enter: Lift = (b) => {
   const allocate = b.let(i64.extendI32U(i32.and(b.immediate32(), i32.const(0xffff))));
   const level = b.let(i64.extendI32U(i32.and(b.secondImmediate(), i32.const(31))));
   const pointer = b.let(masked(i64.sub(b.gpr(RSP, 8) as I64, i64.const(size))));
-  b.store(size, stackLinear(b, pointer, size, true), b.gpr(RBP, size));
+  const first = stackLinear(b, pointer, size, true);
+  b.onStack(() => b.store(size, first, b.gpr(RBP, size)));
   const frame = b.let(pointer);
   f.if(i32.eqz(i64.eqz(level)), () => {
     const source = b.let(b.gpr(RBP, 8) as I64);
@@ -242,7 +246,8 @@ const enter: Lift = (b) => {
   });
   const lowered = b.let(masked(i64.sub(pointer, allocate)));
   // The processor touches the new top of the stack for writing.
-  b.hostWrite(stackLinear(b, lowered, size, true), size, true);
+  const lowest = stackLinear(b, lowered, size, true);
+  b.onStack(() => b.hostWrite(lowest, size, true));
   b.setGpr(RBP, size, size === 8 ? frame : i32.wrap(frame));
   setStackPointer(b, lowered, mask);
 };

@@ -105,9 +105,9 @@ const bound: Lift = (b) => {
   const address = b.let(b.address(1));
   const at = (offset: number): I32 =>
     b.signed32(b.size, b.load(b.size, i64.add(address, i64.const(offset))) as I32);
-  const lower = b.let(at(0));
-  const upper = b.let(at(b.size));
-  b.f.if(i32.or(i32.ltS(index, lower), i32.gtS(index, upper)), () => b.raise(BR));
+  // The lower bound decides before the upper one is read.
+  b.f.if(i32.ltS(index, at(0)), () => b.raise(BR));
+  b.f.if(i32.gtS(index, at(b.size)), () => b.raise(BR));
 };
 
 /** SALC: undocumented, AL = CF ? FF : 0. */

@@ -22,6 +22,9 @@ import {
 /** Shape of an operand: register, memory (base + displacement), immediate, none that is read through the builder. */
 export type OperandShape = 'r' | 'm' | 'i' | '-';
 
+/** Added to the number of bytes of a slow access: it is one to the stack. */
+export const STACK_ACCESS = 0x100;
+
 /** What distinguishes one handler of a lift from another. */
 export interface Form {
   /** Operand size in bytes. */
@@ -84,6 +87,17 @@ export abstract class LiftBuilder {
   /** Operations on values of the operand size. */
   get t(): IntegerOps {
     return integerOps(this.size);
+  }
+
+  /** True while accesses are stack accesses: a non-canonical address then raises #SS. */
+  protected stack = false;
+
+  /** Runs `access`, which loads from or stores to the stack. */
+  onStack<T>(access: () => T): T {
+    this.stack = true;
+    const result = access();
+    this.stack = false;
+    return result;
   }
 
   get arg(): number {

@@ -319,4 +319,4 @@ export class BlockCache {
 }
 
 /** Instructions whose memory operand 0 is only read. */
-const READ_ONLY = new Set(['cmp', 'test', 'bt', 'push', 'call', 'jmp', 'mul', 'imul', 'div', 'idiv', 'nop', 'prefetcht0']);
+const READ_ONLY = new Set(['cmp', 'test', 'bt', 'push', 'call', 'jmp', 'mul', 'imul', 'div', 'idiv', 'nop', 'clflush', 'clflushopt']);

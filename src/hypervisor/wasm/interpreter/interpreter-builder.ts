@@ -9,7 +9,7 @@
 import { type Expr, type I32, type I64, i32, i64, type V128 } from '../emit/expr.ts';
 import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import type { IntegerSize } from '../insn/flags.ts';
-import { type Form, type HelperFunctions, LiftBuilder } from '../insn/lift-builder.ts';
+import { type Form, type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
 import { RIP_BASE, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
   BOUNCE, FAULT_ERROR, FAULT_VECTOR, FLAG_AUX, FLAG_RESULT, gprOffset, RIP, TLB_BASE, TLB_TAG, xmmOffset,
@@ -217,6 +217,10 @@ export class InterpreterBuilder extends LiftBuilder {
     return i64.eq(i64.load(entry, tagOffset), i64.or(i64.and(last, i64.const(-4096)), tag));
   }
 
+  #accessBytes(bytes: number): I32 {
+    return i32.const(this.stack ? bytes | STACK_ACCESS : bytes);
+  }
+
   hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {
     const { f } = this;
     const host = f.local('i32');
@@ -225,7 +229,7 @@ export class InterpreterBuilder extends LiftBuilder {
       this.#tlbHit(va, entry, bytes, TLB_READ),
       () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
       () => {
-        f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, i32.const(bytes)));
+        f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
         f.if(i32.eqz(host), () => this.leaveWithFault());
       },
     );
@@ -240,7 +244,7 @@ export class InterpreterBuilder extends LiftBuilder {
       this.#tlbHit(va, entry, bytes, TLB_WRITE),
       () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
       () => {
-        f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, i32.const(bytes), i32.const(readFirst ? 1 : 0)));
+        f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), i32.const(readFirst ? 1 : 0)));
         f.if(i32.eqz(host), () => this.leaveWithFault());
       },
     );

@@ -8,6 +8,7 @@
  * @module
  */
 import { type I32, i32, i64, type I64, select } from '../emit/expr.ts';
+import { STACK_ACCESS } from '../insn/lift-builder.ts';
 import { call, type Callee, type FunctionBuilder } from '../emit/function-builder.ts';
 import type { ModuleBuilder } from '../emit/module-builder.ts';
 import {
@@ -18,7 +19,7 @@ import {
   LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, RAM_OFFSET, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
   TLB_READ, TLB_SUPERVISOR, TLB_WRITE,
 } from './layout.ts';
-import { buildWalk, hostOf, inRam, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
+import { buildWalk, hostOf, inRam, NON_CANONICAL, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
 
 /** Functions the host side provides. Addresses come as two halves. */
 export interface MmuImports {
@@ -138,7 +139,14 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     const cpu = f.param('i32', 0);
     const va = f.param('i64', 1);
     const bytes = f.param('i32', 2);
+    const stack = f.let(i32.and(bytes, i32.const(STACK_ACCESS)));
+    f.set(bytes, i32.and(bytes, i32.const(STACK_ACCESS - 1)));
     const bounce = i32.add(cpu, i32.const(BOUNCE));
+    const failed = (): void => {
+      const nonCanonical = i32.eq(i32.load(cpu, FAULT_VECTOR), i32.const(NON_CANONICAL));
+      f.if(i32.and(nonCanonical, i32.ne(stack, i32.const(0))), () => f.store(4, cpu, i32.const(12), FAULT_VECTOR));
+      f.return(i32.const(0));
+    };
     const access = f.let(
       i32.or(i32.const(write ? PF_W : 0), i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U))),
     );
@@ -149,7 +157,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     const offset = f.let(i32.and(i32.wrap(va), i32.const(0xfff)));
     const first = f.let(i32.sub(i32.const(4096), offset));
     const result = f.let(call('i32', walk, cpu, va, access));
-    f.if(i32.eqz(result), () => f.return(i32.const(0)));
+    f.if(i32.eqz(result), failed);
     const physical = f.let(i64.load(cpu, PHYSICAL));
     const second = f.local('i64');
     f.if(
@@ -165,7 +173,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
       () => {
         const next = f.let(i64.add(va, i64.extendI32U(first)));
         f.if(i32.ne(i32.load(cpu, CODE_SIZE), i32.const(64)), () => f.set(next, i64.and(next, i64.const(0xffff_ffff))));
-        f.if(i32.eqz(call('i32', walk, cpu, next, access)), () => f.return(i32.const(0)));
+        f.if(i32.eqz(call('i32', walk, cpu, next, access)), failed);
         f.set(second, i64.load(cpu, PHYSICAL));
       },
     );
