@@ -97,6 +97,8 @@ export function maskedStore(b: LiftBuilder, bytes: 8 | 16, value: V128, mask: V1
   const pointer = b.gpr(7, addressSize) as Expr;
   const offset = addressSize === 8 ? (pointer as I64) : i64.extendI32U(pointer as I32);
   const va = b.let(b.stringAddress(offset, DS, true, bytes, true));
+  // Processors touch the upper half of sixteen bytes first: its page fault wins.
+  if (bytes === 16) b.hostWrite(b.let(i64.add(va, i64.const(8))), 8, false);
   const host = b.hostWrite(va, bytes, true);
   const bits = b.let(i32.and(i8x16.bitmask(mask), i32.const(bytes === 8 ? 0xff : 0xffff)));
   for (let i = 0; i < bytes; i++) {
