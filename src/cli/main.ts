@@ -22,7 +22,7 @@ const COMMANDS: readonly Command[] = [
     name: 'run',
     usage: 'run [OPTIONS] [KERNEL]',
     help: 'Boots a virtual machine.',
-    execute: async (args) => (await import('./run/run.ts')).runCommand(args),
+    execute: run,
   },
   { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
   { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
@@ -47,6 +47,14 @@ function overview(): string {
     'Every command explains its options with --help. "typervisor run" boots the embedded guest.',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** The vCPU's thread starts first: compiling the interpreter takes longer than all else, and can go on beside it. */
+async function run(args: readonly string[]): Promise<number> {
+  if (!args.some((argument) => argument === '-h' || argument === '--help')) {
+    (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker();
+  }
+  return (await import('./run/run.ts')).runCommand(args);
 }
 
 async function help(args: readonly string[]): Promise<number> {

@@ -216,6 +216,8 @@ export class Machine {
     for (const control of controls) control.request(REQUEST_PAUSE);
     await Promise.all(controls.map((control) => Promise.race([control.reaches(STATE_PAUSED), control.reaches(STATE_STOPPED)])));
     if (this.#end !== undefined) return;
+    // What the guest wrote before the reset goes to the devices as they were.
+    while (this.#server.service());
     this.#platform.reset();
     this.#irqchip.reset();
     const initial = this.#boot(undefined);

@@ -120,7 +120,7 @@ export class InterpreterExecutor implements Executor {
   #lastCode = new Uint8Array(0);
   #lastOffset = -1;
 
-  constructor(compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module) {
+  constructor() {
     const map: MachineMemoryMap = planMachineMemory({ ramBytes: 8 << 20, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
     const memory = allocateMachineMemory(map);
     const control = new ControlArea(memory.buffer, map);
@@ -134,7 +134,6 @@ export class InterpreterExecutor implements Executor {
       bus: quietBus,
       control: control.vcpu(0),
       random32: () => 0x12345678,
-      ...(compile === undefined ? {} : { compile }),
     });
     this.#ram = new Uint8Array(memory.buffer, map.ram, map.ramBytes);
     this.#view = new DataView(memory.buffer, map.ram, map.ramBytes);

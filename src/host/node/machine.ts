@@ -5,7 +5,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
@@ -19,10 +19,10 @@ import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
-import { siblingModule } from './sibling-module.ts';
 import { formatStats } from './stats.ts';
 import { type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
+import { takeVcpuWorker } from './vcpu-workers.ts';
 
 /** The embedded guest, in the package. */
 const GUEST_IMAGES = new URL('../../../guest/images/', import.meta.url);
@@ -46,11 +46,6 @@ export function commandLine(config: RunConfig): string {
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
     ...config.params,
   ].join(' ');
-}
-
-/** A worker that compiles the interpreter and waits for a machine. */
-function prepareWorker(): Worker {
-  return new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), { name: 'vcpu' });
 }
 
 /** Gives a prepared worker its vCPU. */
@@ -97,7 +92,7 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
   await using resources = new AsyncDisposableStack();
   let machine: Machine | undefined;
   let left: LeaveReason | undefined;
-  const workers = Array.from({ length: config.cpus }, prepareWorker);
+  const workers = Array.from({ length: config.cpus }, takeVcpuWorker);
   resources.defer(async () => {
     await Promise.all(workers.map((worker) => worker.terminate()));
   });

@@ -4,27 +4,12 @@
  * @module
  */
 import { randomFillSync } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
 import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
-
-/**
- * The interpreter's main loop never returns long enough for V8 to replace its baseline code, so it is compiled with the
- * optimising compiler at once. Inlining needs feedback that is not there yet.
- */
-function compileOptimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  const flags = ['liftoff', 'wasm-lazy-compilation', 'wasm-inlining', 'wasm-inlining-call-indirect'];
-  for (const flag of flags) setFlagsFromString(`--no-${flag}`);
-  try {
-    return new WebAssembly.Module(bytes);
-  } finally {
-    for (const flag of flags) setFlagsFromString(`--${flag}`);
-  }
-}
 
 const RANDOM_POOL = new Uint32Array(256);
 let poolAt = RANDOM_POOL.length;
@@ -40,8 +25,9 @@ function random32(): number {
 }
 
 const port = parentPort as MessagePort;
-// Compiled before the machine is known: the VMM thread reads the kernel meanwhile.
-const interpreter = compileInterpreter(compileOptimised);
+// Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
+// replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
+const interpreter = compileInterpreter();
 const clock = createClock();
 port.once('message', (config: VcpuThreadConfig) => {
   const end = runVcpuThread(config, {
