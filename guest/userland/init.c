@@ -254,6 +254,8 @@ static long start_shell(const char *console, char *command)
 {
 	char *const login[] = { "-sh", 0 };
 	char *const run[] = { "sh", "-c", command, 0 };
+	/* A serial line does not know how large the window at its other end is; programs ask. */
+	struct winsize size = { .ws_row = 24, .ws_col = 80 }, known;
 	unsigned long none = 0;
 	long fd;
 	long pid = CALL(fork, 0, 0, 0, 0);
@@ -265,6 +267,8 @@ static long start_shell(const char *console, char *command)
 	fd = CALL(open, console, O_RDWR, 0, 0);
 	if (fd >= 0) {
 		CALL(ioctl, fd, TIOCSCTTY, 1, 0);
+		if (CALL(ioctl, fd, TIOCGWINSZ, &known, 0) == 0 && known.ws_row == 0)
+			CALL(ioctl, fd, TIOCSWINSZ, &size, 0);
 		CALL(dup2, fd, 0, 0, 0);
 		CALL(dup2, fd, 1, 0, 0);
 		CALL(dup2, fd, 2, 0, 0);

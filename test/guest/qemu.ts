@@ -1,0 +1,94 @@
+/**
+ * Guests on QEMU's TCG, the other machine they are held against: started with a kernel and an initrd, its console read and
+ * typed to. When the test ends the process is gone.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { skipWithout } from './debian.ts';
+
+const QEMU = 'qemu-system-x86_64';
+/** A boot takes seconds; this is for machines whose cores are taken. */
+const PATIENCE_MS = 120_000;
+
+export interface QemuOptions {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly append: string;
+  readonly memoryMiB?: number;
+  /** Further arguments, such as devices. */
+  readonly more?: readonly string[];
+}
+
+/** node:test's `skip` option for tests that start QEMU. */
+export const skipWithoutQemu = (): string | false => skipWithout(QEMU);
+
+export class QemuGuest implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  #output = '';
+  #changed: () => void = () => {};
+
+  constructor(options: QemuOptions) {
+    const { kernel, initrd, append, memoryMiB = 256, more = [] } = options;
+    // biome-ignore format: options in pairs
+    const args = [
+      '-accel', 'tcg', '-cpu', 'max', '-m', `${memoryMiB}`, '-nodefaults', '-no-reboot',
+      '-display', 'none', '-serial', 'stdio',
+      '-kernel', kernel, '-initrd', initrd, '-append', append, ...more,
+    ];
+    this.#child = spawn(QEMU, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#ended = new Promise((resolve, reject) => {
+      this.#child.once('error', reject);
+      this.#child.once('close', (status) => {
+        resolve(status);
+        this.#changed();
+      });
+    });
+    this.#child.stdin?.on('error', () => {});
+    this.#child.stdout?.setEncoding('latin1').on('data', (text: string) => {
+      this.#output += text;
+      this.#changed();
+    });
+  }
+
+  /** Everything the guest has printed, with plain line ends. */
+  get transcript(): string {
+    return this.#output.replaceAll('\r', '');
+  }
+
+  type(text: string): void {
+    this.#child.stdin?.write(text);
+  }
+
+  /** Waits until the transcript matches; returns the match. */
+  async see(pattern: RegExp): Promise<string> {
+    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    for (;;) {
+      const match = pattern.exec(this.transcript);
+      if (match !== null) return match[0];
+      if (deadline.aborted || this.#child.exitCode !== null) {
+        throw new Error(`${pattern} did not appear in:\n${this.transcript.slice(-4000)}`);
+      }
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+        deadline.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  /** Waits for the machine to end by itself; its exit status. */
+  async end(): Promise<number | null> {
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE_MS);
+    try {
+      return await this.#ended;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null) this.#child.kill('SIGKILL');
+    await this.#ended.catch(() => null);
+  }
+}
