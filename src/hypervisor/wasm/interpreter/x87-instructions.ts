@@ -6,6 +6,7 @@
 import { x87FunctionName } from '../insn/x87.ts';
 import { BOUNCE, EA, FPU_IMAGE, TEMP0, TEMP1 } from '../state.ts';
 import {
+  checkAlignment,
   type Cpu,
   currentAccess,
   linearAddress,
@@ -72,9 +73,13 @@ function transfer(
   }
 }
 
+/** What alignment checking asks of an operand: eight for ten bytes; two or four for whole environments. */
+const alignmentOf = (bytes: number): number => (bytes === 10 ? 8 : bytes > 10 ? ((bytes & 3) === 0 ? 4 : 2) : bytes);
+
 /** Writes the operand. Ten bytes are eight and two: a fault on the two leaves the eight written, as on a processor. */
 function store(cpu: Cpu, insn: SystemInsn, view: DataView, at: number, bytes: number): void {
   linearAddress(cpu, insn.segment, insn.offsetLo, insn.offsetHi, bytes, true);
+  checkAlignment(cpu, alignmentOf(bytes));
   for (let from = 0; from < bytes; ) {
     const to = bytes === 10 && from === 0 ? 8 : bytes;
     operandAddress(cpu, insn, from, 1, true);
@@ -106,6 +111,7 @@ function build(x87: X87, view: DataView, area: number, e: X87Encoding): SystemFu
       state.set(EA, insn.offsetLo, insn.offsetHi);
       if (row.store === undefined) {
         linearAddress(cpu, insn.segment, insn.offsetLo, insn.offsetHi, bytes, false);
+        checkAlignment(cpu, alignmentOf(bytes));
         transfer(cpu, insn, view, buffer, 0, bytes, false);
       }
     }

@@ -12,7 +12,7 @@
 import type { Clock } from '../../../util/clock.ts';
 import type { VcpuInterrupts } from '../../interrupts.ts';
 import { ATTR_DB, ATTR_UNUSABLE, DS, FS, GS, SS, segmentOffset } from '../state.ts';
-import type { CpuState } from './cpu-state.ts';
+import { CR0_AM, type CpuState, FLAG_AC } from './cpu-state.ts';
 import { Access, guestFault } from './mmu.ts';
 import type { AccessBytes, Mmu } from './mmu.ts';
 
@@ -210,6 +210,16 @@ export function linearAddress(
   if (!withinLimit(state.limit(segment), attributes, offset, bytes)) raise(cpu, vector, 0);
   cpu.lo = (state.baseLo(segment) + offset) >>> 0;
   cpu.hi = 0;
+}
+
+/**
+ * #AC(0) when the address found last is not a multiple of `width`, a power of two, and alignment is checked: CPL 3, EFLAGS.AC, CR0.AM
+ * (SDM 3A 6.15).
+ */
+export function checkAlignment(cpu: Cpu, width: number): void {
+  const { state } = cpu;
+  if ((cpu.lo & (width - 1)) === 0 || state.cpl !== 3) return;
+  if ((state.systemFlags & FLAG_AC) !== 0 && (state.cr0 & CR0_AM) !== 0) raise(cpu, VECTOR_AC, 0);
 }
 
 /** `linearAddress` for byte `displacement` of the instruction's memory operand; the sum wraps at the address size. */

@@ -9,7 +9,9 @@
 import { ATTR_UNUSABLE, GDTR, IDTR, LDTR, TR } from '../state.ts';
 import { checkUmip } from './control-registers.ts';
 import {
+  checkAlignment,
   isCanonical,
+  operandAddress,
   raise,
   raiseGp,
   raiseUd,
@@ -179,6 +181,10 @@ export function lsl(cpu: Cpu, insn: SystemInsn): void {
 export function arpl(cpu: Cpu, insn: SystemInsn): void {
   const { state } = cpu;
   requireProtected(cpu);
+  if (insn.rm < 0) {
+    operandAddress(cpu, insn, 0, 2, false);
+    checkAlignment(cpu, 2);
+  }
   const destination = readRm16(cpu, insn);
   const source = state.gprLo(insn.reg) & 3;
   const raised = (destination & 3) < source;
@@ -186,9 +192,6 @@ export function arpl(cpu: Cpu, insn: SystemInsn): void {
     const value = (destination & 0xfffc) | source;
     if (insn.rm >= 0) state.setGpr16(insn.rm, value);
     else writeOperand(cpu, insn, 0, 2, value, 0);
-  } else if (insn.rm < 0) {
-    // The destination must be writable either way.
-    writeOperand(cpu, insn, 0, 2, destination, 0);
   }
   state.setZf(raised);
 }

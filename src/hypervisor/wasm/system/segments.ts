@@ -8,6 +8,7 @@
  */
 import { ATTR_UNUSABLE, CS, DS, ES, FS, GS, RSP, SS } from '../state.ts';
 import {
+  checkAlignment,
   currentAccess,
   linearAddress,
   raise,
@@ -148,9 +149,10 @@ export function adjustStackPointer(cpu: Cpu, delta: number): void {
 /** POP ES/SS/DS/FS/GS; `reg` is the register. With a 16-bit operand 2 bytes are popped, else `opsize`. */
 export function popSegment(cpu: Cpu, insn: SystemInsn): void {
   const { state } = cpu;
-  stackAddress(cpu, 0, insn.opsize, false);
-  // Only the selector's two bytes matter, but the whole slot must be accessible.
-  const selector = cpu.mmu.read(cpu.lo, cpu.hi, insn.opsize as AccessBytes, currentAccess(cpu)) & 0xffff;
+  // Only the selector's two bytes are read, whatever the size of the slot.
+  stackAddress(cpu, 0, 2, false);
+  checkAlignment(cpu, 2);
+  const selector = cpu.mmu.read(cpu.lo, cpu.hi, 2, currentAccess(cpu));
   const size = stackAddressBytes(cpu);
   loadSegment(cpu, insn.reg, selector);
   // The pointer moves by the stack size from before the load: POP SS may change it.
