@@ -46,7 +46,9 @@ export interface MachineMemoryRequest {
   readonly vcpuBytes: number;
 }
 
-const CONTROL_BYTES = 2 * WASM_PAGE_BYTES, PORTS_BYTES = 2 * WASM_PAGE_BYTES, IRQCHIP_BYTES = 2 * WASM_PAGE_BYTES;
+const CONTROL_BYTES = 2 * WASM_PAGE_BYTES,
+  PORTS_BYTES = 2 * WASM_PAGE_BYTES,
+  IRQCHIP_BYTES = 2 * WASM_PAGE_BYTES;
 /** The code map is at the same place in every machine: it is part of compiled code. */
 export const CODE_MAP_OFFSET: number = WASM_PAGE_BYTES + CONTROL_BYTES + PORTS_BYTES + IRQCHIP_BYTES;
 
@@ -69,10 +71,21 @@ export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryM
   const vcpus = codeMap + align((LOW_RAM_LIMIT / GUEST_PAGE_BYTES) * 4);
   const ram = vcpus + vcpuBytes * vcpuCount;
   const pages = (ram + align(ramBytes)) / WASM_PAGE_BYTES;
-  if (pages > 65536) throw new RangeError(`${ramBytes} bytes of guest RAM and ${vcpuCount} vCPUs do not fit into 4 GiB`);
+  if (pages > 65536)
+    throw new RangeError(`${ramBytes} bytes of guest RAM and ${vcpuCount} vCPUs do not fit into 4 GiB`);
   return {
-    control, controlBytes, ports, irqchip, irqchipBytes, codeMap,
-    vcpus, vcpuBytes, vcpuCount, ram, ramBytes, pages,
+    control,
+    controlBytes,
+    ports,
+    irqchip,
+    irqchipBytes,
+    codeMap,
+    vcpus,
+    vcpuBytes,
+    vcpuCount,
+    ram,
+    ramBytes,
+    pages,
   };
 }
 

@@ -7,7 +7,14 @@ import type { LoadProgress, ByteFile } from '../boot/byte-file.ts';
 import { prepareBoot } from '../boot/boot.ts';
 import type { CpuBootState } from '../boot/cpu-boot-state.ts';
 import type { ByteSink } from '../bus/byte-stream.ts';
-import { ControlArea, REQUEST_PAUSE, REQUEST_RESET, REQUEST_STOP, STATE_PAUSED, STATE_STOPPED } from '../bus/control.ts';
+import {
+  ControlArea,
+  REQUEST_PAUSE,
+  REQUEST_RESET,
+  REQUEST_STOP,
+  STATE_PAUSED,
+  STATE_STOPPED,
+} from '../bus/control.ts';
 import { MailboxServer } from '../bus/mailbox-server.ts';
 import { PortTable } from '../bus/port-table.ts';
 import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
@@ -110,13 +117,20 @@ export class Machine {
     this.#ports = new PortTable(buffer, this.#map);
     this.#ports.initialize();
     this.#irqchip = new IrqChip({
-      buffer, map: this.#map, clock: host.clock, kick: (vcpu) => this.#control.vcpu(vcpu).kick(),
+      buffer,
+      map: this.#map,
+      clock: host.clock,
+      kick: (vcpu) => this.#control.vcpu(vcpu).kick(),
       // TSC deadlines are written by the vCPU threads, which know their offsets.
-      tscOffset: () => 0, physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      tscOffset: () => 0,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
     });
     this.#irqchip.initialize();
     this.#platform = createPlatform({
-      ports: this.#ports, clock: host.clock, wallClock: host.wallClock, timers: host.timers,
+      ports: this.#ports,
+      clock: host.clock,
+      wallClock: host.wallClock,
+      timers: host.timers,
       line: (gsi) => this.#irqchip.line(gsi),
       events: {
         powerOff: () => this.#finish({ kind: 'power-off' }),
@@ -126,12 +140,18 @@ export class Machine {
         },
         debugExit: (status) => this.#finish({ kind: 'debug-exit', status }),
       },
-      pmTimerOrigin: () => this.#irqchip.timeOrigin, ramBelow4GiB: ramBytes, vcpuCount, serial: options.serial,
+      pmTimerOrigin: () => this.#irqchip.timeOrigin,
+      ramBelow4GiB: ramBytes,
+      vcpuCount,
+      serial: options.serial,
       ...(options.debug === undefined ? {} : { debug: options.debug }),
       ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
     });
     this.#server = new MailboxServer({
-      control: this.#control, ports: this.#platform.portBus, mmio: this.#platform.mmioBus, yieldTurn: host.yieldTurn,
+      control: this.#control,
+      ports: this.#platform.portBus,
+      mmio: this.#platform.mmioBus,
+      yieldTurn: host.yieldTurn,
       onFault: (error) => host.logger.log('error', 'bus', String(error instanceof Error ? error.stack : error)),
     });
   }
@@ -168,14 +188,24 @@ export class Machine {
   #boot(progress: LoadProgress | undefined): CpuBootState {
     const { kernel, initrd, commandLine, ramBytes, vcpuCount } = this.#options;
     return prepareBoot({
-      memory: this.#guestMemory, ramBytes, vcpuCount, kernel, initrd, commandLine, random: this.#host.random,
-      physicalAddressBits: PHYSICAL_ADDRESS_BITS, progress,
+      memory: this.#guestMemory,
+      ramBytes,
+      vcpuCount,
+      kernel,
+      initrd,
+      commandLine,
+      random: this.#host.random,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      progress,
     });
   }
 
   #startVcpu(index: number, initial: CpuBootState): void {
     const thread = this.#host.startVcpu({
-      memory: this.#memory, map: this.#map, index, physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      memory: this.#memory,
+      map: this.#map,
+      index,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
       initial: index === 0 ? initial : undefined,
     });
     this.#threads.push(thread);
@@ -186,7 +216,11 @@ export class Machine {
       },
       (error: unknown) => {
         const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        this.#finish({ kind: 'error', reason: `vCPU ${index} failed: ${error instanceof Error ? error.message : String(error)}`, detail });
+        this.#finish({
+          kind: 'error',
+          reason: `vCPU ${index} failed: ${error instanceof Error ? error.message : String(error)}`,
+          detail,
+        });
       },
     );
   }
@@ -207,14 +241,20 @@ export class Machine {
     this.#resetting = true;
     this.#reboot().catch((error: unknown) => {
       const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#finish({ kind: 'error', reason: `cannot reboot: ${error instanceof Error ? error.message : String(error)}`, detail });
+      this.#finish({
+        kind: 'error',
+        reason: `cannot reboot: ${error instanceof Error ? error.message : String(error)}`,
+        detail,
+      });
     });
   }
 
   async #reboot(): Promise<void> {
     const controls = this.#threads.map((_, index) => this.#control.vcpu(index));
     for (const control of controls) control.request(REQUEST_PAUSE);
-    await Promise.all(controls.map((control) => Promise.race([control.reaches(STATE_PAUSED), control.reaches(STATE_STOPPED)])));
+    await Promise.all(
+      controls.map((control) => Promise.race([control.reaches(STATE_PAUSED), control.reaches(STATE_STOPPED)])),
+    );
     if (this.#end !== undefined) return;
     // What the guest wrote before the reset goes to the devices as they were.
     while (this.#server.service());

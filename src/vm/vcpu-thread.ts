@@ -5,7 +5,13 @@
  */
 import { Bus } from '../bus/bus.ts';
 import {
-  ControlArea, REQUEST_PAUSE, REQUEST_RESET, REQUEST_STOP, STATE_PAUSED, STATE_RUNNING, STATE_STOPPED,
+  ControlArea,
+  REQUEST_PAUSE,
+  REQUEST_RESET,
+  REQUEST_STOP,
+  STATE_PAUSED,
+  STATE_RUNNING,
+  STATE_STOPPED,
 } from '../bus/control.ts';
 import { MailboxClient } from '../bus/mailbox-client.ts';
 import { PortTable } from '../bus/port-table.ts';
@@ -59,9 +65,22 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
   const localPorts = new Bus();
   const localMmio = new Bus();
   irqchip.attach(localPorts, localMmio);
-  const bus = new MailboxClient({ control: area, vcpu: index, ports: new PortTable(buffer, map), localPorts, localMmio });
+  const bus = new MailboxClient({
+    control: area,
+    vcpu: index,
+    ports: new PortTable(buffer, map),
+    localPorts,
+    localMmio,
+  });
   const vcpu = host.hypervisor.createVcpu({
-    memory, map, index, clock: host.clock, interrupts: irqchip.vcpu(index), bus, control, random32: host.random32,
+    memory,
+    map,
+    index,
+    clock: host.clock,
+    interrupts: irqchip.vcpu(index),
+    bus,
+    control,
+    random32: host.random32,
   });
   made.vcpu = vcpu;
   if (config.initial !== undefined) vcpu.load(config.initial);

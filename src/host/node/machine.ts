@@ -131,12 +131,22 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
       {
-        ramBytes: config.memBytes, vcpuCount: config.cpus, vcpuAreaBytes: VCPU_AREA_BYTES, kernel, initrd,
-        commandLine: commandLine(config), serial, debugExitPort: config.debugExit?.port, noReboot: config.noReboot,
+        ramBytes: config.memBytes,
+        vcpuCount: config.cpus,
+        vcpuAreaBytes: VCPU_AREA_BYTES,
+        kernel,
+        initrd,
+        commandLine: commandLine(config),
+        serial,
+        debugExitPort: config.debugExit?.port,
+        noReboot: config.noReboot,
         progress: progress.update,
       },
       {
-        clock, wallClock, timers, logger: stderrLogger,
+        clock,
+        wallClock,
+        timers,
+        logger: stderrLogger,
         startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread),
         random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
         yieldTurn: (resume) => void setImmediate(resume),

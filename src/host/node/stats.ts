@@ -7,7 +7,10 @@ export function formatStats(vcpus: readonly VcpuStats[], milliseconds: number): 
   vcpus.forEach((stats, index) => {
     lines.push(`vCPU ${index}`);
     const rate = (stats['instructions'] ?? 0) / milliseconds / 1000;
-    const rows: [string, string][] = Object.entries(stats).map(([name, value]) => [name, value.toLocaleString('en-US')]);
+    const rows: [string, string][] = Object.entries(stats).map(([name, value]) => [
+      name,
+      value.toLocaleString('en-US'),
+    ]);
     rows.push(['million instructions a second', rate.toFixed(1)]);
     const width = Math.max(...rows.map(([name]) => name.length));
     for (const [name, value] of rows) lines.push(`  ${name.padEnd(width)}  ${value.padStart(16)}`);

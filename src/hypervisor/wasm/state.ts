@@ -10,6 +10,7 @@
 
 /** General registers RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, i64 each. AH CH DH BH are byte 1 of the first four. */
 export const GPR = 0x000;
+// biome-ignore format: a table
 export const RAX = 0, RCX = 1, RDX = 2, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7;
 export const gprOffset = (index: number): number => GPR + index * 8;
 
@@ -34,6 +35,7 @@ export const ZERO = 0x098;
 /** i64: effective address handed from an address micro-operation to the instruction after it. */
 export const EA = 0x0a0;
 /** i64 scratch slots for handlers and slow paths. */
+// biome-ignore format: a table
 export const TEMP0 = 0x0a8, TEMP1 = 0x0b0;
 
 /**
@@ -54,6 +56,7 @@ export const CODE_SIZE = 0x0cc;
 export const INTERRUPT_SHADOW = 0x0d0;
 /** i32: ACTIVITY_* */
 export const ACTIVITY = 0x0d4;
+// biome-ignore format: a table
 export const ACTIVITY_RUNNING = 0, ACTIVITY_HALTED = 1, ACTIVITY_WAIT_SIPI = 2, ACTIVITY_SHUTDOWN = 3;
 /** i64: instructions retired. */
 export const INSTRUCTIONS = 0x0d8;
@@ -71,9 +74,12 @@ export const VCPU_INDEX = 0x0ec;
  * Attributes as in a VMCS / descriptor bits 40-55 shifted down: type 0-3, S 4, DPL 5-6, P 7, AVL 12, L 13, D/B 14, G 15; bit 16 = unusable (null).
  */
 export const SEGMENTS = 0x100;
+// biome-ignore format: a table
 export const ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5, LDTR = 6, TR = 7;
 export const segmentOffset = (index: number): number => SEGMENTS + index * 32;
+// biome-ignore format: a table
 export const SEG_BASE = 0, SEG_LIMIT = 8, SEG_SELECTOR = 12, SEG_ATTRIBUTES = 16;
+// biome-ignore format: a table
 export const ATTR_S = 1 << 4, ATTR_P = 1 << 7, ATTR_L = 1 << 13, ATTR_DB = 1 << 14, ATTR_G = 1 << 15, ATTR_UNUSABLE = 1 << 16;
 
 /** base i64, limit u32. */
@@ -81,6 +87,7 @@ export const GDTR = 0x200;
 export const IDTR = 0x210;
 
 /** Control registers, i64 each. */
+// biome-ignore format: a table
 export const CR0 = 0x220, CR2 = 0x228, CR3 = 0x230, CR4 = 0x238;
 export const EFER = 0x240;
 export const XCR0 = 0x248;
@@ -88,9 +95,12 @@ export const XCR0 = 0x248;
 export const DR = 0x250;
 
 /** Model-specific registers that live in the CPU, i64 each. */
+// biome-ignore format: a table
 export const MSR_STAR = 0x290, MSR_LSTAR = 0x298, MSR_CSTAR = 0x2a0, MSR_FMASK = 0x2a8;
 export const MSR_KERNEL_GS_BASE = 0x2b0;
+// biome-ignore format: a table
 export const MSR_SYSENTER_CS = 0x2b8, MSR_SYSENTER_ESP = 0x2c0, MSR_SYSENTER_EIP = 0x2c8;
+// biome-ignore format: a table
 export const MSR_PAT = 0x2d0, MSR_TSC_ADJUST = 0x2d8, MSR_TSC_AUX = 0x2e0, MSR_MISC_ENABLE = 0x2e8;
 /** f64: value to add to the host clock's nanoseconds (times the TSC frequency) to get the TSC. */
 export const TSC_OFFSET = 0x2f0;
@@ -108,8 +118,10 @@ export const MXCSR = 0x600;
 /** x87: eight *physical* registers R0..R7, 16 bytes each: significand u64, then sign and exponent u16. MMn is the significand of Rn. */
 export const FPR = 0x610;
 /** i32 each: control word; status word (TOP in bits 11-13); abridged tag byte (bit n set: Rn is not empty); last opcode (11 bits). */
+// biome-ignore format: a table
 export const FPU_CONTROL = 0x690, FPU_STATUS = 0x694, FPU_TAGS = 0x698, FPU_OPCODE = 0x69c;
 /** Last instruction and data pointers: offset i64; selectors i32 each. */
+// biome-ignore format: a table
 export const FPU_IP = 0x6a0, FPU_DP = 0x6a8, FPU_CS = 0x6b0, FPU_DS = 0x6b4;
 
 /**

@@ -24,7 +24,14 @@ import { NON_CANONICAL } from './mmu/walk.ts';
 import { WasmMmu } from './mmu/wasm-mmu.ts';
 import { SseSlow } from './softfloat/sse-slow.ts';
 import {
-  ACTIVITY_HALTED, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, FAULT_RECORD, INSTRUCTIONS, STATE_BYTES, TSC_OFFSET, VCPU_INDEX,
+  ACTIVITY_HALTED,
+  ACTIVITY_SHUTDOWN,
+  ACTIVITY_WAIT_SIPI,
+  FAULT_RECORD,
+  INSTRUCTIONS,
+  STATE_BYTES,
+  TSC_OFFSET,
+  VCPU_INDEX,
 } from './state.ts';
 import { CpuState, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_SS } from './system/cpu.ts';
@@ -55,7 +62,9 @@ export interface CompiledInterpreter {
 }
 
 /** Builds and compiles the interpreter; some 150 ms, so hosts do it while they load other things. */
-export function compileInterpreter(compile: CompileModule = (bytes) => new WebAssembly.Module(bytes)): CompiledInterpreter {
+export function compileInterpreter(
+  compile: CompileModule = (bytes) => new WebAssembly.Module(bytes),
+): CompiledInterpreter {
   const table = new DecodeTable(rows);
   const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK });
   return { table, core, module: compile(core.bytes) };
@@ -139,19 +148,27 @@ export class WasmVcpu implements Vcpu {
     const core = instance.exports as unknown as CoreExports;
     this.#core = core;
     const mmu = new WasmMmu({
-      buffer, cpu: area, ram, tlb, walk: core.walk, codeWrite: core.codeWrite,
+      buffer,
+      cpu: area,
+      ram,
+      tlb,
+      walk: core.walk,
+      codeWrite: core.codeWrite,
       mmioRead,
       mmioWrite,
     });
     this.cpu = createCpu(
-      state, mmu, { clock: options.clock, interrupts: options.interrupts, random32: options.random32 },
+      state,
+      mmu,
+      { clock: options.clock, interrupts: options.interrupts, random32: options.random32 },
       { processors: map.vcpuCount },
     );
     const x87 = new X87(buffer, area);
     const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer, area);
     const helperImports: Record<string, WebAssembly.ImportValue> = {
-      memory, modeChanged: imports.modeChanged,
+      memory,
+      modeChanged: imports.modeChanged,
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
         float.run(operation, destination, first, second, immediate),
     };
@@ -159,7 +176,13 @@ export class WasmVcpu implements Vcpu {
     this.#handlers = new Handlers(built, functions, helperImports);
     const decoder = new Decoder(table);
     this.#blocks = new BlockCache({
-      memory, cpu: area, ram, codeMap: map.codeMap, decoder, handlers: this.#handlers, fetch: core.fetch,
+      memory,
+      cpu: area,
+      ram,
+      codeMap: map.codeMap,
+      decoder,
+      handlers: this.#handlers,
+      fetch: core.fetch,
       system: (row) => systemCalls.add(row, decoder.result),
       flushed: () => systemCalls.clear(),
       invalidated: () => tlb.invalidateJumps(),

@@ -292,7 +292,9 @@ export class Decoder {
 
   #word(at: number): number {
     const b = this.#bytes;
-    return (b[at] as number) | ((b[at + 1] as number) << 8) | ((b[at + 2] as number) << 16) | ((b[at + 3] as number) << 24);
+    return (
+      (b[at] as number) | ((b[at + 1] as number) << 8) | ((b[at + 2] as number) << 16) | ((b[at + 3] as number) << 24)
+    );
   }
 
   #immediate(operand: OperandSpec, codeSize: CodeSize): DecodeFailure | undefined {

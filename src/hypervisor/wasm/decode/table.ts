@@ -6,7 +6,26 @@
 import type { Row } from '../insn/row.ts';
 
 export type OperandKind =
-  | 'E' | 'G' | 'R' | 'M' | 'I' | 'J' | 'Z' | 'O' | 'S' | 'C' | 'D' | 'V' | 'W' | 'U' | 'P' | 'Q' | 'N' | 'A' | 'T' | 'implicit';
+  | 'E'
+  | 'G'
+  | 'R'
+  | 'M'
+  | 'I'
+  | 'J'
+  | 'Z'
+  | 'O'
+  | 'S'
+  | 'C'
+  | 'D'
+  | 'V'
+  | 'W'
+  | 'U'
+  | 'P'
+  | 'Q'
+  | 'N'
+  | 'A'
+  | 'T'
+  | 'implicit';
 
 /** Size letter of an operand: see insn/row.ts. '' where it has none. */
 export interface OperandSpec {
@@ -49,7 +68,13 @@ export interface Encoding {
 }
 
 const IMPLICIT: Record<string, [number, string]> = {
-  AL: [0, 'b'], CL: [1, 'b'], rAX: [0, 'v'], DX: [2, 'w'], AX: [0, 'w'], '1': [-1, ''], eAX: [0, 'z'],
+  AL: [0, 'b'],
+  CL: [1, 'b'],
+  rAX: [0, 'v'],
+  DX: [2, 'w'],
+  AX: [0, 'w'],
+  '1': [-1, ''],
+  eAX: [0, 'z'],
 };
 
 function parseOperand(text: string): OperandSpec {
@@ -107,16 +132,36 @@ function parse(row: Row): Encoding[] {
   const count = plusRegister ? 8 : 1;
   const made: Encoding[] = [];
   for (let i = 0; i < count; i++) {
-    made.push({ row, operands, prefix, map, opcode: opcode + i, hasModrm, digit, exact, form, w, noRexB, ignoresMod, absolute: letters.includes('O'),
-      isLea: row.name === 'lea', hasSegment: letters.includes('S'), immediates: operands.filter((o) => 'IJOA'.includes(o.kind)), handlers: new Map() });
+    made.push({
+      row,
+      operands,
+      prefix,
+      map,
+      opcode: opcode + i,
+      hasModrm,
+      digit,
+      exact,
+      form,
+      w,
+      noRexB,
+      ignoresMod,
+      absolute: letters.includes('O'),
+      isLea: row.name === 'lea',
+      hasSegment: letters.includes('S'),
+      immediates: operands.filter((o) => 'IJOA'.includes(o.kind)),
+      handlers: new Map(),
+    });
   }
   return made;
 }
 
 /** How specific an encoding is; the more specific one is tried first. */
 const rank = (e: Encoding): number =>
-  (e.exact >= 0 ? 32 : 0) + (e.prefix > 1 ? (e.prefix === 0x66 ? 12 : 16) : e.prefix === 1 ? 8 : 0) + (e.w >= 0 || e.noRexB ? 4 : 0) +
-  (e.digit >= 0 ? 2 : 0) + (e.form !== 'any' ? 1 : 0);
+  (e.exact >= 0 ? 32 : 0) +
+  (e.prefix > 1 ? (e.prefix === 0x66 ? 12 : 16) : e.prefix === 1 ? 8 : 0) +
+  (e.w >= 0 || e.noRexB ? 4 : 0) +
+  (e.digit >= 0 ? 2 : 0) +
+  (e.form !== 'any' ? 1 : 0);
 
 /** Candidates by map and opcode, most specific first. */
 export class DecodeTable {

@@ -120,13 +120,22 @@ export const ternary = <T extends ValType>(type: T, opcode: number, x: Expr, y: 
   new Operation(type, opcode, x, y, z);
 /** An operation with immediate bytes (lane index, shuffle mask). */
 export const withImmediates = <T extends ValType>(
-  type: T, opcode: number, immediates: readonly number[], x: Expr, y?: Expr,
+  type: T,
+  opcode: number,
+  immediates: readonly number[],
+  x: Expr,
+  y?: Expr,
 ): Expr<T> => new Operation(type, opcode, x, y, undefined, immediates);
 export const load = <T extends ValType>(type: T, opcode: number, address: I32, offset: number): Expr<T> =>
   new Load(type, opcode, 0, offset, address, []);
 /** An atomic access; `align` is log2 of its width and the address must be so aligned, or it traps. */
 export const atomic = <T extends ValType>(
-  type: T, opcode: number, align: number, offset: number, address: I32, ...operands: readonly Expr[]
+  type: T,
+  opcode: number,
+  align: number,
+  offset: number,
+  address: I32,
+  ...operands: readonly Expr[]
 ): Expr<T> => new Load(type, opcode, align, offset, address, operands);
 
 /** `condition ? x : y`; both sides are evaluated. */
@@ -282,4 +291,3 @@ export const f64 = {
   reinterpret: (x: I64): F64 => unary('f64', 0xbf, x),
   load: (address: I32, offset = 0): F64 => load('f64', 0x2b, address, offset),
 } as const;
-

@@ -76,12 +76,23 @@ class CallIndirect<T extends ValType> implements Expr<T> {
 
 /** A call through table 0 as a value; `typeIndex` from `ModuleBuilder.type`. */
 export const callIndirect = <T extends ValType>(
-  type: T, typeIndex: number, target: I32, ...args: readonly Expr[]
+  type: T,
+  typeIndex: number,
+  target: I32,
+  ...args: readonly Expr[]
 ): Expr<T> => new CallIndirect(type, typeIndex, target, args);
 
 const STORE: Record<string, number> = {
-  'i32.1': 0x3a, 'i32.2': 0x3b, 'i32.4': 0x36, 'i64.1': 0x3c, 'i64.2': 0x3d, 'i64.4': 0x3e, 'i64.8': 0x37,
-  'f32.4': 0x38, 'f64.8': 0x39, 'v128.16': 0xfd0b,
+  'i32.1': 0x3a,
+  'i32.2': 0x3b,
+  'i32.4': 0x36,
+  'i64.1': 0x3c,
+  'i64.2': 0x3d,
+  'i64.4': 0x3e,
+  'i64.8': 0x37,
+  'f32.4': 0x38,
+  'f64.8': 0x39,
+  'v128.16': 0xfd0b,
 };
 
 export class FunctionBuilder implements Callee {

@@ -63,14 +63,16 @@ const cmp: Lift = (b) => {
   b.flagsSub(x, y, asLocal(b, b.t.sub(x, y)));
 };
 
-const logic = (operation: 'and' | 'or' | 'xor'): Lift => (b) => {
-  const y = asLocal(b, b.read(1));
-  b.update(0, (x) => {
-    const r = asLocal(b, b.t[operation](x, y));
-    b.flagsLogic(r);
-    return r;
-  });
-};
+const logic =
+  (operation: 'and' | 'or' | 'xor'): Lift =>
+  (b) => {
+    const y = asLocal(b, b.read(1));
+    b.update(0, (x) => {
+      const r = asLocal(b, b.t[operation](x, y));
+      b.flagsLogic(r);
+      return r;
+    });
+  };
 
 const test: Lift = (b) => {
   const x = asLocal(b, b.read(0));
@@ -78,18 +80,20 @@ const test: Lift = (b) => {
 };
 
 /** INC and DEC set all flags but CF. */
-const step = (direction: 1 | -1): Lift => (b) => {
-  const cf = b.let(carryFlag(b.flagAux()));
-  b.update(0, (x) => {
-    const one = asLocal(b, b.t.const(1));
-    const r = asLocal(b, direction === 1 ? b.t.add(x, one) : b.t.sub(x, one));
-    if (direction === 1) b.flagsAdd(x, one, r);
-    else b.flagsSub(x, one, r);
-    const aux = b.flagAux();
-    b.setFlags(b.flagResult(), withCarry(aux, cf));
-    return r;
-  });
-};
+const step =
+  (direction: 1 | -1): Lift =>
+  (b) => {
+    const cf = b.let(carryFlag(b.flagAux()));
+    b.update(0, (x) => {
+      const one = asLocal(b, b.t.const(1));
+      const r = asLocal(b, direction === 1 ? b.t.add(x, one) : b.t.sub(x, one));
+      if (direction === 1) b.flagsAdd(x, one, r);
+      else b.flagsSub(x, one, r);
+      const aux = b.flagAux();
+      b.setFlags(b.flagResult(), withCarry(aux, cf));
+      return r;
+    });
+  };
 
 const neg: Lift = (b) => {
   b.update(0, (x) => {

@@ -31,60 +31,64 @@ function setCarry(b: LiftBuilder, x: Expr, position: Expr): void {
 }
 
 /** Operation: 0 BT, 1 BTS, 2 BTR, 3 BTC (the `arg` of the row). */
-const bitOperation = (immediate: boolean): Lift => (b) => {
-  const bits = b.size * 8;
-  const raw = immediate ? (b.size === 8 ? i64.extendI32U(b.immediate32()) : b.immediate32()) : b.read(1);
-  const index = asLocal(b, raw);
-  const position = asLocal(b, b.t.and(index, b.t.const(bits - 1)));
-  const mask = b.t.shl(b.t.const(1), position);
-  if (!b.isMemory(0) || immediate) {
-    if (b.arg === 0) {
-      setCarry(b, asLocal(b, b.read(0)), position);
+const bitOperation =
+  (immediate: boolean): Lift =>
+  (b) => {
+    const bits = b.size * 8;
+    const raw = immediate ? (b.size === 8 ? i64.extendI32U(b.immediate32()) : b.immediate32()) : b.read(1);
+    const index = asLocal(b, raw);
+    const position = asLocal(b, b.t.and(index, b.t.const(bits - 1)));
+    const mask = b.t.shl(b.t.const(1), position);
+    if (!b.isMemory(0) || immediate) {
+      if (b.arg === 0) {
+        setCarry(b, asLocal(b, b.read(0)), position);
+        return;
+      }
+      b.update(0, (x) => {
+        setCarry(b, x, position);
+        return changed(b, b.arg, x, mask);
+      });
       return;
     }
-    b.update(0, (x) => {
+    // A register index reaches beyond the operand: the address moves by whole operands, signed.
+    const signed = signExtended(b.size, index);
+    const displaced = i64.mul(i64.shrS(signed, i64.const(Math.log2(bits))), i64.const(b.size));
+    const address = b.let(i64.add(b.address(0), displaced));
+    if (b.form.legacy) {
+      const offset = i64.and(address, i64.const(b.form.addressSize === 2 ? 0xffff : 0xffff_ffff));
+      b.f.set(address, b.stringAddress(offset, 0, true, b.size, b.arg !== 0));
+    }
+    if (b.arg === 0) {
+      setCarry(b, b.load(b.size, address), position);
+      return;
+    }
+    const host = b.hostWrite(address, b.size, true);
+    if (b.form.lock) {
+      b.atomicUpdate(host, b.size, (x) => {
+        setCarry(b, x, position);
+        return changed(b, b.arg, x, mask);
+      });
+    } else {
+      const x = asLocal(b, b.plainLoad(b.size, host));
       setCarry(b, x, position);
-      return changed(b, b.arg, x, mask);
-    });
-    return;
-  }
-  // A register index reaches beyond the operand: the address moves by whole operands, signed.
-  const signed = signExtended(b.size, index);
-  const displaced = i64.mul(i64.shrS(signed, i64.const(Math.log2(bits))), i64.const(b.size));
-  const address = b.let(i64.add(b.address(0), displaced));
-  if (b.form.legacy) {
-    const offset = i64.and(address, i64.const(b.form.addressSize === 2 ? 0xffff : 0xffff_ffff));
-    b.f.set(address, b.stringAddress(offset, 0, true, b.size, b.arg !== 0));
-  }
-  if (b.arg === 0) {
-    setCarry(b, b.load(b.size, address), position);
-    return;
-  }
-  const host = b.hostWrite(address, b.size, true);
-  if (b.form.lock) {
-    b.atomicUpdate(host, b.size, (x) => {
-      setCarry(b, x, position);
-      return changed(b, b.arg, x, mask);
-    });
-  } else {
-    const x = asLocal(b, b.plainLoad(b.size, host));
-    setCarry(b, x, position);
-    b.f.store(b.size, host, changed(b, b.arg, x, mask));
-  }
-  b.finishWrite(host);
-};
+      b.f.store(b.size, host, changed(b, b.arg, x, mask));
+    }
+    b.finishWrite(host);
+  };
 
 /** BSF and BSR: with a zero source ZF is set and the destination keeps its value, as processors do. */
-const bitScan = (reverse: boolean): Lift => (b) => {
-  const source = asLocal(b, b.read(1));
-  const zero = b.let(b.t.eqz(source));
-  b.f.if(i32.eqz(zero), () => {
-    const top = b.size === 8 ? 63 : 31;
-    b.write(0, reverse ? b.t.xor(b.t.clz(source), b.t.const(top)) : b.t.ctz(source));
-  });
-  // Only ZF is defined; the rest as recorded from the hardware: clear, parity of the source.
-  b.setFlags(signExtended(b.size, source), i32.const(0));
-};
+const bitScan =
+  (reverse: boolean): Lift =>
+  (b) => {
+    const source = asLocal(b, b.read(1));
+    const zero = b.let(b.t.eqz(source));
+    b.f.if(i32.eqz(zero), () => {
+      const top = b.size === 8 ? 63 : 31;
+      b.write(0, reverse ? b.t.xor(b.t.clz(source), b.t.const(top)) : b.t.ctz(source));
+    });
+    // Only ZF is defined; the rest as recorded from the hardware: clear, parity of the source.
+    b.setFlags(signExtended(b.size, source), i32.const(0));
+  };
 
 const popcnt: Lift = (b) => {
   const source = asLocal(b, b.read(1));
@@ -94,13 +98,15 @@ const popcnt: Lift = (b) => {
   b.setFlagBits({ cf: none, pf: none, af: none, sf: none, of: none, zf: zero });
 };
 
-const crc32 = (from: 'b' | 'v'): Lift => (b) => {
-  const size: IntegerSize = from === 'b' ? 1 : (b.form.operandSize as IntegerSize);
-  const value = b.read(1, size);
-  const wide = size === 8 ? (value as I64) : i64.extendI32U(value as I32);
-  const seed = b.let(b.form.shapes[0] === 'r' ? (b.readRegister(0, 4) as I32) : i32.const(0));
-  b.writeRegister(0, 4, call('i32', b.helpers['crc32c'] as never, seed, wide, i32.const(size)));
-};
+const crc32 =
+  (from: 'b' | 'v'): Lift =>
+  (b) => {
+    const size: IntegerSize = from === 'b' ? 1 : (b.form.operandSize as IntegerSize);
+    const value = b.read(1, size);
+    const wide = size === 8 ? (value as I64) : i64.extendI32U(value as I32);
+    const seed = b.let(b.form.shapes[0] === 'r' ? (b.readRegister(0, 4) as I32) : i32.const(0));
+    b.writeRegister(0, 4, call('i32', b.helpers['crc32c'] as never, seed, wide, i32.const(size)));
+  };
 
 const group = (digit: number, name: string, arg: number, register: string): Row[] => {
   const lock = arg === 0 ? {} : { lock: true as const };

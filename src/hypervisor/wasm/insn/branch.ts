@@ -10,13 +10,18 @@ import type { IntegerSize } from './flags.ts';
 import { GP, type LiftBuilder } from './lift-builder.ts';
 import { CONDITIONS, type Lift, type Row, row } from './row.ts';
 
-const RSP = 4, RBP = 5;
+const RSP = 4,
+  RBP = 5;
 
 /** 0xffffffff or 0xffff by SS.B; for 16- and 32-bit code. */
 export function stackMask(b: LiftBuilder): Local<'i64'> {
   const big = i32.and(i32.load(b.cpu, segmentOffset(SS) + SEG_ATTRIBUTES), i32.const(ATTR_DB));
   const mask = b.f.local('i64');
-  b.f.if(big, () => b.f.set(mask, i64.const(0xffff_ffff)), () => b.f.set(mask, i64.const(0xffff)));
+  b.f.if(
+    big,
+    () => b.f.set(mask, i64.const(0xffff_ffff)),
+    () => b.f.set(mask, i64.const(0xffff)),
+  );
   return mask;
 }
 
@@ -48,7 +53,11 @@ function stackLinear(b: LiftBuilder, pointer: I64, bytes: number, write: boolean
 
 /** Pushes and commits the stack pointer. `width` bytes are written where it is less than the slot (PUSH of a segment register). */
 export function push(
-  b: LiftBuilder, size: IntegerSize, value: Expr, width: IntegerSize = size, beforeCommit: () => void = () => {},
+  b: LiftBuilder,
+  size: IntegerSize,
+  value: Expr,
+  width: IntegerSize = size,
+  beforeCommit: () => void = () => {},
 ): void {
   const mask = b.form.legacy ? stackMask(b) : undefined;
   const moved = i64.sub(b.gpr(RSP, 8) as I64, i64.const(size));
@@ -268,10 +277,14 @@ const popFlags: Lift = (b) => {
   const cpl = b.let(i32.load(b.cpu, CPL));
   // TF DF NT AC ID; a 16-bit POPF does not reach AC and ID.
   const mask = b.let(i32.const(b.size === 2 ? 0x4500 : 0x24_4500));
-  f.if(i32.eqz(cpl), () => f.set(mask, i32.or(mask, i32.const(0x3200))), () => {
-    const iopl = i32.and(i32.shrU(system, i32.const(12)), i32.const(3));
-    f.if(i32.leU(cpl, iopl), () => f.set(mask, i32.or(mask, i32.const(0x200))));
-  });
+  f.if(
+    i32.eqz(cpl),
+    () => f.set(mask, i32.or(mask, i32.const(0x3200))),
+    () => {
+      const iopl = i32.and(i32.shrU(system, i32.const(12)), i32.const(3));
+      f.if(i32.leU(cpl, iopl), () => f.set(mask, i32.or(mask, i32.const(0x200))));
+    },
+  );
   const kept = i32.and(system, i32.xor(i32.or(mask, i32.const(0x1_0000)), i32.const(-1)));
   const merged = b.let(i32.or(kept, i32.and(wanted, mask)));
   commit();
@@ -280,7 +293,9 @@ const popFlags: Lift = (b) => {
   // AC chooses the TLB array under SMAP; IF and TF change what the run loop must do.
   const differs = b.let(i32.xor(merged, system));
   f.if(i32.and(differs, i32.const(0x4_0000)), () => f.callVoid(b.helpers['modeChanged'] as never, b.cpu));
-  f.if(i32.and(i32.or(i32.and(differs, merged), i32.and(merged, i32.const(0x100))), i32.const(0x300)), () => b.leaveAfter());
+  f.if(i32.and(i32.or(i32.and(differs, merged), i32.and(merged, i32.const(0x100))), i32.const(0x300)), () =>
+    b.leaveAfter(),
+  );
   f.if(i32.and(differs, i32.const(0x4_0100)), () => b.leaveAfter());
 };
 

@@ -12,15 +12,19 @@ import { adjustFlag, carryFlag, signExtended, withCarry } from './flags.ts';
 import { BR, GP, type LiftBuilder, UD } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 
-const setCarry = (cf: (b: LiftBuilder) => I32): Lift => (b) => {
-  const value = b.let(cf(b));
-  b.setFlags(b.flagResult(), withCarry(b.flagAux(), value));
-};
+const setCarry =
+  (cf: (b: LiftBuilder) => I32): Lift =>
+  (b) => {
+    const value = b.let(cf(b));
+    b.setFlags(b.flagResult(), withCarry(b.flagAux(), value));
+  };
 
-const systemBit = (mask: number, value: boolean): Lift => (b) => {
-  const old = i32.load(b.cpu, EFLAGS_SYSTEM);
-  b.f.store(4, b.cpu, value ? i32.or(old, i32.const(mask)) : i32.and(old, i32.const(~mask)), EFLAGS_SYSTEM);
-};
+const systemBit =
+  (mask: number, value: boolean): Lift =>
+  (b) => {
+    const old = i32.load(b.cpu, EFLAGS_SYSTEM);
+    b.f.store(4, b.cpu, value ? i32.or(old, i32.const(mask)) : i32.and(old, i32.const(~mask)), EFLAGS_SYSTEM);
+  };
 
 /** CLI and STI need CPL <= IOPL (virtual-8086 mode and PVI aside). */
 function checkIopl(b: LiftBuilder): void {
@@ -61,50 +65,60 @@ const flush: Lift = (b) => {
 };
 
 /** DAA and DAS (SDM volume 2A). */
-const decimalAdjust = (subtract: boolean): Lift => (b) => {
-  const { f } = b;
-  const old = b.let(b.gpr(0, 1) as I32);
-  const aux = b.flagAux();
-  const oldCarry = b.let(carryFlag(aux));
-  const oldAdjust = b.let(adjustFlag(aux));
-  const al = b.let(old);
-  const cf = f.local('i32');
-  const af = f.local('i32');
-  f.set(cf, i32.const(0));
-  f.set(af, i32.const(0));
-  const change = (amount: number): I32 => (subtract ? i32.sub(al, i32.const(amount)) : i32.add(al, i32.const(amount)));
-  f.if(i32.or(i32.gtU(i32.and(al, i32.const(15)), i32.const(9)), oldAdjust), () => {
-    f.set(al, change(6));
-    f.set(cf, i32.or(oldCarry, i32.ne(i32.and(al, i32.const(0xff)), al)));
-    f.set(af, i32.const(1));
-  });
-  f.if(i32.or(i32.gtU(old, i32.const(0x99)), oldCarry), () => {
-    f.set(al, change(0x60));
-    f.set(cf, i32.const(1));
-  });
-  f.set(al, i32.and(al, i32.const(0xff)));
-  b.setGpr(0, 1, al);
-  b.setFlags(signExtended(1, al), i32.or(i32.shl(i32.or(i32.shl(cf, i32.const(1)), cf), i32.const(30)), i32.shl(af, i32.const(3))));
-};
+const decimalAdjust =
+  (subtract: boolean): Lift =>
+  (b) => {
+    const { f } = b;
+    const old = b.let(b.gpr(0, 1) as I32);
+    const aux = b.flagAux();
+    const oldCarry = b.let(carryFlag(aux));
+    const oldAdjust = b.let(adjustFlag(aux));
+    const al = b.let(old);
+    const cf = f.local('i32');
+    const af = f.local('i32');
+    f.set(cf, i32.const(0));
+    f.set(af, i32.const(0));
+    const change = (amount: number): I32 =>
+      subtract ? i32.sub(al, i32.const(amount)) : i32.add(al, i32.const(amount));
+    f.if(i32.or(i32.gtU(i32.and(al, i32.const(15)), i32.const(9)), oldAdjust), () => {
+      f.set(al, change(6));
+      f.set(cf, i32.or(oldCarry, i32.ne(i32.and(al, i32.const(0xff)), al)));
+      f.set(af, i32.const(1));
+    });
+    f.if(i32.or(i32.gtU(old, i32.const(0x99)), oldCarry), () => {
+      f.set(al, change(0x60));
+      f.set(cf, i32.const(1));
+    });
+    f.set(al, i32.and(al, i32.const(0xff)));
+    b.setGpr(0, 1, al);
+    b.setFlags(
+      signExtended(1, al),
+      i32.or(i32.shl(i32.or(i32.shl(cf, i32.const(1)), cf), i32.const(30)), i32.shl(af, i32.const(3))),
+    );
+  };
 
 /** AAA and AAS. */
-const asciiAdjust = (subtract: boolean): Lift => (b) => {
-  const { f } = b;
-  const ax = b.let(b.gpr(0, 2) as I32);
-  const adjust = b.let(i32.or(i32.gtU(i32.and(ax, i32.const(15)), i32.const(9)), adjustFlag(b.flagAux())));
-  f.if(adjust, () => f.set(ax, subtract ? i32.sub(ax, i32.const(0x106)) : i32.add(ax, i32.const(0x106))));
-  const r = b.let(i32.and(ax, i32.const(0xff0f)));
-  b.setGpr(0, 2, r);
-  const aux = i32.or(i32.shl(i32.or(i32.shl(adjust, i32.const(1)), adjust), i32.const(30)), i32.shl(adjust, i32.const(3)));
-  b.setFlags(signExtended(1, b.let(i32.and(r, i32.const(0xff)))), aux);
-};
+const asciiAdjust =
+  (subtract: boolean): Lift =>
+  (b) => {
+    const { f } = b;
+    const ax = b.let(b.gpr(0, 2) as I32);
+    const adjust = b.let(i32.or(i32.gtU(i32.and(ax, i32.const(15)), i32.const(9)), adjustFlag(b.flagAux())));
+    f.if(adjust, () => f.set(ax, subtract ? i32.sub(ax, i32.const(0x106)) : i32.add(ax, i32.const(0x106))));
+    const r = b.let(i32.and(ax, i32.const(0xff0f)));
+    b.setGpr(0, 2, r);
+    const aux = i32.or(
+      i32.shl(i32.or(i32.shl(adjust, i32.const(1)), adjust), i32.const(30)),
+      i32.shl(adjust, i32.const(3)),
+    );
+    b.setFlags(signExtended(1, b.let(i32.and(r, i32.const(0xff)))), aux);
+  };
 
 /** BOUND: #BR when the signed index is outside the pair of bounds. */
 const bound: Lift = (b) => {
   const index = b.let(b.readSigned(0, b.size, 4) as I32);
   const address = b.let(b.address(1));
-  const at = (offset: number): I32 =>
-    b.signed32(b.size, b.load(b.size, i64.add(address, i64.const(offset))) as I32);
+  const at = (offset: number): I32 => b.signed32(b.size, b.load(b.size, i64.add(address, i64.const(offset))) as I32);
   // The lower bound decides before the upper one is read.
   b.f.if(i32.ltS(index, at(0)), () => b.raise(BR));
   b.f.if(i32.gtS(index, at(b.size)), () => b.raise(BR));
@@ -114,21 +128,23 @@ const bound: Lift = (b) => {
 const salc: Lift = (b) => b.setGpr(0, 1, i32.sub(i32.const(0), carryFlag(b.flagAux())));
 
 /** RDFSBASE..WRGSBASE: #UD without CR4.FSGSBASE (bit 16); writes must be canonical. */
-const segmentBase = (segment: number, write: boolean): Lift => (b) => {
-  const { f } = b;
-  f.if(i32.eqz(i32.and(i32.load(b.cpu, 0x238), i32.const(0x1_0000))), () => b.raise(UD));
-  const offset = 0x100 + segment * 32;
-  if (!write) {
-    const value = i64.load(b.cpu, offset);
-    b.write(0, b.size === 8 ? value : i32.wrap(value));
-    return;
-  }
-  const raw = b.read(0);
-  const value: Local<'i64'> = b.let(b.size === 8 ? (raw as I64) : i64.extendI32U(raw as I32));
-  const canonical = i64.eq(i64.shrS(i64.shl(value, i64.const(16)), i64.const(16)), value);
-  f.if(i32.eqz(canonical), () => b.raise(GP, i32.const(0)));
-  f.store(8, b.cpu, value, offset);
-};
+const segmentBase =
+  (segment: number, write: boolean): Lift =>
+  (b) => {
+    const { f } = b;
+    f.if(i32.eqz(i32.and(i32.load(b.cpu, 0x238), i32.const(0x1_0000))), () => b.raise(UD));
+    const offset = 0x100 + segment * 32;
+    if (!write) {
+      const value = i64.load(b.cpu, offset);
+      b.write(0, b.size === 8 ? value : i32.wrap(value));
+      return;
+    }
+    const raw = b.read(0);
+    const value: Local<'i64'> = b.let(b.size === 8 ? (raw as I64) : i64.extendI32U(raw as I32));
+    const canonical = i64.eq(i64.shrS(i64.shl(value, i64.const(16)), i64.const(16)), value);
+    f.if(i32.eqz(canonical), () => b.raise(GP, i32.const(0)));
+    f.store(8, b.cpu, value, offset);
+  };
 
 /** SWAPGS: CPL 0 only. */
 const swapgs: Lift = (b) => {
@@ -139,16 +155,33 @@ const swapgs: Lift = (b) => {
 };
 
 /** CLAC and STAC: CPL 0 only. EFLAGS.AC chooses the TLB array. */
-const accessControl = (set: boolean): Lift => (b) => {
-  b.f.if(i32.load(b.cpu, CPL), () => b.raise(UD));
-  systemBit(0x4_0000, set)(b);
-  b.f.callVoid(b.helpers['modeChanged'] as never, b.cpu);
-};
+const accessControl =
+  (set: boolean): Lift =>
+  (b) => {
+    b.f.if(i32.load(b.cpu, CPL), () => b.raise(UD));
+    systemBit(0x4_0000, set)(b);
+    b.f.callVoid(b.helpers['modeChanged'] as never, b.cpu);
+  };
 
 export const controlRows: readonly Row[] = [
-  row('F8', 'clc', '', setCarry(() => i32.const(0))),
-  row('F9', 'stc', '', setCarry(() => i32.const(1))),
-  row('F5', 'cmc', '', setCarry((b) => i32.xor(carryFlag(b.flagAux()), i32.const(1)))),
+  row(
+    'F8',
+    'clc',
+    '',
+    setCarry(() => i32.const(0)),
+  ),
+  row(
+    'F9',
+    'stc',
+    '',
+    setCarry(() => i32.const(1)),
+  ),
+  row(
+    'F5',
+    'cmc',
+    '',
+    setCarry((b) => i32.xor(carryFlag(b.flagAux()), i32.const(1))),
+  ),
   row('FC', 'cld', '', systemBit(0x400, false)),
   row('FD', 'std', '', systemBit(0x400, true)),
   row('FA', 'cli', '', cli),

@@ -107,9 +107,7 @@ export const signFlag = (result: I64, aux: I32): I32 =>
   i32.xor(i32.wrap(i64.shrU(result, i64.const(63))), i32.and(aux, i32.const(1)));
 export const parityFlag = (result: I64, aux: I32): I32 =>
   i32.and(
-    i32.xor(
-      i32.popcnt(i32.and(i32.xor(i32.wrap(result), i32.shrU(aux, i32.const(8))), i32.const(0xff))), i32.const(1),
-    ),
+    i32.xor(i32.popcnt(i32.and(i32.xor(i32.wrap(result), i32.shrU(aux, i32.const(8))), i32.const(0xff))), i32.const(1)),
     i32.const(1),
   );
 

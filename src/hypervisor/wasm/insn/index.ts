@@ -23,7 +23,21 @@ import { systemRows } from './system.ts';
 import { x87InstructionRows } from './x87.ts';
 
 export const rows: readonly Row[] = [
-  ...arithmeticRows, ...bitRows, ...branchRows, ...controlRows, ...moveRows, ...multiplyRows, ...shiftRows, ...stringRows,
-  ...mmxRows, ...sseArithmeticRows, ...sseConvertRows, ...sseIntegerRows, ...sseMoveRows, ...sseShuffleRows, ...sseStringRows,
-  ...systemRows, ...x87InstructionRows,
+  ...arithmeticRows,
+  ...bitRows,
+  ...branchRows,
+  ...controlRows,
+  ...moveRows,
+  ...multiplyRows,
+  ...shiftRows,
+  ...stringRows,
+  ...mmxRows,
+  ...sseArithmeticRows,
+  ...sseConvertRows,
+  ...sseIntegerRows,
+  ...sseMoveRows,
+  ...sseShuffleRows,
+  ...sseStringRows,
+  ...systemRows,
+  ...x87InstructionRows,
 ];

@@ -15,8 +15,20 @@ import { type Expr, type I32, type I64, type V128, i32, i64 } from '../emit/expr
 import type { Callee, FunctionBuilder, Local } from '../emit/function-builder.ts';
 import { EFLAGS_SYSTEM } from '../state.ts';
 import {
-  addCarries, adjustFlag, carryFlag, condition, type IntegerOps, type IntegerSize, integerOps, overflowFlag, packCarries,
-  parityFlag, signExtended, signFlag, subCarries, zeroFlag,
+  addCarries,
+  adjustFlag,
+  carryFlag,
+  condition,
+  type IntegerOps,
+  type IntegerSize,
+  integerOps,
+  overflowFlag,
+  packCarries,
+  parityFlag,
+  signExtended,
+  signFlag,
+  subCarries,
+  zeroFlag,
 } from './flags.ts';
 
 /** Shape of an operand: register, memory (base + displacement), immediate, none that is read through the builder. */
@@ -56,7 +68,9 @@ export interface HelperFunctions {
   readonly [name: string]: Callee;
 }
 
+// biome-ignore format: a table
 export const DE = 0, DB = 1, BP = 3, OF = 4, BR = 5, UD = 6, NM = 7, DF = 8, TS = 10, NP = 11, SS_FAULT = 12, GP = 13, PF = 14;
+// biome-ignore format: a table
 export const MF = 16, AC = 17, XM = 19;
 
 /** A destination that has been read and will be written: the two halves of a read-modify-write. */
@@ -231,7 +245,13 @@ export abstract class LiftBuilder {
   }
 
   plainLoad(size: IntegerSize, host: I32): Expr {
-    return size === 8 ? i64.load(host) : size === 4 ? i32.load(host) : size === 2 ? i32.load16U(host) : i32.load8U(host);
+    return size === 8
+      ? i64.load(host)
+      : size === 4
+        ? i32.load(host)
+        : size === 2
+          ? i32.load16U(host)
+          : i32.load8U(host);
   }
 
   store(size: IntegerSize, va: I64, value: Expr): void {
@@ -242,7 +262,13 @@ export abstract class LiftBuilder {
 
   loadXmm(va: I64): V128 {
     const host = this.hostRead(this.let(va), 16);
-    return this.let({ type: 'v128', write: (out) => { host.write(out); out.bytes([0xfd, 0, 0, 0]); } } as V128);
+    return this.let({
+      type: 'v128',
+      write: (out) => {
+        host.write(out);
+        out.bytes([0xfd, 0, 0, 0]);
+      },
+    } as V128);
   }
 
   storeXmm(va: I64, value: V128): void {

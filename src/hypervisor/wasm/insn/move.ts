@@ -17,14 +17,16 @@ const lea: Lift = (b) => {
   b.write(0, b.size === 8 ? address : i32.wrap(address));
 };
 
-const extend = (from: IntegerSize, signed: boolean): Lift => (b) => {
-  if (signed) {
-    b.write(0, b.readSigned(1, from, b.size));
-    return;
-  }
-  const value = b.read(1, from) as I32;
-  b.write(0, b.size === 8 ? i64.extendI32U(value) : value);
-};
+const extend =
+  (from: IntegerSize, signed: boolean): Lift =>
+  (b) => {
+    if (signed) {
+      b.write(0, b.readSigned(1, from, b.size));
+      return;
+    }
+    const value = b.read(1, from) as I32;
+    b.write(0, b.size === 8 ? i64.extendI32U(value) : value);
+  };
 
 /** MOVSXD with a 16- or 32-bit operand size just moves. */
 const movsxd: Lift = (b) => {
@@ -35,7 +37,10 @@ const movsxd: Lift = (b) => {
 export const swapBytes = (b: LiftBuilder, size: IntegerSize, value: Expr): Expr => {
   if (size === 2) {
     const x = b.let(value as I32);
-    return i32.or(i32.and(i32.shl(x, i32.const(8)), i32.const(0xff00)), i32.and(i32.shrU(x, i32.const(8)), i32.const(0xff)));
+    return i32.or(
+      i32.and(i32.shl(x, i32.const(8)), i32.const(0xff00)),
+      i32.and(i32.shrU(x, i32.const(8)), i32.const(0xff)),
+    );
   }
   if (size === 4) return swap32(b, value as I32);
   const x = b.let(value as I64);

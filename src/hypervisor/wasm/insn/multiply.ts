@@ -39,31 +39,33 @@ function multiplyFlags(b: LiftBuilder, low: Expr, overflow: I32): void {
 }
 
 /** MUL and one-operand IMUL. With CF = OF = c, aux bit 31 is c and bit 30 is 0. */
-const wideMultiply = (signed: boolean): Lift => (b) => {
-  const { f, size } = b;
-  const y = asLocal(b, b.read(0));
-  const x = asLocal(b, b.gpr(0, size));
-  if (size === 8) {
-    const wideX = x as unknown as Local<'i64'>;
-    const wideY = y as unknown as Local<'i64'>;
-    const low = f.let(i64.mul(wideX, wideY));
-    const high = f.let(signed ? mulHighSigned(f, wideX, wideY) : mulHighUnsigned(f, wideX, wideY));
-    b.setGpr(0, 8, low);
-    b.setGpr(2, 8, high);
-    multiplyFlags(b, low, signed ? i64.ne(high, i64.shrS(low, i64.const(63))) : i32.eqz(i64.eqz(high)));
-    return;
-  }
-  const widen = (v: Local): I64 => (signed ? signExtended(size, v) : i64.extendI32U(v as I32));
-  const product = f.let(i64.mul(widen(x), widen(y)));
-  const low = f.let(i32.wrap(product));
-  if (size === 1) b.setGpr(0, 2, low);
-  else {
-    b.setGpr(0, size, low);
-    b.setGpr(2, size, i32.wrap(i64.shrU(product, i64.const(size * 8))));
-  }
-  const fits = signed ? i64.eq(product, signExtended(size, low)) : i64.eqz(i64.shrU(product, i64.const(size * 8)));
-  multiplyFlags(b, low, i32.eqz(fits));
-};
+const wideMultiply =
+  (signed: boolean): Lift =>
+  (b) => {
+    const { f, size } = b;
+    const y = asLocal(b, b.read(0));
+    const x = asLocal(b, b.gpr(0, size));
+    if (size === 8) {
+      const wideX = x as unknown as Local<'i64'>;
+      const wideY = y as unknown as Local<'i64'>;
+      const low = f.let(i64.mul(wideX, wideY));
+      const high = f.let(signed ? mulHighSigned(f, wideX, wideY) : mulHighUnsigned(f, wideX, wideY));
+      b.setGpr(0, 8, low);
+      b.setGpr(2, 8, high);
+      multiplyFlags(b, low, signed ? i64.ne(high, i64.shrS(low, i64.const(63))) : i32.eqz(i64.eqz(high)));
+      return;
+    }
+    const widen = (v: Local): I64 => (signed ? signExtended(size, v) : i64.extendI32U(v as I32));
+    const product = f.let(i64.mul(widen(x), widen(y)));
+    const low = f.let(i32.wrap(product));
+    if (size === 1) b.setGpr(0, 2, low);
+    else {
+      b.setGpr(0, size, low);
+      b.setGpr(2, size, i32.wrap(i64.shrU(product, i64.const(size * 8))));
+    }
+    const fits = signed ? i64.eq(product, signExtended(size, low)) : i64.eqz(i64.shrU(product, i64.const(size * 8)));
+    multiplyFlags(b, low, i32.eqz(fits));
+  };
 
 function imulTwo(b: LiftBuilder, x: AnyLocal, y: AnyLocal): void {
   const { f, size } = b;
@@ -99,43 +101,52 @@ const imul3: Lift = (b) => {
   imulTwo(b, x, asLocal(b, b.read(2)));
 };
 
-const divide = (signed: boolean): Lift => (b) => {
-  const { f, size } = b;
-  const divisor = asLocal(b, b.read(0));
-  f.if(b.t.eqz(divisor), () => b.raise(DE));
-  if (size === 8) {
-    const helper = b.helpers[signed ? 'divideSigned128' : 'divideUnsigned128'] as never;
-    // The helper leaves quotient in RAX and remainder in RDX, or returns 0 when the quotient does not fit.
-    f.if(i32.eqz(call('i32', helper, b.cpu, divisor as unknown as I64)), () => b.raise(DE));
-    return;
-  }
-  const bits = size * 8;
-  const widen = (v: Local): I64 => (signed ? signExtended(size, v) : i64.extendI32U(v as I32));
-  const dividend = f.let(
-    size === 1
-      ? signed ? i64.extendI32S(i32.extend16S(b.gpr(0, 2) as I32)) : i64.extendI32U(b.gpr(0, 2) as I32)
-      : i64.or(i64.extendI32U(b.gpr(0, size) as I32), i64.shl(i64.extendI32U(b.gpr(2, size) as I32), i64.const(bits))),
-  );
-  if (signed && size === 2) f.set(dividend, i64.extend32S(dividend));
-  const wide = f.let(widen(divisor));
-  // -2^63 / -1 does not fit and would trap.
-  if (signed && size === 4) {
-    f.if(i32.and(i64.eq(dividend, i64.const(-0x8000_0000_0000_0000n)), i64.eq(wide, i64.const(-1))), () => b.raise(DE));
-  }
-  const quotient = f.let(signed ? i64.divS(dividend, wide) : i64.divU(dividend, wide));
-  const fits = signed
-    ? i64.eq(quotient, signExtended(size, f.let(i32.wrap(quotient))))
-    : i64.eqz(i64.shrU(quotient, i64.const(bits)));
-  f.if(i32.eqz(fits), () => b.raise(DE));
-  const remainder = f.let(i32.wrap(signed ? i64.remS(dividend, wide) : i64.remU(dividend, wide)));
-  if (size === 1) {
-    b.setGpr(0, 1, i32.wrap(quotient));
-    b.setGpr(0, 1, remainder, true);
-  } else {
-    b.setGpr(0, size, i32.wrap(quotient));
-    b.setGpr(2, size, remainder);
-  }
-};
+const divide =
+  (signed: boolean): Lift =>
+  (b) => {
+    const { f, size } = b;
+    const divisor = asLocal(b, b.read(0));
+    f.if(b.t.eqz(divisor), () => b.raise(DE));
+    if (size === 8) {
+      const helper = b.helpers[signed ? 'divideSigned128' : 'divideUnsigned128'] as never;
+      // The helper leaves quotient in RAX and remainder in RDX, or returns 0 when the quotient does not fit.
+      f.if(i32.eqz(call('i32', helper, b.cpu, divisor as unknown as I64)), () => b.raise(DE));
+      return;
+    }
+    const bits = size * 8;
+    const widen = (v: Local): I64 => (signed ? signExtended(size, v) : i64.extendI32U(v as I32));
+    const dividend = f.let(
+      size === 1
+        ? signed
+          ? i64.extendI32S(i32.extend16S(b.gpr(0, 2) as I32))
+          : i64.extendI32U(b.gpr(0, 2) as I32)
+        : i64.or(
+            i64.extendI32U(b.gpr(0, size) as I32),
+            i64.shl(i64.extendI32U(b.gpr(2, size) as I32), i64.const(bits)),
+          ),
+    );
+    if (signed && size === 2) f.set(dividend, i64.extend32S(dividend));
+    const wide = f.let(widen(divisor));
+    // -2^63 / -1 does not fit and would trap.
+    if (signed && size === 4) {
+      f.if(i32.and(i64.eq(dividend, i64.const(-0x8000_0000_0000_0000n)), i64.eq(wide, i64.const(-1))), () =>
+        b.raise(DE),
+      );
+    }
+    const quotient = f.let(signed ? i64.divS(dividend, wide) : i64.divU(dividend, wide));
+    const fits = signed
+      ? i64.eq(quotient, signExtended(size, f.let(i32.wrap(quotient))))
+      : i64.eqz(i64.shrU(quotient, i64.const(bits)));
+    f.if(i32.eqz(fits), () => b.raise(DE));
+    const remainder = f.let(i32.wrap(signed ? i64.remS(dividend, wide) : i64.remU(dividend, wide)));
+    if (size === 1) {
+      b.setGpr(0, 1, i32.wrap(quotient));
+      b.setGpr(0, 1, remainder, true);
+    } else {
+      b.setGpr(0, size, i32.wrap(quotient));
+      b.setGpr(2, size, remainder);
+    }
+  };
 
 /**
  * The 128-by-64 division helper: (cpu, divisor i64) -> 1, or 0 when the quotient overflows. Dividend RDX:RAX; quotient to
@@ -182,9 +193,7 @@ export function buildDivide128(f: FunctionBuilder, signed: boolean, rax: number,
         const follow = f.let(next);
         f.block((done) => {
           f.loop((again) => {
-            const fine = i32.and(
-              i64.leU(q, mask), i64.leU(i64.mul(q, v0), i64.or(i64.shl(r, s32), follow)),
-            );
+            const fine = i32.and(i64.leU(q, mask), i64.leU(i64.mul(q, v0), i64.or(i64.shl(r, s32), follow)));
             f.brIf(done, fine);
             f.set(q, i64.sub(q, i64.const(1)));
             f.set(r, i64.add(r, v1));

@@ -62,15 +62,40 @@ export interface Row extends RowOptions {
 }
 
 export const row = (enc: string, name: string, ops: string, lift: Lift, options: RowOptions = {}): Row => ({
-  enc, name, ops, lift, ...options,
+  enc,
+  name,
+  ops,
+  lift,
+  ...options,
 });
 
 /** A row whose semantics live in system/ (TypeScript on the state record). It ends its block. */
 export const systemRow = (enc: string, name: string, ops: string, system: string, options: RowOptions = {}): Row => ({
-  enc, name, ops, lift: undefined, system, ends: true, ...options,
+  enc,
+  name,
+  ops,
+  lift: undefined,
+  system,
+  ends: true,
+  ...options,
 });
 
 /** Condition codes in encoding order (SDM volume 1, appendix B). */
 export const CONDITIONS = [
-  'o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g',
+  'o',
+  'no',
+  'b',
+  'ae',
+  'e',
+  'ne',
+  'be',
+  'a',
+  's',
+  'ns',
+  'p',
+  'np',
+  'l',
+  'ge',
+  'le',
+  'g',
 ] as const;

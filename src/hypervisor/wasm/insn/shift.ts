@@ -28,7 +28,12 @@ const bit = (b: LiftBuilder, value: Expr): I32 => (b.size === 8 ? i32.wrap(value
  * The frame of a shift by a variable or constant count: when the count is zero memory is still written back (and so
  * must be writable) but flags stay.
  */
-function shiftFrame(b: LiftBuilder, rawCount: I32, change: (x: Local, n: AnyLocal) => { r: AnyLocal; cf: I32; of: I32 }, rotate: boolean): void {
+function shiftFrame(
+  b: LiftBuilder,
+  rawCount: I32,
+  change: (x: Local, n: AnyLocal) => { r: AnyLocal; cf: I32; of: I32 },
+  rotate: boolean,
+): void {
   const n = count(b, rawCount);
   b.update(0, (x) => {
     const out = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
@@ -64,38 +69,53 @@ const second = (b: LiftBuilder, value: Expr): I32 => {
 
 /** Shifting in 64 bits keeps the last bit out at hand for the narrow sizes, where counts reach past the width. */
 const shl: Lift = (b) => {
-  shiftFrame(b, b.read(1, 1) as I32, (x, n) => {
-    if (b.size === 8) {
-      const before = asLocal(b, i64.shl(x as unknown as I64, i64.extendI32U(i32.sub(n, i32.const(1)))));
-      const r = asLocal(b, i64.shl(before as unknown as I64, i64.const(1)));
-      const cf = b.let(top(b, before));
+  shiftFrame(
+    b,
+    b.read(1, 1) as I32,
+    (x, n) => {
+      if (b.size === 8) {
+        const before = asLocal(b, i64.shl(x as unknown as I64, i64.extendI32U(i32.sub(n, i32.const(1)))));
+        const r = asLocal(b, i64.shl(before as unknown as I64, i64.const(1)));
+        const cf = b.let(top(b, before));
+        return { r, cf, of: i32.xor(cf, top(b, r)) };
+      }
+      const full = b.let(i64.shl(i64.extendI32U(x as I32), i64.extendI32U(n)));
+      const r = b.let(i32.wrap(full));
+      const cf = b.let(i32.and(i32.wrap(i64.shrU(full, i64.const(b.size * 8))), i32.const(1)));
       return { r, cf, of: i32.xor(cf, top(b, r)) };
-    }
-    const full = b.let(i64.shl(i64.extendI32U(x as I32), i64.extendI32U(n)));
-    const r = b.let(i32.wrap(full));
-    const cf = b.let(i32.and(i32.wrap(i64.shrU(full, i64.const(b.size * 8))), i32.const(1)));
-    return { r, cf, of: i32.xor(cf, top(b, r)) };
-  }, false);
+    },
+    false,
+  );
 };
 
 const shr: Lift = (b) => {
-  shiftFrame(b, b.read(1, 1) as I32, (x, n) => {
-    const before = asLocal(b, b.t.shrU(x, wide(b, i32.sub(n, i32.const(1)))));
-    const r = asLocal(b, b.t.shrU(before, b.t.const(1)));
-    return { r, cf: i32.and(bit(b, before), i32.const(1)), of: overflowOfShr(b, x, n) };
-  }, false);
+  shiftFrame(
+    b,
+    b.read(1, 1) as I32,
+    (x, n) => {
+      const before = asLocal(b, b.t.shrU(x, wide(b, i32.sub(n, i32.const(1)))));
+      const r = asLocal(b, b.t.shrU(before, b.t.const(1)));
+      return { r, cf: i32.and(bit(b, before), i32.const(1)), of: overflowOfShr(b, x, n) };
+    },
+    false,
+  );
 };
 
 /** OF of SHR is the sign of the operand for a count of 1; for others undefined, and Intel gives bit n-1 shifted in: zero. */
 const overflowOfShr = (b: LiftBuilder, x: Local, n: I32): I32 => i32.and(top(b, x), i32.eq(n, i32.const(1)));
 
 const sar: Lift = (b) => {
-  shiftFrame(b, b.read(1, 1) as I32, (x, n) => {
-    const wideX = b.size < 4 ? asLocal(b, b.signed32(b.size, x as I32)) : x;
-    const before = asLocal(b, b.t.shrS(wideX, wide(b, i32.sub(n, i32.const(1)))));
-    const r = asLocal(b, b.t.shrS(before, b.t.const(1)));
-    return { r, cf: i32.and(bit(b, before), i32.const(1)), of: i32.const(0) };
-  }, false);
+  shiftFrame(
+    b,
+    b.read(1, 1) as I32,
+    (x, n) => {
+      const wideX = b.size < 4 ? asLocal(b, b.signed32(b.size, x as I32)) : x;
+      const before = asLocal(b, b.t.shrS(wideX, wide(b, i32.sub(n, i32.const(1)))));
+      const r = asLocal(b, b.t.shrS(before, b.t.const(1)));
+      return { r, cf: i32.and(bit(b, before), i32.const(1)), of: i32.const(0) };
+    },
+    false,
+  );
 };
 
 /** Rotates of 1 and 2 bytes: the value is repeated through 32 bits, so that a 32-bit rotate does it. */
@@ -106,116 +126,142 @@ function repeated(b: LiftBuilder, x: Local): Expr {
 }
 
 const rol: Lift = (b) => {
-  shiftFrame(b, b.read(1, 1) as I32, (x, n) => {
-    const r = asLocal(b, b.t.rotl(repeated(b, x), wide(b, n)));
-    const cf = b.let(i32.and(bit(b, r), i32.const(1)));
-    return { r, cf, of: i32.xor(cf, top(b, r)) };
-  }, true);
+  shiftFrame(
+    b,
+    b.read(1, 1) as I32,
+    (x, n) => {
+      const r = asLocal(b, b.t.rotl(repeated(b, x), wide(b, n)));
+      const cf = b.let(i32.and(bit(b, r), i32.const(1)));
+      return { r, cf, of: i32.xor(cf, top(b, r)) };
+    },
+    true,
+  );
 };
 
 const ror: Lift = (b) => {
-  shiftFrame(b, b.read(1, 1) as I32, (x, n) => {
-    const r = asLocal(b, b.t.rotr(repeated(b, x), wide(b, n)));
-    return { r, cf: b.let(top(b, r)), of: i32.xor(top(b, r), second(b, r)) };
-  }, true);
+  shiftFrame(
+    b,
+    b.read(1, 1) as I32,
+    (x, n) => {
+      const r = asLocal(b, b.t.rotr(repeated(b, x), wide(b, n)));
+      return { r, cf: b.let(top(b, r)), of: i32.xor(top(b, r), second(b, r)) };
+    },
+    true,
+  );
 };
 
 /** RCL and RCR rotate through CF: width + 1 bits. The count is taken modulo width + 1 for 1 and 2 bytes. */
-const rotateThroughCarry = (left: boolean): Lift => (b) => {
-  const bits = b.size * 8;
-  const masked = count(b, b.read(1, 1) as I32);
-  const n = b.size < 4 ? b.let(i32.remU(masked, i32.const(bits + 1))) : masked;
-  const carry = b.let(carryFlag(b.flagAux()));
-  b.update(0, (x) => {
-    const out = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
-    b.f.set(out, x as AnyLocal);
-    b.f.if(n, () => {
-      let r: AnyLocal;
-      let cf: I32;
-      if (b.size < 8) {
-        // carry:x as one value of bits + 1, rotated in 64 bits.
-        const value = b.let(i64.or(i64.extendI32U(x as I32), i64.shl(i64.extendI32U(carry), i64.const(bits))));
-        const amount = b.let(i64.extendI32U(n));
-        const rest = i64.sub(i64.const(bits + 1), amount);
-        const rotated = b.let(
-          left ? i64.or(i64.shl(value, amount), i64.shrU(value, rest)) : i64.or(i64.shrU(value, amount), i64.shl(value, rest)),
-        );
-        r = b.let(i32.wrap(rotated));
-        cf = b.let(i32.and(i32.wrap(i64.shrU(rotated, i64.const(bits))), i32.const(1)));
-      } else {
-        const value = x as unknown as I64;
-        const amount = b.let(i64.extendI32U(n));
-        const c = b.let(i64.extendI32U(carry));
-        const one = i64.const(1);
-        // Shifts by 64 are done as two, since WebAssembly takes counts modulo 64.
-        if (left) {
-          const low = i64.or(i64.shl(value, amount), i64.shl(c, i64.sub(amount, one)));
-          r = asLocal(b, i64.or(low, i64.shrU(i64.shrU(value, one), i64.sub(i64.const(64), amount))));
-          cf = b.let(i32.wrap(i64.and(i64.shrU(value, i64.sub(i64.const(64), amount)), one)));
+const rotateThroughCarry =
+  (left: boolean): Lift =>
+  (b) => {
+    const bits = b.size * 8;
+    const masked = count(b, b.read(1, 1) as I32);
+    const n = b.size < 4 ? b.let(i32.remU(masked, i32.const(bits + 1))) : masked;
+    const carry = b.let(carryFlag(b.flagAux()));
+    b.update(0, (x) => {
+      const out = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
+      b.f.set(out, x as AnyLocal);
+      b.f.if(n, () => {
+        let r: AnyLocal;
+        let cf: I32;
+        if (b.size < 8) {
+          // carry:x as one value of bits + 1, rotated in 64 bits.
+          const value = b.let(i64.or(i64.extendI32U(x as I32), i64.shl(i64.extendI32U(carry), i64.const(bits))));
+          const amount = b.let(i64.extendI32U(n));
+          const rest = i64.sub(i64.const(bits + 1), amount);
+          const rotated = b.let(
+            left
+              ? i64.or(i64.shl(value, amount), i64.shrU(value, rest))
+              : i64.or(i64.shrU(value, amount), i64.shl(value, rest)),
+          );
+          r = b.let(i32.wrap(rotated));
+          cf = b.let(i32.and(i32.wrap(i64.shrU(rotated, i64.const(bits))), i32.const(1)));
         } else {
-          const high = i64.or(i64.shrU(value, amount), i64.shl(c, i64.sub(i64.const(64), amount)));
-          r = asLocal(b, i64.or(high, i64.shl(i64.shl(value, one), i64.sub(i64.const(64), amount))));
-          cf = b.let(i32.wrap(i64.and(i64.shrU(value, i64.sub(amount, one)), one)));
+          const value = x as unknown as I64;
+          const amount = b.let(i64.extendI32U(n));
+          const c = b.let(i64.extendI32U(carry));
+          const one = i64.const(1);
+          // Shifts by 64 are done as two, since WebAssembly takes counts modulo 64.
+          if (left) {
+            const low = i64.or(i64.shl(value, amount), i64.shl(c, i64.sub(amount, one)));
+            r = asLocal(b, i64.or(low, i64.shrU(i64.shrU(value, one), i64.sub(i64.const(64), amount))));
+            cf = b.let(i32.wrap(i64.and(i64.shrU(value, i64.sub(i64.const(64), amount)), one)));
+          } else {
+            const high = i64.or(i64.shrU(value, amount), i64.shl(c, i64.sub(i64.const(64), amount)));
+            r = asLocal(b, i64.or(high, i64.shl(i64.shl(value, one), i64.sub(i64.const(64), amount))));
+            cf = b.let(i32.wrap(i64.and(i64.shrU(value, i64.sub(amount, one)), one)));
+          }
         }
-      }
-      b.f.set(out, r);
-      const of = left ? i32.xor(top(b, r), cf) : i32.xor(top(b, r), second(b, r));
-      b.setFlags(b.flagResult(), withCarryOverflow(b.flagAux(), cf, of));
+        b.f.set(out, r);
+        const of = left ? i32.xor(top(b, r), cf) : i32.xor(top(b, r), second(b, r));
+        b.setFlags(b.flagResult(), withCarryOverflow(b.flagAux(), cf, of));
+      });
+      return out;
     });
-    return out;
-  });
-};
+  };
 
 /** SHLD and SHRD; 16-bit counts above 16 are undefined, and rotate through both operands as Intel does. */
-const doubleShift = (left: boolean, countFromCl: boolean): Lift => (b) => {
-  const source = asLocal(b, b.read(1));
-  const n = count(b, countFromCl ? (b.gpr(1, 1) as I32) : b.immediate32());
-  b.update(0, (x) => {
-    const out = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
-    b.f.set(out, x as AnyLocal);
-    b.f.if(n, () => {
-      let r: AnyLocal;
-      let cf: I32;
-      if (b.size === 8) {
-        const amount = b.let(i64.extendI32U(n));
-        const rest = i64.sub(i64.const(64), amount);
-        const value = x as unknown as I64;
-        const other = source as unknown as I64;
-        if (left) {
-          r = asLocal(b, i64.or(i64.shl(value, amount), i64.shrU(other, rest)));
-          cf = b.let(i32.wrap(i64.and(i64.shrU(value, rest), i64.const(1))));
+const doubleShift =
+  (left: boolean, countFromCl: boolean): Lift =>
+  (b) => {
+    const source = asLocal(b, b.read(1));
+    const n = count(b, countFromCl ? (b.gpr(1, 1) as I32) : b.immediate32());
+    b.update(0, (x) => {
+      const out = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
+      b.f.set(out, x as AnyLocal);
+      b.f.if(n, () => {
+        let r: AnyLocal;
+        let cf: I32;
+        if (b.size === 8) {
+          const amount = b.let(i64.extendI32U(n));
+          const rest = i64.sub(i64.const(64), amount);
+          const value = x as unknown as I64;
+          const other = source as unknown as I64;
+          if (left) {
+            r = asLocal(b, i64.or(i64.shl(value, amount), i64.shrU(other, rest)));
+            cf = b.let(i32.wrap(i64.and(i64.shrU(value, rest), i64.const(1))));
+          } else {
+            r = asLocal(b, i64.or(i64.shrU(value, amount), i64.shl(other, rest)));
+            cf = b.let(i32.wrap(i64.and(i64.shrU(value, i64.sub(amount, i64.const(1))), i64.const(1))));
+          }
         } else {
-          r = asLocal(b, i64.or(i64.shrU(value, amount), i64.shl(other, rest)));
-          cf = b.let(i32.wrap(i64.and(i64.shrU(value, i64.sub(amount, i64.const(1))), i64.const(1))));
+          const bits = b.size * 8;
+          const amount = b.let(i64.extendI32U(n));
+          const value = i64.extendI32U(x as I32);
+          const other = i64.extendI32U(source);
+          if (left) {
+            // For 16 bits the pattern is x:source:x, so that counts of 17..31 bring the destination in again.
+            const pattern =
+              b.size === 2
+                ? b.let(i64.or(i64.or(i64.shl(value, i64.const(32)), i64.shl(other, i64.const(16))), value))
+                : b.let(i64.or(i64.shl(value, i64.const(32)), other));
+            const shifted = b.let(i64.shl(pattern, amount));
+            r = b.let(b.truncated(b.size, i32.wrap(i64.shrU(shifted, i64.const(32)))));
+            cf = b.let(
+              i32.and(
+                i32.wrap(i64.shrU(i64.shl(pattern, i64.sub(amount, i64.const(1))), i64.const(32 + bits - 1))),
+                i32.const(1),
+              ),
+            );
+          } else {
+            const pattern =
+              b.size === 2
+                ? b.let(i64.or(i64.or(i64.shl(value, i64.const(32)), i64.shl(other, i64.const(16))), value))
+                : b.let(i64.or(i64.shl(other, i64.const(32)), value));
+            r = b.let(b.truncated(b.size, i32.wrap(i64.shrU(pattern, amount))));
+            cf = b.let(i32.and(i32.wrap(i64.shrU(pattern, i64.sub(amount, i64.const(1)))), i32.const(1)));
+          }
         }
-      } else {
-        const bits = b.size * 8;
-        const amount = b.let(i64.extendI32U(n));
-        const value = i64.extendI32U(x as I32);
-        const other = i64.extendI32U(source);
-        if (left) {
-          // For 16 bits the pattern is x:source:x, so that counts of 17..31 bring the destination in again.
-          const pattern = b.size === 2
-            ? b.let(i64.or(i64.or(i64.shl(value, i64.const(32)), i64.shl(other, i64.const(16))), value))
-            : b.let(i64.or(i64.shl(value, i64.const(32)), other));
-          const shifted = b.let(i64.shl(pattern, amount));
-          r = b.let(b.truncated(b.size, i32.wrap(i64.shrU(shifted, i64.const(32)))));
-          cf = b.let(i32.and(i32.wrap(i64.shrU(i64.shl(pattern, i64.sub(amount, i64.const(1))), i64.const(32 + bits - 1))), i32.const(1)));
-        } else {
-          const pattern = b.size === 2
-            ? b.let(i64.or(i64.or(i64.shl(value, i64.const(32)), i64.shl(other, i64.const(16))), value))
-            : b.let(i64.or(i64.shl(other, i64.const(32)), value));
-          r = b.let(b.truncated(b.size, i32.wrap(i64.shrU(pattern, amount))));
-          cf = b.let(i32.and(i32.wrap(i64.shrU(pattern, i64.sub(amount, i64.const(1)))), i32.const(1)));
-        }
-      }
-      b.f.set(out, r);
-      const of = b.let(i32.xor(top(b, r), top(b, x)));
-      b.setFlags(signExtended(b.size, r), i32.or(i32.shl(cf, i32.const(31)), i32.shl(i32.xor(cf, of), i32.const(30))));
+        b.f.set(out, r);
+        const of = b.let(i32.xor(top(b, r), top(b, x)));
+        b.setFlags(
+          signExtended(b.size, r),
+          i32.or(i32.shl(cf, i32.const(31)), i32.shl(i32.xor(cf, of), i32.const(30))),
+        );
+      });
+      return out;
     });
-    return out;
-  });
-};
+  };
 
 const group = (digit: number, name: string, lift: Lift, hot = false): Row[] => {
   const options = hot ? { hot: true as const } : {};

@@ -12,26 +12,30 @@ import { DR, DS, EFLAGS_SYSTEM, ES } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 
-const RAX = 0, RCX = 1, RSI = 6, RDI = 7;
+const RAX = 0,
+  RCX = 1,
+  RSI = 6,
+  RDI = 7;
 /** Elements done before the interpreter looks at its budget again. */
 const TURN = 4096;
 
 /** EFLAGS.TF, and the enable bits of DR7 in DR. */
-const FLAG_TF = 0x100, DR7 = DR + 56, DR7_ENABLED = 0xff;
+const FLAG_TF = 0x100,
+  DR7 = DR + 56,
+  DR7_ENABLED = 0xff;
 
 type AnyLocal = Local<'i32'>;
 
 /** A debugger steps or watches: a turn is then one element, for traps come after every element (SDM volume 3B, 17.3.1). */
 const traced = (b: LiftBuilder): I32 =>
   i32.or(
-    i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(FLAG_TF)), i32.and(i32.load(b.cpu, DR7), i32.const(DR7_ENABLED)),
+    i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(FLAG_TF)),
+    i32.and(i32.load(b.cpu, DR7), i32.const(DR7_ENABLED)),
   );
 
 /** A register as the address size sees it. */
 const offsetOf = (b: LiftBuilder, register: number): I64 =>
-  b.form.addressSize === 8
-    ? (b.gpr(register, 8) as I64)
-    : i64.extendI32U(b.gpr(register, b.form.addressSize) as I32);
+  b.form.addressSize === 8 ? (b.gpr(register, 8) as I64) : i64.extendI32U(b.gpr(register, b.form.addressSize) as I32);
 
 function setOffset(b: LiftBuilder, register: number, value: I64): void {
   const { addressSize } = b.form;

@@ -22,7 +22,12 @@ const pushSegment: Lift = (b) => {
   push(b, b.size, b.size === 8 ? i64.extendI32U(selector) : selector, b.form.legacy ? 2 : b.size);
 };
 
-const ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5;
+const ES = 0,
+  CS = 1,
+  SS = 2,
+  DS = 3,
+  FS = 4,
+  GS = 5;
 const sys = systemRow;
 
 export const systemRows: readonly Row[] = [

@@ -12,8 +12,18 @@ import { RIP_BASE } from '../mmu/layout.ts';
 import { DS, EA, FPR, FS, gprOffset, GS, SEG_SELECTOR, segmentOffset, SS, xmmOffset, ZERO } from '../state.ts';
 import { operandShape } from './forms.ts';
 import {
-  AUX_ALIGNED, AUX_MMX, AUX_STACK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_GOTO,
-  HANDLER_RAISE, HANDLER_SYSTEM, RECORD_BYTES,
+  AUX_ALIGNED,
+  AUX_MMX,
+  AUX_STACK,
+  HANDLER_ADDRESS,
+  HANDLER_ADDRESS16,
+  HANDLER_ADDRESS32,
+  HANDLER_ADDRESS_ABSOLUTE,
+  HANDLER_ADDRESS_LEGACY,
+  HANDLER_GOTO,
+  HANDLER_RAISE,
+  HANDLER_SYSTEM,
+  RECORD_BYTES,
 } from './record.ts';
 
 const RSP = 4;
@@ -31,8 +41,17 @@ export class Assembler {
   }
 
   #write(
-    handler: number, offset: number, operand0: number, operand1: number, base: number, immediateLow: number, immediateHigh: number,
-    displacement: number, length: number, count: number, aux: number,
+    handler: number,
+    offset: number,
+    operand0: number,
+    operand1: number,
+    base: number,
+    immediateLow: number,
+    immediateHigh: number,
+    displacement: number,
+    length: number,
+    count: number,
+    aux: number,
   ): void {
     const words = this.#words;
     const at = this.at >>> 2;
@@ -69,7 +88,15 @@ export class Assembler {
    * An instruction with a lift. `offset` is where it starts in its page, `bytes` how many bytes its memory operand spans
    * and `write` whether it is written (both only for segment limits in 16- and 32-bit code).
    */
-  instruction(d: Decoded, handler: number, offset: number, count: number, bytes: number, write: boolean, legacy: boolean): void {
+  instruction(
+    d: Decoded,
+    handler: number,
+    offset: number,
+    count: number,
+    bytes: number,
+    write: boolean,
+    legacy: boolean,
+  ): void {
     const { encoding, hasMemory } = d;
     const { row, operands } = encoding;
     const cpu = this.#cpu;
@@ -115,7 +142,19 @@ export class Assembler {
       base = cpu + (segment === FS || segment === GS ? segmentOffset(segment) : ZERO);
     } else if (row.d64 === true || row.f64 === true) aux = AUX_STACK;
     aux |= d.immediate2;
-    this.#write(handler, offset, operand0, operand1, base, immediateLow, immediateHigh, displacement, d.length, count, aux);
+    this.#write(
+      handler,
+      offset,
+      operand0,
+      operand1,
+      base,
+      immediateLow,
+      immediateHigh,
+      displacement,
+      d.length,
+      count,
+      aux,
+    );
   }
 
   /** True when the memory operand is base + displacement as it stands. */
@@ -178,7 +217,8 @@ export class Assembler {
       case 'implicit':
         return this.#cpu + gprOffset(operand.register);
       default:
-        if (operand.size === 'b' && d.rex === 0 && number >= 4 && number < 8) return this.#cpu + gprOffset(number - 4) + 1;
+        if (operand.size === 'b' && d.rex === 0 && number >= 4 && number < 8)
+          return this.#cpu + gprOffset(number - 4) + 1;
         return this.#cpu + gprOffset(number);
     }
   }

@@ -9,7 +9,18 @@
  * @module
  */
 import type { CodeSize, Decoder } from '../decode/decoder.ts';
-import { ARENA, ARENA_BYTES, BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, TLB, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_PAGE, TLB_WRITE } from '../mmu/layout.ts';
+import {
+  ARENA,
+  ARENA_BYTES,
+  BLOCK_CACHE,
+  BLOCK_CACHE_ENTRIES,
+  CODE_MODE,
+  TLB,
+  TLB_ENTRIES,
+  TLB_ENTRY_BYTES,
+  TLB_PAGE,
+  TLB_WRITE,
+} from '../mmu/layout.ts';
 import { MODE_SINGLE } from '../mmu/tlb.ts';
 import type { RamWindow } from '../mmu/walk.ts';
 import { CODE_SIZE, CS, FAULT_ERROR, FAULT_VECTOR, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
@@ -24,8 +35,12 @@ const MAX_INSTRUCTIONS = 64;
 /** Room one block may need: two records an instruction, and its end. */
 const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
 
-const CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3;
-const UD = 6, NM = 7, GP = 13;
+const CR0_MP = 1 << 1,
+  CR0_EM = 1 << 2,
+  CR0_TS = 1 << 3;
+const UD = 6,
+  NM = 7,
+  GP = 13;
 
 interface Block {
   readonly host: number;
@@ -173,7 +188,11 @@ export class BlockCache {
       } else {
         const legacy = codeSize !== 64;
         const handler = handlers.find(decoded.encoding, row.lift, {
-          operandSize: decoded.operandSize, memory: decoded.hasMemory, lock: decoded.lock, legacy, addressSize: decoded.addressSize,
+          operandSize: decoded.operandSize,
+          memory: decoded.hasMemory,
+          lock: decoded.lock,
+          legacy,
+          addressSize: decoded.addressSize,
           rep: row.rep === undefined ? 0 : decoded.rep,
         });
         if (legacy && decoded.hasMemory) this.#measureAccess();
@@ -298,7 +317,8 @@ export class BlockCache {
       this.#forget(block.host, block.mode);
       for (let at = block.at; at < block.end; at += RECORD_BYTES) {
         const handler = this.#view.getUint16(at + R_HANDLER, true);
-        if (handler !== HANDLER_GOTO && handler !== HANDLER_LEAVE) this.#view.setUint16(at + R_HANDLER, HANDLER_EXIT, true);
+        if (handler !== HANDLER_GOTO && handler !== HANDLER_LEAVE)
+          this.#view.setUint16(at + R_HANDLER, HANDLER_EXIT, true);
       }
     }
     this.#options.invalidated();
@@ -319,4 +339,18 @@ export class BlockCache {
 }
 
 /** Instructions whose memory operand 0 is only read. */
-const READ_ONLY = new Set(['cmp', 'test', 'bt', 'push', 'call', 'jmp', 'mul', 'imul', 'div', 'idiv', 'nop', 'clflush', 'clflushopt']);
+const READ_ONLY = new Set([
+  'cmp',
+  'test',
+  'bt',
+  'push',
+  'call',
+  'jmp',
+  'mul',
+  'imul',
+  'div',
+  'idiv',
+  'nop',
+  'clflush',
+  'clflushopt',
+]);

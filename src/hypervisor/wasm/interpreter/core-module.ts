@@ -8,34 +8,100 @@
  */
 import type { DecodeTable } from '../decode/table.ts';
 import { type I32, i32, i64, type I64 } from '../emit/expr.ts';
-import { call, callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
+import {
+  call,
+  callIndirect,
+  type Callee,
+  type FunctionBuilder,
+  type Label,
+  type Local,
+} from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
 import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
-import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, JUMP_CACHE_ENTRIES, RIP_BASE } from '../mmu/layout.ts';
+import {
+  BLOCK_CACHE,
+  BLOCK_CACHE_ENTRIES,
+  CODE_MODE,
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+  RIP_BASE,
+} from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import {
-  CODE_SIZE, EA, FAULT_ERROR, FAULT_RECORD, FAULT_VECTOR, FETCH_TAG, FLAG_AUX, FLAG_RESULT, FPU_STATUS, GPR, INSTRUCTIONS, RAX, RDX, RIP, SEGMENTS, TLB_BASE, TLB_TAG,
+  CODE_SIZE,
+  EA,
+  FAULT_ERROR,
+  FAULT_RECORD,
+  FAULT_VECTOR,
+  FETCH_TAG,
+  FLAG_AUX,
+  FLAG_RESULT,
+  FPU_STATUS,
+  GPR,
+  INSTRUCTIONS,
+  RAX,
+  RDX,
+  RIP,
+  SEGMENTS,
+  TLB_BASE,
+  TLB_TAG,
 } from '../state.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
 import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
 import {
-  AUX_ALIGNED, AUX_MMX, AUX_NO_LINK, HANDLER_ADDRESS, HANDLER_ADDRESS16, HANDLER_ADDRESS32, HANDLER_ADDRESS_ABSOLUTE, HANDLER_ADDRESS_LEGACY, HANDLER_EXIT,
-  HANDLER_GOTO, HANDLER_LEAVE, HANDLER_RAISE, HANDLER_SYSTEM, R_AUX, R_BASE, R_COUNT, R_DISPLACEMENT, R_IMMEDIATE, R_LINK,
-  R_OFFSET, R_OPERAND0, R_OPERAND1, RECORD_BYTES, SPECIAL_HANDLERS, STATUS_AGAIN, STATUS_BUDGET, STATUS_FAULT, STATUS_JUMP,
-  STATUS_LEAVE, STATUS_NEXT,
+  AUX_ALIGNED,
+  AUX_MMX,
+  AUX_NO_LINK,
+  HANDLER_ADDRESS,
+  HANDLER_ADDRESS16,
+  HANDLER_ADDRESS32,
+  HANDLER_ADDRESS_ABSOLUTE,
+  HANDLER_ADDRESS_LEGACY,
+  HANDLER_EXIT,
+  HANDLER_GOTO,
+  HANDLER_LEAVE,
+  HANDLER_RAISE,
+  HANDLER_SYSTEM,
+  R_AUX,
+  R_BASE,
+  R_COUNT,
+  R_DISPLACEMENT,
+  R_IMMEDIATE,
+  R_LINK,
+  R_OFFSET,
+  R_OPERAND0,
+  R_OPERAND1,
+  RECORD_BYTES,
+  SPECIAL_HANDLERS,
+  STATUS_AGAIN,
+  STATUS_BUDGET,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  STATUS_NEXT,
 } from './record.ts';
 
 /** x87 status: an unmasked exception is pending; top of the stack. */
-const FSW_ES = 1 << 7, FSW_TOP = 7 << 11;
+const FSW_ES = 1 << 7,
+  FSW_TOP = 7 << 11;
 /** Instructions that one turn of a repeated string instruction is charged for. */
 const STRING_TURN_COST = 256;
 
 /** Names of the functions of the core module that cold handlers call. */
 export const HELPER_NAMES = [
-  'slowRead', 'slowWrite', 'commit', 'codeWrite', 'legacyLinear', 'divideUnsigned128', 'divideSigned128', 'crc32c', 'lockBus', 'unlockBus',
+  'slowRead',
+  'slowWrite',
+  'commit',
+  'codeWrite',
+  'legacyLinear',
+  'divideUnsigned128',
+  'divideSigned128',
+  'crc32c',
+  'lockBus',
+  'unlockBus',
 ] as const;
 
 export interface CoreModule {
@@ -75,10 +141,27 @@ export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreM
   const lockBus = module.function(['i32']);
   buildLock(lockBus, options.busLock);
   const unlockBus = module.function(['i32']);
-  unlockBus.run({ type: 'i32', write: (out) => { i32.const(0).write(out); i32.const(0).write(out); out.bytes([0xfe, 0x41, 2]); out.u32(options.busLock); } });
+  unlockBus.run({
+    type: 'i32',
+    write: (out) => {
+      i32.const(0).write(out);
+      i32.const(0).write(out);
+      out.bytes([0xfe, 0x41, 2]);
+      out.u32(options.busLock);
+    },
+  });
   const helpers: HelperFunctions = {
-    slowRead: mmu.slowRead, slowWrite: mmu.slowWrite, commit: mmu.commit, codeWrite: mmu.codeWrite, legacyLinear: mmu.legacyLinear,
-    divideUnsigned128, divideSigned128, crc32c, lockBus, unlockBus, modeChanged: imports.modeChanged,
+    slowRead: mmu.slowRead,
+    slowWrite: mmu.slowWrite,
+    commit: mmu.commit,
+    codeWrite: mmu.codeWrite,
+    legacyLinear: mmu.legacyLinear,
+    divideUnsigned128,
+    divideSigned128,
+    crc32c,
+    lockBus,
+    unlockBus,
+    modeChanged: imports.modeChanged,
   };
   for (const name of HELPER_NAMES) module.export(name, helpers[name] as Callee);
   module.export('walk', mmu.walkHalves);
@@ -127,8 +210,12 @@ function buildLock(f: FunctionBuilder, word: number): void {
 }
 
 function buildRun(
-  module: ModuleBuilder, f: FunctionBuilder, hot: readonly HotForm[], helpers: HelperFunctions,
-  imports: { readonly lookup: Callee; readonly system: Callee }, mmu: MmuFunctions,
+  module: ModuleBuilder,
+  f: FunctionBuilder,
+  hot: readonly HotForm[],
+  helpers: HelperFunctions,
+  imports: { readonly lookup: Callee; readonly system: Callee },
+  mmu: MmuFunctions,
 ): void {
   const cpu = f.param('i32', 0);
   const budget = f.param('i32', 1);
@@ -178,14 +265,26 @@ function buildRun(
       });
       f.store(8, cpu, i64.sub(rip, i64.load16U(record, R_OFFSET)), RIP_BASE);
       f.if(from, () => {
-        f.if(i32.eqz(i32.and(i32.load16U(record, R_AUX), i32.const(AUX_NO_LINK))), () => f.store(4, from, record, R_LINK));
+        f.if(i32.eqz(i32.and(i32.load16U(record, R_AUX), i32.const(AUX_NO_LINK))), () =>
+          f.store(4, from, record, R_LINK),
+        );
         f.set(from, i32.const(0));
       });
       f.block((fault) => {
         f.block((jump) => {
           f.loop((next) => {
             f.block((jumpDirect) => {
-              const context: InlineContext = { flagResult, flagAux, tlbBase, tlbTag, rip, next, fault, jump, jumpDirect };
+              const context: InlineContext = {
+                flagResult,
+                flagAux,
+                tlbBase,
+                tlbTag,
+                rip,
+                next,
+                fault,
+                jump,
+                jumpDirect,
+              };
               const labels: Label[] = [];
               const count = SPECIAL_HANDLERS + hot.length;
               const cold = f.beginBlock();
@@ -239,7 +338,9 @@ function buildRun(
               follow();
 
               function special(
-                number: number, advanceNow: () => void, followNow: () => void,
+                number: number,
+                advanceNow: () => void,
+                followNow: () => void,
                 label: { jumpDirect: Label; fault: Label; dispatch: Label },
               ): void {
                 switch (number) {
@@ -314,12 +415,19 @@ function jumpCacheSlot(cpu: I32, rip: I64): I32 {
 
 /** Sets `record` to the block at `rip`: from the jump cache, or from the host. */
 function findBlock(
-  f: FunctionBuilder, cpu: I32, rip: Local<'i64'>, record: Local<'i32'>, fetch: Callee, lookup: Callee, failed: () => void,
+  f: FunctionBuilder,
+  cpu: I32,
+  rip: Local<'i64'>,
+  record: Local<'i32'>,
+  fetch: Callee,
+  lookup: Callee,
+  failed: () => void,
 ): void {
   const slot = f.let(jumpCacheSlot(cpu, rip));
   f.set(record, i32.load(slot, JUMP_CACHE + 12));
   const hit = i32.and(
-    i64.eq(i64.load(slot, JUMP_CACHE), rip), i32.eq(i32.load(slot, JUMP_CACHE + 8), i32.load(cpu, FETCH_TAG)),
+    i64.eq(i64.load(slot, JUMP_CACHE), rip),
+    i32.eq(i32.load(slot, JUMP_CACHE + 8), i32.load(cpu, FETCH_TAG)),
   );
   f.if(i32.eqz(hit), () => {
     f.store(8, cpu, rip, RIP);
@@ -330,9 +438,7 @@ function findBlock(
       const mode = f.let(i32.load(cpu, CODE_MODE));
       const mixed = i32.xor(i32.xor(host, i32.shrU(host, i32.const(15))), mode);
       const entry = f.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(BLOCK_CACHE_ENTRIES - 1)), i32.const(4))));
-      const same = i32.and(
-        i32.eq(i32.load(entry, BLOCK_CACHE), host), i32.eq(i32.load(entry, BLOCK_CACHE + 4), mode),
-      );
+      const same = i32.and(i32.eq(i32.load(entry, BLOCK_CACHE), host), i32.eq(i32.load(entry, BLOCK_CACHE + 4), mode));
       f.if(i32.and(same, i32.gtU(host, i32.const(1))), () => f.set(record, i32.load(entry, BLOCK_CACHE + 8)));
     });
     f.if(i32.eqz(record), () => {
@@ -347,7 +453,12 @@ function findBlock(
 
 /** The address micro-operations: EA = base + (index << scale) + displacement, truncated, + segment base. */
 function address(
-  f: FunctionBuilder, cpu: I32, record: Local<'i32'>, number: number, helpers: HelperFunctions, fault: () => void,
+  f: FunctionBuilder,
+  cpu: I32,
+  record: Local<'i32'>,
+  number: number,
+  helpers: HelperFunctions,
+  fault: () => void,
 ): void {
   const segmentBase = i64.load(i32.load(record, R_OPERAND0));
   if (number === HANDLER_ADDRESS_ABSOLUTE) {
@@ -372,7 +483,11 @@ function address(
       // aux: scale 0-1, 16-bit address 2, segment 3-5, write 6, and the AUX_* bits; the immediate holds the number of bytes.
       const wide = i32.eqz(i32.and(aux, i32.const(4)));
       const offset = f.let(sum);
-      f.if(wide, () => f.set(offset, i64.and(offset, i64.const(0xffff_ffff))), () => f.set(offset, i64.and(offset, i64.const(0xffff))));
+      f.if(
+        wide,
+        () => f.set(offset, i64.and(offset, i64.const(0xffff_ffff))),
+        () => f.set(offset, i64.and(offset, i64.const(0xffff))),
+      );
       const segment = i32.and(i32.shrU(aux, i32.const(3)), i32.const(7));
       const write = i32.and(i32.shrU(aux, i32.const(6)), i32.const(1));
       // Two faults that come before those of the segment.
@@ -390,7 +505,9 @@ function address(
         const segmentStart = i32.load(i32.add(cpu, i32.shl(segment, i32.const(5))), SEGMENTS);
         f.if(i32.and(i32.add(i32.wrap(offset), segmentStart), i32.const(15)), () => early(GP, 0));
       });
-      const linear = f.let(call('i64', helpers.legacyLinear, cpu, segment, offset, i32.load(record, R_IMMEDIATE), write));
+      const linear = f.let(
+        call('i64', helpers.legacyLinear, cpu, segment, offset, i32.load(record, R_IMMEDIATE), write),
+      );
       f.if(i64.eq(linear, i64.const(-1)), fault);
       f.store(8, cpu, linear, EA);
       return;

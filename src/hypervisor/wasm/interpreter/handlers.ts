@@ -29,8 +29,12 @@ export class Handlers {
   /** Handler number of an encoding in a context; call `compile` before records with new numbers are run. */
   find(encoding: Encoding, lift: Lift, context: FormContext): number {
     const bits =
-      context.operandSize | (context.memory ? 0x10 : 0) | (context.lock ? 0x20 : 0) | (context.legacy ? 0x40 : 0) |
-      (context.addressSize << 7) | (context.rep === 0 ? 0 : context.rep === 0xf2 ? 0x800 : 0x1000);
+      context.operandSize |
+      (context.memory ? 0x10 : 0) |
+      (context.lock ? 0x20 : 0) |
+      (context.legacy ? 0x40 : 0) |
+      (context.addressSize << 7) |
+      (context.rep === 0 ? 0 : context.rep === 0xf2 ? 0x800 : 0x1000);
     const known = encoding.handlers.get(bits);
     if (known !== undefined && known < this.#next) return known;
     const form = formOf(encoding, context);

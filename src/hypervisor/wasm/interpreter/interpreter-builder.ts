@@ -12,11 +12,31 @@ import type { IntegerSize } from '../insn/flags.ts';
 import { type Form, type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
 import { RIP_BASE, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
-  BOUNCE, FAULT_ERROR, FAULT_VECTOR, FLAG_AUX, FLAG_RESULT, gprOffset, RIP, TLB_BASE, TLB_TAG, xmmOffset,
+  BOUNCE,
+  FAULT_ERROR,
+  FAULT_VECTOR,
+  FLAG_AUX,
+  FLAG_RESULT,
+  gprOffset,
+  RIP,
+  TLB_BASE,
+  TLB_TAG,
+  xmmOffset,
 } from '../state.ts';
 import {
-  R_AUX, R_BASE, R_DISPLACEMENT, R_IMMEDIATE, R_LENGTH, R_OFFSET, R_OPERAND0, R_OPERAND1, STATUS_AGAIN, STATUS_FAULT, STATUS_JUMP,
-  STATUS_LEAVE, STATUS_NEXT,
+  R_AUX,
+  R_BASE,
+  R_DISPLACEMENT,
+  R_IMMEDIATE,
+  R_LENGTH,
+  R_OFFSET,
+  R_OPERAND0,
+  R_OPERAND1,
+  STATUS_AGAIN,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  STATUS_NEXT,
 } from './record.ts';
 
 /** Where the main loop keeps what cold handlers find in the state record. */
@@ -244,7 +264,10 @@ export class InterpreterBuilder extends LiftBuilder {
       this.#tlbHit(va, entry, bytes, TLB_WRITE),
       () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
       () => {
-        f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), i32.const(readFirst ? 1 : 0)));
+        f.set(
+          host,
+          call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), i32.const(readFirst ? 1 : 0)),
+        );
         f.if(i32.eqz(host), () => this.leaveWithFault());
       },
     );

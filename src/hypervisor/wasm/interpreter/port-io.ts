@@ -15,7 +15,8 @@ type Width = 1 | 2 | 4;
 const widthOf = (insn: SystemInsn): Width => (insn.opsize === 1 ? 1 : insn.opsize === 2 ? 2 : 4);
 
 /** DX, or the immediate. */
-const portOf = (cpu: Cpu, insn: SystemInsn): number => (insn.portInDx ? cpu.state.gprLo(RDX) & 0xffff : insn.imm & 0xff);
+const portOf = (cpu: Cpu, insn: SystemInsn): number =>
+  insn.portInDx ? cpu.state.gprLo(RDX) & 0xffff : insn.imm & 0xff;
 
 function check(cpu: Cpu, port: number, width: Width): void {
   checkPort(cpu, port, width);

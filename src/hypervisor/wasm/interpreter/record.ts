@@ -11,12 +11,15 @@
  * @module
  */
 export const RECORD_BYTES = 32;
+// biome-ignore format: a table
 export const R_HANDLER = 0, R_OFFSET = 2, R_OPERAND0 = 4, R_OPERAND1 = 8, R_BASE = 12, R_IMMEDIATE = 16, R_LINK = 16;
+// biome-ignore format: a table
 export const R_DISPLACEMENT = 24, R_LENGTH = 28, R_COUNT = 29, R_AUX = 30;
 
 /** Auxiliary bits. */
 export const AUX_NO_LINK = 0x8000;
 /** Of an address micro-operation in 16- and 32-bit code: the operand must be 16-byte aligned; it belongs to an MMX instruction. */
+// biome-ignore format: a table
 export const AUX_ALIGNED = 0x80, AUX_MMX = 0x100;
 /** The memory operand's default segment is SS (a non-canonical address raises #SS). */
 export const AUX_STACK = 0x4000;
@@ -29,9 +32,12 @@ export const AUX_STACK = 0x4000;
  * ADDRESS*: compute an effective address into EA; 64-bit; 32-bit in 64-bit code; without segment (LEA, 64-bit and by mask);
  * absolute 64-bit offset; segmented (16- and 32-bit code).
  */
+// biome-ignore format: a table
 export const HANDLER_EXIT = 0, HANDLER_GOTO = 1, HANDLER_LEAVE = 2, HANDLER_SYSTEM = 3, HANDLER_RAISE = 4;
+// biome-ignore format: a table
 export const HANDLER_ADDRESS = 5, HANDLER_ADDRESS32 = 6, HANDLER_ADDRESS16 = 7, HANDLER_ADDRESS_ABSOLUTE = 8, HANDLER_ADDRESS_LEGACY = 9;
 export const SPECIAL_HANDLERS = 10;
 
 /** What `run` returns, and what a cold handler returns to the main loop. */
+// biome-ignore format: a table
 export const STATUS_NEXT = 0, STATUS_JUMP = 1, STATUS_FAULT = 2, STATUS_LEAVE = 3, STATUS_AGAIN = 4, STATUS_BUDGET = 5;

@@ -53,7 +53,10 @@ export class SystemCalls {
   add(row: Row, d: Decoded): number {
     const fn = this.#functions[row.system as string] ?? undefinedFunction;
     const insn = emptyInsn();
-    insn.opsize = row.arg === 1 && (row.system === 'in' || row.system === 'out' || row.system === 'ins' || row.system === 'outs') ? 1 : d.operandSize;
+    insn.opsize =
+      row.arg === 1 && (row.system === 'in' || row.system === 'out' || row.system === 'ins' || row.system === 'outs')
+        ? 1
+        : d.operandSize;
     insn.addrsize = d.addressSize;
     insn.length = d.length;
     insn.reg = row.ops === '' && row.arg !== undefined ? row.arg : d.reg;
@@ -64,8 +67,14 @@ export class SystemCalls {
     insn.rep = row.rep === undefined ? 0 : d.rep;
     insn.portInDx = row.ops.includes('DX');
     this.#calls.push({
-      fn, insn, base: d.base, index: d.index, scale: BigInt(d.scale), displacement: BigInt(d.displacement),
-      ripRelative: d.ripRelative, hasMemory: d.hasMemory,
+      fn,
+      insn,
+      base: d.base,
+      index: d.index,
+      scale: BigInt(d.scale),
+      displacement: BigInt(d.displacement),
+      ripRelative: d.ripRelative,
+      hasMemory: d.hasMemory,
     });
     return this.#calls.length - 1;
   }

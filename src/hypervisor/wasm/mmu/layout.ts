@@ -14,8 +14,10 @@
 export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_BYTES = 32;
 export const TLB_ARRAY_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
+// biome-ignore format: a table
 export const TLB_READ = 0, TLB_WRITE = 8, TLB_EXECUTE = 16, TLB_ADDEND = 24, TLB_PAGE = 28;
 export const TLB = 0x10000;
+// biome-ignore format: a table
 export const TLB_SUPERVISOR = 0, TLB_USER = 1, TLB_SUPERVISOR_AC = 2, TLB_NEVER = 3;
 export const tlbArray = (index: number): number => TLB + index * TLB_ARRAY_BYTES;
 
@@ -36,6 +38,7 @@ export const NOT_GLOBAL_MAX = 32;
  * Where guest RAM is in linear memory and how long it is, u32 each in bytes: here rather than in the code, so that the compiled
  * interpreter serves machines of every size.
  */
+// biome-ignore format: a table
 export const RAM_OFFSET = 0x4200, RAM_BYTES = 0x4204;
 
 /** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
@@ -58,6 +61,7 @@ export const VCPU_AREA_BYTES = ARENA + ARENA_BYTES;
 /** MMU fields of the state record. */
 export const MMU_STATE = 0x7c0;
 /** i32: tag number of the supervisor array, of the user arrays, and the next one to give out. */
+// biome-ignore format: a table
 export const TAG_SUPERVISOR = MMU_STATE, TAG_USER = MMU_STATE + 4, TAG_NEXT = MMU_STATE + 8;
 /** i32: how many entries of the supervisor array were filled with pages that are not global since the last flush of those. */
 export const NOT_GLOBAL_COUNT = MMU_STATE + 12;
@@ -79,6 +83,7 @@ export const SHADOW_RIP = MMU_STATE + 56;
 export const CODE_MODE = MMU_STATE + 24;
 
 /** Page-fault error code bits, also used to say what an access is (SDM 3A, 4.7). */
+// biome-ignore format: a table
 export const PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16;
 /** Access flag: implicit supervisor access (descriptor tables, TSS): EFLAGS.AC does not override SMAP. */
 export const ACCESS_IMPLICIT = 0x100;

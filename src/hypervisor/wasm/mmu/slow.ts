@@ -12,14 +12,54 @@ import { STACK_ACCESS } from '../insn/lift-builder.ts';
 import { call, type Callee, type FunctionBuilder } from '../emit/function-builder.ts';
 import type { ModuleBuilder } from '../emit/module-builder.ts';
 import {
-  ATTR_DB, ATTR_S, ATTR_UNUSABLE, BOUNCE, BOUNCE_PENDING, CODE_SIZE, CPL, FAULT_ERROR, FAULT_VECTOR, SEG_ATTRIBUTES, SEG_BASE,
-  SEG_LIMIT, SEGMENTS, SS, TLB_BASE, TLB_TAG,
+  ATTR_DB,
+  ATTR_S,
+  ATTR_UNUSABLE,
+  BOUNCE,
+  BOUNCE_PENDING,
+  CODE_SIZE,
+  CPL,
+  FAULT_ERROR,
+  FAULT_VECTOR,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_LIMIT,
+  SEGMENTS,
+  SS,
+  TLB_BASE,
+  TLB_TAG,
 } from '../state.ts';
 import {
-  LARGE_REGIONS, PF_I, PF_U, PF_W, PHYSICAL, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, RAM_OFFSET, TLB_ADDEND, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_PAGE,
-  TLB_READ, TLB_SUPERVISOR, TLB_WRITE,
+  LARGE_REGIONS,
+  PF_I,
+  PF_U,
+  PF_W,
+  PHYSICAL,
+  NOT_GLOBAL_COUNT,
+  NOT_GLOBAL_LIST,
+  NOT_GLOBAL_MAX,
+  RAM_OFFSET,
+  TLB_ADDEND,
+  TLB_EXECUTE,
+  TLB_INDEX,
+  TLB_NEVER,
+  TLB_PAGE,
+  TLB_READ,
+  TLB_SUPERVISOR,
+  TLB_WRITE,
 } from './layout.ts';
-import { buildWalk, hostOf, inRam, NON_CANONICAL, WALK_EXECUTABLE, WALK_GLOBAL, WALK_HUGE, WALK_LARGE, WALK_READABLE, WALK_WRITABLE } from './walk.ts';
+import {
+  buildWalk,
+  hostOf,
+  inRam,
+  NON_CANONICAL,
+  WALK_EXECUTABLE,
+  WALK_GLOBAL,
+  WALK_HUGE,
+  WALK_LARGE,
+  WALK_READABLE,
+  WALK_WRITABLE,
+} from './walk.ts';
 
 /** Functions the host side provides. Addresses come as two halves. */
 export interface MmuImports {
@@ -48,7 +88,10 @@ export interface MmuFunctions {
   readonly fetchHalves: Callee;
 }
 
-const P_BYTES = BOUNCE_PENDING, P_FIRST = BOUNCE_PENDING + 4, P_PHYSICAL0 = BOUNCE_PENDING + 8, P_PHYSICAL1 = BOUNCE_PENDING + 16;
+const P_BYTES = BOUNCE_PENDING,
+  P_FIRST = BOUNCE_PENDING + 4,
+  P_PHYSICAL0 = BOUNCE_PENDING + 8,
+  P_PHYSICAL1 = BOUNCE_PENDING + 16;
 const EFLAGS_AC_FAULT = 17;
 
 export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: number): MmuFunctions {
@@ -113,15 +156,31 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
       const two = i32.eq(width, i32.const(2));
       if (write) {
         const value = f.local('i32');
-        f.if(one, () => f.set(value, i32.load8U(buffer)), () => {
-          f.if(two, () => f.set(value, i32.load16U(buffer)), () => f.set(value, i32.load(buffer)));
-        });
+        f.if(
+          one,
+          () => f.set(value, i32.load8U(buffer)),
+          () => {
+            f.if(
+              two,
+              () => f.set(value, i32.load16U(buffer)),
+              () => f.set(value, i32.load(buffer)),
+            );
+          },
+        );
         f.callVoid(imports.mmioWrite, low, high, width, value);
       } else {
         const value = f.let(call('i32', imports.mmioRead, low, high, width));
-        f.if(one, () => f.store(1, buffer, value), () => {
-          f.if(two, () => f.store(2, buffer, value), () => f.store(4, buffer, value));
-        });
+        f.if(
+          one,
+          () => f.store(1, buffer, value),
+          () => {
+            f.if(
+              two,
+              () => f.store(2, buffer, value),
+              () => f.store(4, buffer, value),
+            );
+          },
+        );
       }
       f.set(physical, i64.add(physical, i64.extendI32U(width)));
       f.set(buffer, i32.add(buffer, width));
@@ -249,11 +308,16 @@ function tlbEntry(cpu: I32, va: I64): I32 {
 function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void {
   // Ten bytes are aligned like eight; accesses of sixteen are exempt, or #GP has come first.
   const lowest = i32.and(bytes, i32.sub(i32.const(0), bytes));
-  const width = select(i32.eq(bytes, i32.const(10)), i32.const(8), select(i32.gtU(bytes, i32.const(10)), i32.const(1), lowest));
+  const width = select(
+    i32.eq(bytes, i32.const(10)),
+    i32.const(8),
+    select(i32.gtU(bytes, i32.const(10)), i32.const(1), lowest),
+  );
   const odd = i32.and(i32.wrap(va), i32.sub(width, i32.const(1)));
   const user = i32.eq(i32.load(cpu, CPL), i32.const(3));
   const wanted = i32.and(
-    i32.shrU(i32.load(cpu, 0x094), i32.const(18)), i32.and(i32.shrU(i32.load(cpu, 0x220), i32.const(18)), i32.const(1)),
+    i32.shrU(i32.load(cpu, 0x094), i32.const(18)),
+    i32.and(i32.shrU(i32.load(cpu, 0x220), i32.const(18)), i32.const(1)),
   );
   // A non-canonical address comes first; the walk will find it. Page faults come after.
   const canonical = i64.eq(i64.shrS(i64.shl(va, i64.const(16)), i64.const(16)), va);
@@ -296,7 +360,9 @@ function buildFill(f: FunctionBuilder, codeMap: number): void {
     // Widen the region of this half until it holds the large page.
     const huge = i32.and(result, i32.const(WALK_HUGE));
     const pageMask = f.let(select(huge, i64.const(-0x4000_0000), i64.const(-0x40_0000)));
-    const region = f.let(i32.add(cpu, i32.wrap(i64.shrU(i64.and(va, i64.const(-0x8000_0000_0000_0000n)), i64.const(59)))));
+    const region = f.let(
+      i32.add(cpu, i32.wrap(i64.shrU(i64.and(va, i64.const(-0x8000_0000_0000_0000n)), i64.const(59)))),
+    );
     const mask = f.let(i64.load(region, LARGE_REGIONS + 8));
     const base = f.let(i64.load(region, LARGE_REGIONS));
     f.if(
@@ -362,4 +428,3 @@ function buildLegacyLinear(f: FunctionBuilder): void {
   f.return(i64.and(i64.add(i64.load(segment, SEG_BASE), offset), i64.const(0xffff_ffff)));
   f.unreachable();
 }
-

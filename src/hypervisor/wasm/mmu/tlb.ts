@@ -6,19 +6,42 @@
  *
  * @module
  */
+import { CODE_SIZE, CPL, CR0, CR3, CR4, EFLAGS_SYSTEM, FETCH_TAG, STATE_BYTES, TLB_BASE, TLB_TAG } from '../state.ts';
 import {
-  CODE_SIZE, CPL, CR0, CR3, CR4, EFLAGS_SYSTEM, FETCH_TAG, STATE_BYTES, TLB_BASE, TLB_TAG,
-} from '../state.ts';
-import {
-  CODE_MODE, FETCH_GENERATION, JUMP_CACHE, JUMP_CACHE_ENTRIES, LARGE_REGIONS, NOT_GLOBAL_COUNT, NOT_GLOBAL_LIST, NOT_GLOBAL_MAX, PCID_TAGS, TAG_NEXT, TAG_SUPERVISOR,
-  TAG_USER, TLB, TLB_ARRAY_BYTES, TLB_ENTRIES, TLB_ENTRY_BYTES, TLB_EXECUTE, TLB_INDEX, TLB_NEVER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_WRITE,
+  CODE_MODE,
+  FETCH_GENERATION,
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+  LARGE_REGIONS,
+  NOT_GLOBAL_COUNT,
+  NOT_GLOBAL_LIST,
+  NOT_GLOBAL_MAX,
+  PCID_TAGS,
+  TAG_NEXT,
+  TAG_SUPERVISOR,
+  TAG_USER,
+  TLB,
+  TLB_ARRAY_BYTES,
+  TLB_ENTRIES,
+  TLB_ENTRY_BYTES,
+  TLB_EXECUTE,
+  TLB_INDEX,
+  TLB_NEVER,
+  TLB_SUPERVISOR,
+  TLB_SUPERVISOR_AC,
+  TLB_USER,
+  TLB_WRITE,
   tlbArray,
 } from './layout.ts';
 
 const MAX_TAG = 4095;
 const ARRAYS = 4;
-const CR0_AM = 1 << 18, CR4_PCIDE = 1 << 17, CR4_SMAP = 1 << 21, CR4_OSFXSR = 1 << 9;
-const EFLAGS_TF = 1 << 8, EFLAGS_AC = 1 << 18;
+const CR0_AM = 1 << 18,
+  CR4_PCIDE = 1 << 17,
+  CR4_SMAP = 1 << 21,
+  CR4_OSFXSR = 1 << 9;
+const EFLAGS_TF = 1 << 8,
+  EFLAGS_AC = 1 << 18;
 /** In CODE_MODE: blocks of single instructions. */
 export const MODE_SINGLE = 0x40;
 /** Jump-cache generations fit into the top 12 bits of FETCH_TAG. */
@@ -209,7 +232,8 @@ export class Tlb {
     if ((cr4 & CR4_OSFXSR) !== 0) mode |= 0x20;
     if (this.single || (flags & EFLAGS_TF) !== 0) mode |= MODE_SINGLE;
     this.#set(CODE_MODE, mode);
-    const fetchTag = (user ? userTag | 0x1000 : this.#get(TAG_SUPERVISOR)) | (mode << 13) | (this.#get(FETCH_GENERATION) << 20);
+    const fetchTag =
+      (user ? userTag | 0x1000 : this.#get(TAG_SUPERVISOR)) | (mode << 13) | (this.#get(FETCH_GENERATION) << 20);
     this.#set(FETCH_TAG, fetchTag);
   }
 }

@@ -8,16 +8,31 @@ import { atomic, type I32, i32, i64, type I64 } from '../emit/expr.ts';
 import type { FunctionBuilder, Local } from '../emit/function-builder.ts';
 import { CR0, CR2, CR3, CR4, EFER, EFLAGS_SYSTEM, FAULT_ERROR, FAULT_VECTOR } from '../state.ts';
 import { PDPTE } from '../system/private-state.ts';
-import { ACCESS_IMPLICIT, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PHYSICAL, PHYSICAL_BITS, RAM_BYTES, RAM_OFFSET } from './layout.ts';
+import {
+  ACCESS_IMPLICIT,
+  PF_I,
+  PF_P,
+  PF_RSVD,
+  PF_U,
+  PF_W,
+  PHYSICAL,
+  PHYSICAL_BITS,
+  RAM_BYTES,
+  RAM_OFFSET,
+} from './layout.ts';
 
 /** What `walk` returns: 0 on a fault, else WALK_OK and what else the mapping allows for this kind of access. */
+// biome-ignore format: a table
 export const WALK_OK = 1, WALK_WRITABLE = 2, WALK_EXECUTABLE = 4, WALK_GLOBAL = 8, WALK_LARGE = 16, WALK_HUGE = 32, WALK_READABLE = 64;
 
 /** FAULT_VECTOR of a non-canonical address: #GP, or #SS when the operand's segment is SS; the run loop decides. */
 export const NON_CANONICAL = 0x10d;
 
+// biome-ignore format: a table
 const CR0_WP = 1 << 16, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_PGE = 1 << 7, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21;
+// biome-ignore format: a table
 const EFER_LMA = 1 << 10, EFER_NXE = 1 << 11;
+// biome-ignore format: a table
 const ENTRY_P = 1, ENTRY_W = 2, ENTRY_U = 4, ENTRY_A = 0x20, ENTRY_D = 0x40, ENTRY_PS = 0x80, ENTRY_G = 0x100;
 const EFLAGS_AC = 1 << 18;
 /** Address bits of an entry, and the bits above the physical width that must be zero. */
@@ -202,7 +217,8 @@ export function buildWalk(f: FunctionBuilder): void {
         f.if(i32.and(cr4, i32.const(CR4_SMEP)), () => f.set(executable, i32.const(0)));
         f.if(i32.and(cr4, i32.const(CR4_SMAP)), () => {
           const override = i32.and(
-            hasBits(i32.load(cpu, EFLAGS_SYSTEM), EFLAGS_AC), i32.eqz(i32.and(access, i32.const(ACCESS_IMPLICIT))),
+            hasBits(i32.load(cpu, EFLAGS_SYSTEM), EFLAGS_AC),
+            i32.eqz(i32.and(access, i32.const(ACCESS_IMPLICIT))),
           );
           f.if(i32.eqz(override), () => f.set(readable, i32.const(0)));
         });

@@ -22,7 +22,11 @@ export interface WasmMmuOptions {
   readonly mmioWrite: (address: number, bytes: 1 | 2 | 4, value: number) => void;
 }
 
-const RIGHTS: Record<Access, number> = { [Access.User]: PF_U, [Access.Supervisor]: 0, [Access.System]: ACCESS_IMPLICIT };
+const RIGHTS: Record<Access, number> = {
+  [Access.User]: PF_U,
+  [Access.Supervisor]: 0,
+  [Access.System]: ACCESS_IMPLICIT,
+};
 
 export class WasmMmu implements Mmu {
   readonly #o: WasmMmuOptions;

@@ -37,13 +37,13 @@ interface GateTarget {
 function resolveGate(cpu: Cpu, selector: number, gate: Descriptor, transfer: 'jmp' | 'call'): GateTarget {
   const { state } = cpu;
   const gateError = selector & 0xfffc;
+  if (gate.dpl < state.cpl || gate.dpl < (selector & 3)) raiseGp(cpu, gateError);
+  if (!gate.present) raise(cpu, VECTOR_NP, gateError);
   let hi = 0;
   if (state.longMode) {
     if (!tryFetchUpper(cpu, selector, upper) || (upper.hi & 0x1f00) !== 0) raiseGp(cpu, gateError);
     hi = upper.lo;
   }
-  if (gate.dpl < state.cpl || gate.dpl < (selector & 3)) raiseGp(cpu, gateError);
-  if (!gate.present) raise(cpu, VECTOR_NP, gateError);
   const codeSelector = gate.gateSelector;
   if (isNull(codeSelector)) raiseGp(cpu, 0);
   const error = codeSelector & 0xfffc;
