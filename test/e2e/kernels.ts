@@ -1,0 +1,99 @@
+/**
+ * Kernels of a few instructions, for what takes no operating system to show: flat Multiboot images that start in 32-bit
+ * protected mode with EBX at the boot information, and that poll the first serial port.
+ *
+ * @module
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { multibootHeader, words } from '../boot/images.ts';
+
+const LOAD_ADDRESS = 0x10_0000;
+/** The header's flag "the addresses are valid", and its length with them. */
+const HEADER_ADDRESSES = 0x1_0000;
+const HEADER_BYTES = 32;
+const COM1 = 0x3f8;
+const LINE_STATUS = 5;
+
+/** Machine code in hexadecimal. */
+const code = (hex: string): number[] => [...Buffer.from(hex.replaceAll(' ', ''), 'hex')];
+const u16 = (value: number): number[] => [value & 0xff, value >> 8];
+const u32 = (value: number): number[] => [...words(value)];
+const movDx = (port: number): number[] => [0x66, 0xba, ...u16(port)];
+const outByte = (port: number, value: number): number[] => [...movDx(port), 0xb0, value, 0xee];
+/** cli; hlt; and again, should anything wake it. */
+const halt = code('fa f4 eb fc');
+const print = (text: string, port: number = COM1): number[] =>
+  [...Buffer.from(text)].flatMap((byte) => outByte(port, byte));
+
+/** Ends the machine through the debug-exit device at port F4h: mov eax, value; out F4h, eax. */
+const debugExit = (value: number): number[] => [0xb8, ...u32(value), ...code('e7 f4')];
+
+/** Writes a kernel and returns its path. */
+function kernel(folder: string, name: string, text: readonly number[]): string {
+  const entry = LOAD_ADDRESS + HEADER_BYTES;
+  const end = entry + text.length;
+  const header = multibootHeader(HEADER_ADDRESSES, LOAD_ADDRESS, LOAD_ADDRESS, end, end, entry);
+  const path = join(folder, name);
+  writeFileSync(path, Buffer.concat([header, Uint8Array.from(text)]));
+  return path;
+}
+
+/** Writes `value` to the debug-exit port; if that did nothing, says "still here". */
+export const exitKernel = (folder: string, value: number): string =>
+  kernel(folder, 'exit', [...debugExit(value), ...print('still here\n'), ...halt]);
+
+/** Loads an empty interrupt table and raises an exception: lidt [table]; ud2; table: limit and base zero. */
+export const tripleFaultKernel = (folder: string): string => {
+  const table = LOAD_ADDRESS + HEADER_BYTES + 9;
+  return kernel(folder, 'triple-fault', [...code('0f 01 1d'), ...u32(table), ...code('0f 0b 00 00 00 00 00 00')]);
+};
+
+/** Says "boot", then resets the machine through the keyboard controller (`i8042`) or the reset register (`cf9`). */
+export const resetKernel = (folder: string, how: 'i8042' | 'cf9'): string => {
+  const reset = how === 'i8042' ? outByte(0x64, 0xfe) : [...outByte(0xcf9, 0x02), ...outByte(0xcf9, 0x06)];
+  return kernel(folder, `reset-${how}`, [...print('boot\n'), ...reset, ...halt]);
+};
+
+/** Says "ready" and halts with interrupts off: it takes no input and never ends. */
+export const haltKernel = (folder: string): string => kernel(folder, 'halt', [...print('ready\n'), ...halt]);
+
+/** Prints its command line and exits with debug-exit value 0. */
+export const commandLineKernel = (folder: string): string =>
+  kernel(folder, 'command-line', [
+    ...code('8b 73 10'), //    mov esi, [ebx + 16]
+    ...movDx(COM1),
+    ...code('ac 84 c0'), // 1: lodsb; test al, al
+    ...code('74 03'), //       jz 2f
+    ...code('ee eb f8'), //    out dx, al; jmp 1b
+    ...outByte(COM1, 0x0a), // 2:
+    ...debugExit(0),
+  ]);
+
+/** Sends each serial port its own text, then exits with debug-exit value 0. */
+export const serialKernel = (folder: string): string =>
+  kernel(folder, 'serial', [
+    ...[0x3f8, 0x2f8, 0x3e8, 0x2e8].flatMap((port, index) => print(`port ${index + 1}\n`, port)),
+    ...debugExit(0),
+  ]);
+
+/** Says "ready", then sends back what is typed; "q" ends it with debug-exit value 5. */
+export const echoKernel = (folder: string): string =>
+  kernel(folder, 'echo', [
+    ...print('ready\n'),
+    ...movDx(COM1 + LINE_STATUS), // 1:
+    ...code('ec a8 01 74 f7'), //    in al, dx; test al, DATA_READY; jz 1b
+    ...movDx(COM1),
+    ...code('ec ee'), //             in al, dx; out dx, al
+    ...code('3c 71 75 ed'), //       cmp al, 'q'; jne 1b
+    ...debugExit(5),
+  ]);
+
+/** Prints for ever. */
+export const chattyKernel = (folder: string): string =>
+  kernel(folder, 'chatty', [
+    ...movDx(COM1 + LINE_STATUS), // 1:
+    ...code('ec a8 20 74 f7'), //    in al, dx; test al, TRANSMITTER_EMPTY; jz 1b
+    ...outByte(COM1, 0x78),
+    ...code('eb ee'), //             jmp 1b
+  ]);
