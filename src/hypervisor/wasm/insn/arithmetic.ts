@@ -226,7 +226,8 @@ export function setZeroFlag(b: LiftBuilder, zf: I32): void {
 const binaryRows = (opcode: number, name: string, lift: Lift, hot: boolean, lock: boolean): Row[] => {
   const hex = (value: number): string => value.toString(16).toUpperCase().padStart(2, '0');
   const digit = opcode >> 3;
-  const options = { ...(hot ? { hot: true as const } : {}) };
+  const indexed = name === 'cmp' || name === 'add' ? { indexed: true as const } : {};
+  const options = { ...(hot ? { hot: true as const, ...indexed } : {}) };
   const lockable = lock ? { ...options, lock: true as const } : options;
   return [
     row(hex(opcode), name, 'Eb,Gb', lift, lockable),

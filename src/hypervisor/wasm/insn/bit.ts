@@ -124,6 +124,6 @@ export const bitRows: readonly Row[] = [
   row('0F BC', 'bsf', 'Gv,Ev', bitScan(false)),
   row('0F BD', 'bsr', 'Gv,Ev', bitScan(true)),
   row('F3 0F B8', 'popcnt', 'Gv,Ev', popcnt),
-  row('F2 0F 38 F0', 'crc32', 'Gy,Eb', crc32('b')),
-  row('F2 0F 38 F1', 'crc32', 'Gy,Ev', crc32('v')),
+  row('F2 0F 38 F0', 'crc32', 'Gy,Eb', crc32('b'), { usesOperandSize: true }),
+  row('F2 0F 38 F1', 'crc32', 'Gy,Ev', crc32('v'), { usesOperandSize: true }),
 ];

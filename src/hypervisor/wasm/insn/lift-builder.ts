@@ -31,8 +31,8 @@ import {
   zeroFlag,
 } from './flags.ts';
 
-/** Shape of an operand: register, memory (base + displacement), immediate, none that is read through the builder. */
-export type OperandShape = 'r' | 'm' | 'i' | '-';
+/** Shape of an operand: register, memory (base + displacement), memory with an index or segment base, immediate, none that is read through the builder. */
+export type OperandShape = 'r' | 'm' | 'x' | 'i' | '-';
 
 /** Added to the number of bytes of a slow access: it is one to the stack. */
 export const STACK_ACCESS = 0x100;
@@ -119,7 +119,8 @@ export abstract class LiftBuilder {
   }
 
   isMemory(index: number): boolean {
-    return this.form.shapes[index] === 'm';
+    const shape = this.form.shapes[index];
+    return shape === 'm' || shape === 'x';
   }
 
   let<T extends 'i32' | 'i64' | 'f32' | 'f64' | 'v128'>(value: Expr<T>): Local<T> {
@@ -209,6 +210,7 @@ export abstract class LiftBuilder {
       case 'r':
         return this.readRegister(index, size);
       case 'm':
+      case 'x':
         return this.load(size, this.address(index));
       case 'i':
         return size === 8 ? this.immediate() : this.truncated(size, this.immediate32());

@@ -42,6 +42,10 @@ export interface RowOptions {
   readonly ends?: true;
   /** Inline in the interpreter's main function (operand sizes 1, 4 and 8). */
   readonly hot?: true;
+  /** A hot row whose indexed memory forms are inline too. */
+  readonly indexed?: true;
+  /** The lift asks for `form.operandSize`. */
+  readonly usesOperandSize?: true;
   /** Small number handed to the lift as `b.arg`: a condition code, an operation. */
   readonly arg?: number;
   /** Mnemonic by operand size where it changes: [16, 32, 64]. */

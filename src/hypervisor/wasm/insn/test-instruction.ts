@@ -153,6 +153,7 @@ export class InstructionBench {
     if (lift === undefined) throw new Error(`${d.row.name} has no lift`);
     const form = formOf(d.encoding, {
       operandSize: d.operandSize,
+      indexed: false,
       memory: d.hasMemory,
       lock: false,
       legacy: false,
@@ -167,7 +168,7 @@ export class InstructionBench {
       this.#handlers.set(key, handler);
     }
     this.#assembler.at = RECORD;
-    this.#assembler.instruction(d, 0, 0, 1, 16, false, false);
+    this.#assembler.instruction(d, 0, 0, 1, 16, false, false, false);
     if (this.#assembler.at !== RECORD + RECORD_BYTES) throw new Error('the memory operand is not plain');
     const status = handler(CPU, RECORD);
     if (status === STATUS_FAULT) return this.view.getInt32(CPU + FAULT_VECTOR, true);

@@ -96,6 +96,7 @@ export class Assembler {
     bytes: number,
     write: boolean,
     legacy: boolean,
+    indexed: boolean,
   ): void {
     const { encoding, hasMemory } = d;
     const { row, operands } = encoding;
@@ -104,7 +105,7 @@ export class Assembler {
     let displacement = 0;
     let aux = 0;
     if (hasMemory && row.ignoresMemory !== true) {
-      if (!this.#isPlain(d, legacy)) {
+      if (!indexed && !this.#isPlain(d, legacy)) {
         this.#address(d, offset, count, bytes, write, legacy);
         base = cpu + EA;
       } else if (d.ripRelative) {
@@ -133,8 +134,14 @@ export class Assembler {
         immediateHigh = 0;
       }
     }
+    if (indexed) {
+      const slot = cpu + (d.index >= 0 ? gprOffset(d.index) : segmentOffset(d.segment));
+      if (operandShape(operands[0] as OperandSpec, true) === 'm') operand0 = slot;
+      else operand1 = slot;
+      aux = d.index >= 0 ? d.scale : 0;
+    }
     if (hasMemory) {
-      if (d.segment === SS) aux = AUX_STACK;
+      if (d.segment === SS) aux |= AUX_STACK;
       if (row.rawOffset === true && legacy) aux = d.segment;
     } else if (row.rep !== undefined || row.modal === true) {
       const segment = d.segmentOverride >= 0 ? d.segmentOverride : DS;

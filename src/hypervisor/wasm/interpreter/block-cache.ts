@@ -23,10 +23,10 @@ import {
 } from '../mmu/layout.ts';
 import { MODE_SINGLE } from '../mmu/tlb.ts';
 import type { RamWindow } from '../mmu/walk.ts';
-import { CODE_SIZE, CS, FAULT_ERROR, FAULT_VECTOR, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
+import { CODE_SIZE, CS, FAULT_ERROR, FAULT_VECTOR, FS, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
 import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
-import { memorySize, operandShape } from './forms.ts';
+import { canIndex, memorySize, operandShape } from './forms.ts';
 import type { Handlers } from './handlers.ts';
 import { AUX_NO_LINK, HANDLER_EXIT, HANDLER_GOTO, HANDLER_LEAVE, R_AUX, R_HANDLER, RECORD_BYTES } from './record.ts';
 
@@ -187,16 +187,26 @@ export class BlockCache {
         assembler.system(offset, count, length, this.#options.system(row));
       } else {
         const legacy = codeSize !== 64;
+        // An index or a segment base, but not both, is the handler's own business; the rest takes an address micro-operation.
+        const based = decoded.segment >= FS && !decoded.encoding.isLea;
+        const indexed =
+          decoded.hasMemory &&
+          !legacy &&
+          decoded.addressSize === 8 &&
+          decoded.index >= 0 !== based &&
+          row.ignoresMemory !== true &&
+          canIndex(decoded.encoding);
         const handler = handlers.find(decoded.encoding, row.lift, {
           operandSize: decoded.operandSize,
           memory: decoded.hasMemory,
+          indexed,
           lock: decoded.lock,
           legacy,
           addressSize: decoded.addressSize,
           rep: row.rep === undefined ? 0 : decoded.rep,
         });
         if (legacy && decoded.hasMemory) this.#measureAccess();
-        assembler.instruction(decoded, handler, offset, count, this.#accessBytes, this.#accessWrite, legacy);
+        assembler.instruction(decoded, handler, offset, count, this.#accessBytes, this.#accessWrite, legacy, indexed);
       }
       at += length;
       if (row.ends === true || secondPage >= 0) {

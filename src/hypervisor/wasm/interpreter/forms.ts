@@ -7,10 +7,16 @@ import type { Encoding, OperandSpec } from '../decode/table.ts';
 import type { Form, OperandShape } from '../insn/lift-builder.ts';
 import type { Lift, Row } from '../insn/row.ts';
 
+/** True for a memory operand that the handler finds by itself: base + displacement, and an index or a segment base. */
+export const canIndex = (encoding: Encoding): boolean =>
+  encoding.row.rawOffset !== true && encoding.row.name !== 'pop' && !encoding.absolute;
+
 /** What a form depends on besides its encoding. */
 export interface FormContext {
   readonly operandSize: number;
   readonly memory: boolean;
+  /** The memory operand has an index register, or a segment base, in 64-bit code. */
+  readonly indexed: boolean;
   readonly lock: boolean;
   readonly legacy: boolean;
   readonly addressSize: 2 | 4 | 8;
@@ -65,15 +71,18 @@ export function memorySize(encoding: Encoding, index: number, operandSize: numbe
 export function formOf(encoding: Encoding, context: FormContext): Form {
   const { row } = encoding;
   const modal = isModal(row);
+  const size = primarySize(encoding, context.operandSize);
+  const shapes = encoding.operands.map((o) => operandShape(o, context.memory));
   return {
-    size: primarySize(encoding, context.operandSize),
-    shapes: encoding.operands.map((o) => operandShape(o, context.memory)),
+    size,
+    shapes: context.indexed ? shapes.map((shape) => (shape === 'm' ? 'x' : shape)) : shapes,
     lock: context.lock,
     legacy: modal && context.legacy,
     addressSize: modal ? context.addressSize : 8,
     rep: row.rep === undefined ? 0 : context.rep,
     arg: row.arg ?? 0,
-    operandSize: context.operandSize,
+    // Few lifts look at it besides their own size; for the others one handler serves every prefix.
+    operandSize: row.usesOperandSize === true || row.unit !== undefined ? context.operandSize : size,
   };
 }
 
@@ -98,7 +107,9 @@ export function hotForms(encoding: Encoding): Form[] {
   const memories = encoding.form === 'any' && encoding.hasModrm ? [false, true] : [encoding.form === 'memory'];
   for (const operandSize of sizes) {
     for (const memory of memories) {
-      made.push(formOf(encoding, { operandSize, memory, lock: false, legacy: false, addressSize: 8, rep: 0 }));
+      const context = { operandSize, memory, lock: false, legacy: false, addressSize: 8, rep: 0 } as const;
+      made.push(formOf(encoding, { ...context, indexed: false }));
+      if (memory && row.indexed === true) made.push(formOf(encoding, { ...context, indexed: true }));
     }
   }
   return made;

@@ -31,6 +31,7 @@ export class Handlers {
     const bits =
       context.operandSize |
       (context.memory ? 0x10 : 0) |
+      (context.indexed ? 0x2000 : 0) |
       (context.lock ? 0x20 : 0) |
       (context.legacy ? 0x40 : 0) |
       (context.addressSize << 7) |

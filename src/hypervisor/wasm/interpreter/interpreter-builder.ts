@@ -121,7 +121,12 @@ export class InterpreterBuilder extends LiftBuilder {
   }
 
   address(_index: number): I64 {
-    return i64.add(i64.load(i32.load(this.#record, R_BASE)), i64.load32S(this.#record, R_DISPLACEMENT));
+    const plain = i64.add(i64.load(i32.load(this.#record, R_BASE)), i64.load32S(this.#record, R_DISPLACEMENT));
+    const index = this.form.shapes.indexOf('x');
+    if (index < 0) return plain;
+    // The memory operand's own slot points at the index register, or at a segment base with scale 0.
+    const scale = i64.extendI32U(i32.and(load16(this.#record, R_AUX), i32.const(3)));
+    return i64.add(plain, i64.shl(i64.load(this.#pointer(index)), scale));
   }
 
   secondImmediate(): I32 {
