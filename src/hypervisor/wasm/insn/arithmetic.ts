@@ -227,7 +227,8 @@ const binaryRows = (opcode: number, name: string, lift: Lift, hot: boolean, lock
   const hex = (value: number): string => value.toString(16).toUpperCase().padStart(2, '0');
   const digit = opcode >> 3;
   const indexed = name === 'cmp' || name === 'add' ? { indexed: true as const } : {};
-  const options = { ...(hot ? { hot: true as const, ...indexed } : {}) };
+  const fuses = name === 'cmp' ? { fuses: true as const } : {};
+  const options = { ...(hot ? { hot: true as const, ...indexed, ...fuses } : {}) };
   const lockable = lock ? { ...options, lock: true as const } : options;
   return [
     row(hex(opcode), name, 'Eb,Gb', lift, lockable),
@@ -252,18 +253,18 @@ export const arithmeticRows: readonly Row[] = [
   ...binaryRows(0x28, 'sub', sub, true, true),
   ...binaryRows(0x30, 'xor', logic('xor'), true, true),
   ...binaryRows(0x38, 'cmp', cmp, true, false),
-  row('84', 'test', 'Eb,Gb', test, { hot: true }),
-  row('85', 'test', 'Ev,Gv', test, { hot: true }),
+  row('84', 'test', 'Eb,Gb', test, { hot: true, fuses: true }),
+  row('85', 'test', 'Ev,Gv', test, { hot: true, fuses: true }),
   row('A8', 'test', 'AL,Ib', test, { hot: true }),
   row('A9', 'test', 'rAX,Iz', test, { hot: true }),
-  row('F6 /0', 'test', 'Eb,Ib', test, { hot: true }),
+  row('F6 /0', 'test', 'Eb,Ib', test, { hot: true, fuses: true }),
   row('F6 /1', 'test', 'Eb,Ib', test, { hot: true }),
   row('F7 /0', 'test', 'Ev,Iz', test, { hot: true }),
   row('F7 /1', 'test', 'Ev,Iz', test, { hot: true }),
   row('FE /0', 'inc', 'Eb', step(1), { lock: true }),
   row('FE /1', 'dec', 'Eb', step(-1), { lock: true }),
   row('FF /0', 'inc', 'Ev', step(1), { lock: true, hot: true }),
-  row('FF /1', 'dec', 'Ev', step(-1), { lock: true, hot: true }),
+  row('FF /1', 'dec', 'Ev', step(-1), { lock: true, hot: true, fuses: true }),
   row('40+r', 'inc', 'Zv', step(1), { no64: true }),
   row('48+r', 'dec', 'Zv', step(-1), { no64: true }),
   row('F6 /2', 'not', 'Eb', not, { lock: true }),

@@ -44,6 +44,10 @@ export interface RowOptions {
   readonly hot?: true;
   /** A hot row whose indexed memory forms are inline too. */
   readonly indexed?: true;
+  /** A hot row that often stands before a conditional jump: `cmp` or `test` forms and such get handlers that do both. */
+  readonly fuses?: true;
+  /** A conditional jump that can follow in the same handler. */
+  readonly fusedJump?: true;
   /** The lift asks for `form.operandSize`. */
   readonly usesOperandSize?: true;
   /** Small number handed to the lift as `b.arg`: a condition code, an operation. */

@@ -66,6 +66,12 @@ export class Assembler {
     this.at += RECORD_BYTES;
   }
 
+  /** Puts another handler into the record before the last one. */
+  fuse(handler: number): void {
+    const at = (this.at - 2 * RECORD_BYTES) >>> 2;
+    this.#words[at] = ((this.#words[at] as number) & ~0xffff) | handler;
+  }
+
   /** Falls through to `target`, an offset from the start of the page. `count` instructions came before. */
   goto(offset: number, target: number, count: number): void {
     this.#write(HANDLER_GOTO, offset, 0, 0, 0, 0, 0, target, 0, count, 0);

@@ -147,6 +147,8 @@ export class BlockCache {
     let at = host;
     let count = 0;
     let secondPage = -1;
+    /** Handler of the instruction before, when that has one. */
+    let previous = -1;
     for (;;) {
       const offset = at - pageHost;
       if (count === (single ? 1 : MAX_INSTRUCTIONS) || at >= pageEnd) {
@@ -207,6 +209,11 @@ export class BlockCache {
         });
         if (legacy && decoded.hasMemory) this.#measureAccess();
         assembler.instruction(decoded, handler, offset, count, this.#accessBytes, this.#accessWrite, legacy, indexed);
+        if (row.fusedJump === true && !legacy && previous >= 0) {
+          const fused = handlers.fused(previous, row.arg ?? 0);
+          if (fused !== undefined) assembler.fuse(fused);
+        }
+        previous = handler;
       }
       at += length;
       if (row.ends === true || secondPage >= 0) {

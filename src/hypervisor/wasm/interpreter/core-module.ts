@@ -108,6 +108,8 @@ export interface CoreModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Handler numbers of the inline forms by `formKey`. */
   readonly handlers: ReadonlyMap<string, number>;
+  /** Handlers that do an inline form and the conditional jump behind it, by `fusedKey`. */
+  readonly fused: ReadonlyMap<number, number>;
   /** First number of the cold handlers: number - base is the index into the table. */
   readonly coldBase: number;
 }
@@ -170,28 +172,60 @@ export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreM
   const hot = collectHotForms(table);
   buildRun(module, run, hot.forms, helpers, imports, mmu);
   module.export('run', run);
-  return { bytes: module.toBytes(), handlers: hot.handlers, coldBase: SPECIAL_HANDLERS + hot.forms.length };
+  return { bytes: module.toBytes(), handlers: hot.handlers, fused: hot.fused, coldBase: SPECIAL_HANDLERS + hot.forms.length };
 }
 
 interface HotForm {
   readonly lift: Lift;
   readonly form: Form;
+  /** A conditional jump in the next record that the handler executes too. */
+  readonly jump?: { readonly lift: Lift; readonly form: Form };
 }
 
-function collectHotForms(table: DecodeTable): { forms: HotForm[]; handlers: Map<string, number> } {
+/** Conditions worth a fused handler: e ne b ae be a l ge le g, and s ns behind TEST. */
+const FUSED_CONDITIONS = [4, 5, 2, 3, 6, 7, 12, 13, 14, 15, 8, 9];
+const AFTER_TEST = new Set([4, 5, 8, 9]);
+
+/** Key of a pair of handlers in `CoreModule.fused`. */
+export const fusedKey = (handler: number, condition: number): number => handler * 16 + condition;
+
+function collectHotForms(table: DecodeTable): {
+  forms: HotForm[];
+  handlers: Map<string, number>;
+  fused: Map<number, number>;
+} {
   const forms: HotForm[] = [];
   const handlers = new Map<string, number>();
+  const fused = new Map<number, number>();
+  const first: { name: string; number: number }[] = [];
+  const jumps = new Map<number, { lift: Lift; form: Form }>();
   for (const encoding of table.encodings()) {
-    const { lift, hot } = encoding.row;
-    if (hot !== true || lift === undefined) continue;
+    const { row } = encoding;
+    const { lift } = row;
+    if (row.hot !== true || lift === undefined) continue;
     for (const form of hotForms(encoding)) {
+      if (row.fusedJump === true) jumps.set(form.arg, { lift, form });
       const key = formKey(lift, form);
       if (handlers.has(key)) continue;
-      handlers.set(key, SPECIAL_HANDLERS + forms.length);
+      const number = SPECIAL_HANDLERS + forms.length;
+      handlers.set(key, number);
       forms.push({ lift, form });
+      if (row.fuses === true) first.push({ name: row.name, number });
     }
   }
-  return { forms, handlers };
+  for (const { name, number } of first) {
+    const { lift, form } = forms[number - SPECIAL_HANDLERS] as HotForm;
+    for (const condition of FUSED_CONDITIONS) {
+      if (name === 'test' ? !AFTER_TEST.has(condition) : name === 'dec' ? condition !== 5 : condition === 8 || condition === 9) continue;
+      // Comparisons of bytes are mostly for equality.
+      if (form.size === 1 && condition !== 4 && condition !== 5) continue;
+      const jump = jumps.get(condition);
+      if (jump === undefined) continue;
+      fused.set(fusedKey(number, condition), SPECIAL_HANDLERS + forms.length);
+      forms.push({ lift, form, jump });
+    }
+  }
+  return { forms, handlers, fused };
 }
 
 function buildLock(f: FunctionBuilder, word: number): void {
@@ -325,9 +359,13 @@ function buildRun(
                   special(number, advance, follow, { jumpDirect, fault, dispatch });
                 });
               }
-              hot.forEach(({ lift, form }, i) => {
+              hot.forEach(({ lift, form, jump: fusedJump }, i) => {
                 handle(SPECIAL_HANDLERS + i, () => {
                   lift(new InterpreterBuilder(f, form, helpers, cpu, record, context));
+                  if (fusedJump !== undefined) {
+                    f.set(record, i32.add(record, i32.const(RECORD_BYTES)));
+                    fusedJump.lift(new InterpreterBuilder(f, fusedJump.form, helpers, cpu, record, context));
+                  }
                   advance();
                 });
               });

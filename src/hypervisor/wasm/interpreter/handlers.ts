@@ -6,7 +6,7 @@
 import type { Encoding } from '../decode/table.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import type { Lift } from '../insn/row.ts';
-import { buildColdModule, type CoreModule } from './core-module.ts';
+import { buildColdModule, type CoreModule, fusedKey } from './core-module.ts';
 import { type FormContext, formKey, formOf } from './forms.ts';
 
 export class Handlers {
@@ -48,6 +48,11 @@ export class Handlers {
     }
     encoding.handlers.set(bits, number);
     return number;
+  }
+
+  /** The handler that executes `handler` and the conditional jump in the record behind it, if there is one. */
+  fused(handler: number, condition: number): number | undefined {
+    return this.#core.fused.get(fusedKey(handler, condition));
   }
 
   /** Compiles the forms met since the last call. */
