@@ -10,6 +10,7 @@ import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
+import { createInterpreterCache } from './interpreter-cache.ts';
 
 const RANDOM_POOL = new Uint32Array(256);
 let poolAt = RANDOM_POOL.length;
@@ -27,7 +28,7 @@ function random32(): number {
 const port = parentPort as MessagePort;
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
-const interpreter = compileInterpreter();
+const interpreter = compileInterpreter(createInterpreterCache());
 const clock = createClock();
 port.once('message', (config: VcpuThreadConfig) => {
   const end = runVcpuThread(config, {

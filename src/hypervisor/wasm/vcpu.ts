@@ -51,9 +51,6 @@ const SHORTEST_SLICE = 200;
 /** Instructions a nanosecond, for slices that end at a deadline. */
 const PACE = 0.25;
 
-/** Compiles a module; hosts may choose how (Node forces the optimising compiler). */
-export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
-
 /** The interpreter, compiled: the same for every machine and vCPU. */
 export interface CompiledInterpreter {
   readonly table: DecodeTable;
@@ -61,13 +58,19 @@ export interface CompiledInterpreter {
   readonly module: WebAssembly.Module;
 }
 
-/** Builds and compiles the interpreter; some 150 ms, so hosts do it while they load other things. */
-export function compileInterpreter(
-  compile: CompileModule = (bytes) => new WebAssembly.Module(bytes),
-): CompiledInterpreter {
+/** Where a host keeps the generated code of the interpreter between runs. */
+export interface InterpreterCache {
+  load(): Uint8Array<ArrayBuffer> | undefined;
+  store(bytes: Uint8Array<ArrayBuffer>): void;
+}
+
+/** Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. */
+export function compileInterpreter(cache?: InterpreterCache): CompiledInterpreter {
   const table = new DecodeTable(rows);
-  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK });
-  return { table, core, module: compile(core.bytes) };
+  const known = cache?.load();
+  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK }, known);
+  if (known === undefined) cache?.store(core.bytes);
+  return { table, core, module: new WebAssembly.Module(core.bytes) };
 }
 
 export interface WasmVcpuOptions extends VcpuOptions {

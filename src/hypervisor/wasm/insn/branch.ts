@@ -309,7 +309,13 @@ const conditionalRows: Row[] = CONDITIONS.flatMap((name, code) => {
   const hex = (base: number): string => (base + code).toString(16).toUpperCase();
   return [
     row(hex(0x70), `j${name}`, 'Jb', jumpCondition, { arg: code, f64: true, ends: true, hot: true, fusedJump: true }),
-    row(`0F ${hex(0x80)}`, `j${name}`, 'Jz', jumpCondition, { arg: code, f64: true, ends: true, hot: true, fusedJump: true }),
+    row(`0F ${hex(0x80)}`, `j${name}`, 'Jz', jumpCondition, {
+      arg: code,
+      f64: true,
+      ends: true,
+      hot: true,
+      fusedJump: true,
+    }),
   ];
 });
 

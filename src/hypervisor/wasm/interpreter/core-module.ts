@@ -120,7 +120,22 @@ export interface CoreOptions {
   readonly busLock: number;
 }
 
-export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreModule {
+/** `prebuilt`: the bytes that an earlier call made of the same sources. */
+export function buildCoreModule(
+  table: DecodeTable,
+  options: CoreOptions,
+  prebuilt?: Uint8Array<ArrayBuffer>,
+): CoreModule {
+  const hot = collectHotForms(table);
+  return {
+    bytes: prebuilt ?? generate(hot.forms, options),
+    handlers: hot.handlers,
+    fused: hot.fused,
+    coldBase: SPECIAL_HANDLERS + hot.forms.length,
+  };
+}
+
+function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
@@ -169,10 +184,9 @@ export function buildCoreModule(table: DecodeTable, options: CoreOptions): CoreM
   module.export('walk', mmu.walkHalves);
   module.export('fetch', mmu.fetchHalves);
   const run = module.function(['i32', 'i32'], 'i32');
-  const hot = collectHotForms(table);
-  buildRun(module, run, hot.forms, helpers, imports, mmu);
+  buildRun(module, run, hot, helpers, imports, mmu);
   module.export('run', run);
-  return { bytes: module.toBytes(), handlers: hot.handlers, fused: hot.fused, coldBase: SPECIAL_HANDLERS + hot.forms.length };
+  return module.toBytes();
 }
 
 interface HotForm {
@@ -215,8 +229,16 @@ function collectHotForms(table: DecodeTable): {
   }
   for (const { name, number } of first) {
     const { lift, form } = forms[number - SPECIAL_HANDLERS] as HotForm;
+    if (form.shapes.includes('x')) continue;
     for (const condition of FUSED_CONDITIONS) {
-      if (name === 'test' ? !AFTER_TEST.has(condition) : name === 'dec' ? condition !== 5 : condition === 8 || condition === 9) continue;
+      if (
+        name === 'test'
+          ? !AFTER_TEST.has(condition)
+          : name === 'dec'
+            ? condition !== 5
+            : condition === 8 || condition === 9
+      )
+        continue;
       // Comparisons of bytes are mostly for equality.
       if (form.size === 1 && condition !== 4 && condition !== 5) continue;
       const jump = jumps.get(condition);
