@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { runMachine } from './host/node/machine.ts';
 export {
   DEFAULT_CONFIG,
   type DebugExitConfig,
