@@ -12,7 +12,7 @@ import { busyboxInitrd, debianKernel, debianVmlinux, need, skipReason, skipWitho
 import { buildElf, MIB, multibootHeader } from './images.ts';
 import { type QemuRun, runOnQemu } from './qemu-machine.ts';
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 600_000;
 const qemu = skipWithout('qemu-system-x86_64');
 const cloud = qemu ? ({ ok: false, reason: qemu } as const) : debianKernel('cloud');
 const vmlinux = qemu ? ({ ok: false, reason: qemu } as const) : debianVmlinux('cloud');

@@ -228,9 +228,12 @@ test('ARPL raises a lower RPL and sets ZF', () => {
   m.run(arpl, { rm: 0, reg: 3, opsize: 2 });
   assert.equal(zf(m), false);
 });
-test('ARPL to memory needs write access even when it changes nothing', () => {
+test('ARPL to memory needs write access only to raise an RPL', () => {
   const m = legacy();
-  m.put16(0x5000, 0x13);
+  m.put16(0x5000, 0x10);
   m.mmu.rule(0x5000, 'read-only');
+  m.state.setGpr(3, 0n);
+  assert.equal(m.run(arpl, { offsetLo: 0x5000, reg: 3, opsize: 2 }), 'ok');
+  m.state.setGpr(3, 3n);
   assert.equal(m.run(arpl, { offsetLo: 0x5000, reg: 3, opsize: 2 }), '#14(0x3)');
 });
