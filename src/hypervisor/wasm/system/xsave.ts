@@ -46,12 +46,21 @@ const xmmCount = (cpu: Cpu): number => (cpu.state.codeSize === 64 ? 16 : 8);
 /** Index of the operand in `mmu.words`, or -1: it crosses a page or is not RAM. */
 let window = -1;
 
-/** Finds the operand, which must be aligned and accessible as a whole. `cpu.lo/hi` is left at its start. */
-function locate(cpu: Cpu, insn: SystemInsn, bytes: number, alignment: number, write: boolean): void {
+/**
+ * Finds the operand, which must be aligned and accessible from byte `from` on (a multiple of 8). `cpu.lo/hi` is left at its
+ * start.
+ */
+function locate(cpu: Cpu, insn: SystemInsn, bytes: number, alignment: number, write: boolean, from = 0): void {
   if (insn.rm >= 0) raiseUd(cpu);
   operandAddress(cpu, insn, 0, bytes, write);
   if ((cpu.lo & (alignment - 1)) !== 0) raiseGp(cpu, 0);
   const access = currentAccess(cpu);
+  if (from > 0) {
+    const lo = cpu.lo + from;
+    window = -1;
+    cpu.mmu.probe(lo >>> 0, lo > 0xffff_ffff ? cpu.hi + 1 : cpu.hi, bytes - from, access, write);
+    return;
+  }
   window = cpu.mmu.window(cpu.lo, cpu.hi, bytes, access, write);
   if (window < 0) cpu.mmu.probe(cpu.lo, cpu.hi, bytes, access, write);
 }
@@ -129,6 +138,10 @@ export function fxrstor(cpu: Cpu, insn: SystemInsn): void {
   image.giveXmm(state, xmmCount(cpu));
 }
 
+/** Finds an XSAVE area; of one that no component is requested of, only the header is touched. */
+const locateArea = (cpu: Cpu, insn: SystemInsn, write: boolean): void =>
+  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, write, requested(cpu) === 0 ? XSAVE_HEADER : 0);
+
 /** The requested components: EDX:EAX and XCR0 (there are no supervisor components). */
 const requested = (cpu: Cpu): number => cpu.state.gprLo(RAX) & cpu.state.xcr0;
 
@@ -155,7 +168,7 @@ function saveComponents(cpu: Cpu, insn: SystemInsn, saved: number, mxcsr: boolea
 /** XSAVE and XSAVEOPT: XSTATE_BV keeps the bits that are not requested. XSAVEOPT leaves out what is in its initial state. */
 function saveStandard(cpu: Cpu, insn: SystemInsn, optimized: boolean): void {
   checkXsave(cpu);
-  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, true);
+  locateArea(cpu, insn, true);
   const components = requested(cpu);
   const used = inUse(cpu);
   readRange(cpu, XSAVE_HEADER, XSAVE_HEADER + 8);
@@ -168,7 +181,7 @@ export const xsave = (cpu: Cpu, insn: SystemInsn): void => saveStandard(cpu, ins
 export const xsaveopt = (cpu: Cpu, insn: SystemInsn): void => saveStandard(cpu, insn, true);
 
 function saveCompacted(cpu: Cpu, insn: SystemInsn): void {
-  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, true);
+  locateArea(cpu, insn, true);
   const components = requested(cpu);
   const saved = components & inUse(cpu);
   saveComponents(cpu, insn, saved, false);
@@ -217,13 +230,13 @@ function checkHeader(cpu: Cpu, compactedOnly: boolean): boolean {
 
 function restore(cpu: Cpu, insn: SystemInsn, compactedOnly: boolean): void {
   const { state } = cpu;
-  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, false);
+  locateArea(cpu, insn, false);
   readRange(cpu, XSAVE_HEADER, XSAVE_HEADER + XSAVE_HEADER_BYTES);
   const compacted = checkHeader(cpu, compactedOnly);
   const components = requested(cpu);
   const loaded = components & image.words[XSAVE_HEADER >> 2]!;
   const count = xmmCount(cpu);
-  readRange(cpu, 0, IMAGE_XMM + count * 16);
+  if (components !== 0) readRange(cpu, 0, IMAGE_XMM + count * 16);
   const mxcsr = image.words[IMAGE_MXCSR >> 2]!;
   // The standard form loads MXCSR even where the registers are initialised (SDM 1 13.8.1).
   const loadsMxcsr = (components & XSTATE_SSE) !== 0 && (!compacted || (loaded & XSTATE_SSE) !== 0);
