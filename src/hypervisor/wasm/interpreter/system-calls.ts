@@ -112,6 +112,8 @@ export class SystemCalls {
     }
     const flags = state.systemFlags;
     if (state.activity !== ACTIVITY_RUNNING || (flags & (FLAG_TF | FLAG_RF)) !== 0) return STATUS_LEAVE;
+    // MOV DR7 has just enabled a breakpoint: from here on one instruction at a time.
+    if ((state.dr7 & 0xff) !== 0) return STATUS_LEAVE;
     if ((flags & FLAG_IF) !== 0 && cpu.host.interrupts.pending()) return STATUS_LEAVE;
     return STATUS_JUMP;
   }

@@ -1,0 +1,53 @@
+/**
+ * The recorded system probe, and how it runs here.
+ *
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { NODE } from '../e2e/console.ts';
+
+/** A Multiboot kernel built by build.sh, and its answers. */
+export const PROBE: string = fileURLToPath(new URL('recorded/probe.elf', import.meta.url));
+export const EXPECTED: string = fileURLToPath(new URL('recorded/probe.expected.gz', import.meta.url));
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/typervisor', import.meta.url));
+const LIMIT_MS = 240_000;
+/** The probe ends by writing 0 to the debug-exit port. */
+const DONE = 1;
+
+/** Runs a probe image on typervisor; returns the lines it prints. */
+export function runProbe(image: string): string[] {
+  const work = mkdtempSync(join(tmpdir(), 'typervisor-probe-'));
+  try {
+    const log = join(work, 'serial.log');
+    const { status, stderr } = spawnSync(
+      NODE,
+      [
+        LAUNCHER,
+        'run',
+        '-m',
+        '128',
+        '--no-reboot',
+        '--debug-exit',
+        'port=0xf4',
+        '--serial',
+        `type=file,num=1,path=${log}`,
+        image,
+      ],
+      { timeout: LIMIT_MS, input: '' },
+    );
+    if (status !== DONE) throw new Error(`the probe ended with status ${status}: ${stderr.toString()}`);
+    return readFileSync(log, 'latin1').trimEnd().split('\n');
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+/** The recorded answers. */
+export const expectedLines = (): string[] =>
+  gunzipSync(readFileSync(EXPECTED)).toString('latin1').trimEnd().split('\n');
