@@ -33,7 +33,9 @@ const BASE_PARAMS = 'panic=-1';
 
 const stderrLogger: Logger = {
   log(level, component, message) {
-    if (level === 'error' || level === 'warn') process.stderr.write(`typervisor: ${component}: ${message}\n`);
+    if (level !== 'error' && level !== 'warn') return;
+    // A raw terminal goes to the first column only when told.
+    process.stderr.write(`typervisor: ${component}: ${message}${process.stdin.isRaw ? '\r\n' : '\n'}`);
   },
 };
 
@@ -63,7 +65,7 @@ function startVcpu(worker: Worker, config: VcpuThreadConfig): VcpuThread {
 }
 
 /** The exit status of a machine that ended by itself. */
-export function endStatus(end: MachineEnd): number {
+function endStatus(end: MachineEnd): number {
   switch (end.kind) {
     case 'power-off':
     case 'stopped':
