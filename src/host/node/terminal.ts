@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { type ByteSink, type ByteSource, emptySource } from '../../bus/byte-stream.ts';
 import { ExitCode, signalStatus } from '../../vm/exit-code.ts';
@@ -49,6 +50,15 @@ export interface TerminalOptions {
 
 /** Signals that end a process by default. The first ends the machine in an orderly way; the second does what signals do. */
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+
+/**
+ * Node's raw mode still puts a carriage return before every line feed (libuv sets ONLCR), so that a guest's editor that
+ * moves the cursor straight down would find it in the first column. Without `stty` it stays so. Going back from raw mode
+ * undoes this too: all settings are put back then.
+ */
+function leaveOutputAlone(): void {
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'], timeout: 1000 });
+}
 
 export class Terminal implements AsyncDisposable {
   /** What is typed. */
@@ -121,7 +131,9 @@ export class Terminal implements AsyncDisposable {
       this.#stdin.setRawMode?.(raw);
     } catch {
       // The terminal is gone (its window was closed): there is no mode left to set.
+      return;
     }
+    if (raw && this.#stdin === process.stdin) leaveOutputAlone();
   }
 
   readonly #restore = (): void => this.#setRaw(false);
