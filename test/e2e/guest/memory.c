@@ -9,39 +9,46 @@
 #include <sys/wait.h>
 
 /*
- * Fills a share of free memory (ARGUMENT per cent) with its own addresses, with bit patterns and with random numbers, and
- * reads them back; prints how many MiB that were.
+ * Fills PERCENT of free memory with its own addresses, with bits that walk and with copies, and reads all of it back; of STEP
+ * words one. Prints how many MiB that were.
  */
 int check_memory(const char *argument)
 {
+	enum { COPIED = 4 << 20 };
 	struct sysinfo info;
-	int percent = atoi(argument);
+	int percent, step;
 
-	REQUIRE(percent > 0 && percent <= 95);
+	REQUIRE(sscanf(argument, "%d,%d", &percent, &step) == 2 && percent > 0 && percent <= 95 && step > 0);
 	REQUIRE(sysinfo(&info) == 0);
 	size_t count = info.freeram / 100 * percent * info.mem_unit / 4096 * 512;
+	REQUIRE(count > 2 * COPIED);
 	uint64_t *memory = mmap(0, count * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	REQUIRE(memory != MAP_FAILED);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i += step)
 		memory[i] = (uint64_t)&memory[i] * 0x9e3779b97f4a7c15;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i += step) {
 		REQUIRE_EQUAL(memory[i], (uint64_t)&memory[i] * 0x9e3779b97f4a7c15);
-	/* Walking ones down, their complement up: one word a cache line is enough for this. */
-	for (size_t i = count; i-- > 0;)
-		if (i % 8 == 3)
-			memory[i] = 1ul << i / 8 % 64;
-	for (size_t i = 0; i < count; i++) {
-		REQUIRE_EQUAL(memory[i], i % 8 == 3 ? 1ul << i / 8 % 64 : (uint64_t)&memory[i] * 0x9e3779b97f4a7c15);
-		memory[i] = ~memory[i];
+		memory[i] = 1ul << i / step % 64;
 	}
-	/* Blocks moved about, by the library's copy of large blocks. */
-	size_t half = count / 2;
-	memcpy(memory, memory + half, half * 8);
-	REQUIRE(memcmp(memory, memory + half, half * 8) == 0);
-	for (size_t i = 0; i < half; i += 511)
-		REQUIRE_EQUAL(memory[i], ~((i + half) % 8 == 3 ? 1ul << (i + half) / 8 % 64 : (uint64_t)&memory[i + half] * 0x9e3779b97f4a7c15));
-	memset(memory, 0x5a, count * 8);
-	for (size_t i = 0; i < count; i += 64)
+	/* Downwards, each bit in its place and no other; their complements up. */
+	for (size_t i = count; i-- > 0;)
+		if (i % step == 0) {
+			REQUIRE_EQUAL(memory[i], 1ul << i / step % 64);
+			memory[i] = ~memory[i];
+		}
+	for (size_t i = 0; i < count; i += step)
+		REQUIRE_EQUAL(memory[i], ~(1ul << i / step % 64));
+	/* Large blocks, as the library copies and fills them. */
+	uint64_t *from = memory + count - COPIED;
+	for (size_t i = 0; i < COPIED; i++)
+		from[i] = i * 0x9e3779b97f4a7c15;
+	memcpy(memory, from, COPIED * 8);
+	REQUIRE(memcmp(memory, from, COPIED * 8) == 0);
+	memmove(memory + 3, memory, COPIED * 8);
+	for (size_t i = 0; i < COPIED; i += 61)
+		REQUIRE_EQUAL(memory[3 + i], i * 0x9e3779b97f4a7c15);
+	memset(memory, 0x5a, COPIED * 8);
+	for (size_t i = 0; i < COPIED; i += 64)
 		REQUIRE_EQUAL(memory[i], 0x5a5a5a5a5a5a5a5a);
 	REQUIRE(munmap(memory, count * 8) == 0);
 	/* Fresh memory is empty, also where the pages were in use a moment ago. */
