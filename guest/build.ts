@@ -1,7 +1,9 @@
 /**
- * Builds the embedded guest from Debian packages: `node guest/build.ts [--only kernel|userland] [--jobs N] [--work DIR]`.
+ * Builds the embedded guest from Debian packages:
  *
- * Runs on Debian 12 for amd64; root is needed only to install missing build tools. Writes guest/images: the kernel, the
+ *     node guest/build.ts [--only kernel|userland] [--jobs N] [--work DIR] [--out DIR]
+ *
+ * Runs on Debian 12 for amd64; root is needed only to install missing build tools. Writes guest/images (--out): the kernel, the
  * initial root file system, their checksums, and SOURCES.md, which says what they were made from. The same packages and
  * the same compiler give the same bytes: users, host names, times and orders are fixed.
  *
@@ -14,7 +16,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheFolder, installPackages, run } from '../tools/debian-packages.ts';
 import { buildKernel, KERNEL_TOOLS, kernelPackage } from './build/kernel.ts';
-import { BuildError, IMAGES, orFail } from './build/step.ts';
+import { BuildError, GUEST, orFail } from './build/step.ts';
 import { buildUserland, busyboxSource, USERLAND_TOOLS } from './build/userland.ts';
 
 /** The images and what they may weigh at most, in bytes: they are committed. */
@@ -48,34 +50,34 @@ the same bytes.
 `;
 }
 
-function writeSums(): void {
+function writeSums(out: string): void {
   const sums = Object.keys(LIMITS).map((name) => {
     const digest = createHash('sha256')
-      .update(readFileSync(join(IMAGES, name)))
+      .update(readFileSync(join(out, name)))
       .digest('hex');
     return `${digest}  ${name}\n`;
   });
-  writeFileSync(join(IMAGES, 'SHA256SUMS'), sums.join(''));
+  writeFileSync(join(out, 'SHA256SUMS'), sums.join(''));
 }
 
-function build(only: string | undefined, jobs: number, work: string): void {
+function build(only: string | undefined, jobs: number, work: string, out: string): void {
   const obstacle = installPackages([...new Set([...KERNEL_TOOLS, ...USERLAND_TOOLS])]);
   if (obstacle !== undefined) throw new BuildError(obstacle);
   mkdirSync(work, { recursive: true });
-  mkdirSync(IMAGES, { recursive: true });
-  if (only !== 'kernel') buildUserland(work, jobs);
-  if (only !== 'userland') buildKernel(work, jobs);
-  writeSums();
-  writeFileSync(join(IMAGES, 'SOURCES.md'), sourcesPage());
+  mkdirSync(out, { recursive: true });
+  if (only !== 'kernel') buildUserland(work, out, jobs);
+  if (only !== 'userland') buildKernel(work, out, jobs);
+  writeSums(out);
+  writeFileSync(join(out, 'SOURCES.md'), sourcesPage());
   for (const [name, limit] of Object.entries(LIMITS)) {
-    const { size } = statSync(join(IMAGES, name));
+    const { size } = statSync(join(out, name));
     console.log(`${name}: ${size} bytes`);
     if (size > limit) throw new BuildError(`${name} has ${size} bytes, more than ${limit}`);
   }
 }
 
 const { values: options } = parseArgs({
-  options: { only: { type: 'string' }, jobs: { type: 'string' }, work: { type: 'string' } },
+  options: { only: { type: 'string' }, jobs: { type: 'string' }, work: { type: 'string' }, out: { type: 'string' } },
 });
 const jobs = Number(options.jobs ?? availableParallelism());
 if (options.only !== undefined && options.only !== 'kernel' && options.only !== 'userland') {
@@ -87,7 +89,8 @@ if (!Number.isInteger(jobs) || jobs < 1) {
   process.exit(2);
 }
 try {
-  build(options.only, jobs, resolve(options.work ?? join(cacheFolder(), 'guest-build')));
+  const work = resolve(options.work ?? join(cacheFolder(), 'guest-build'));
+  build(options.only, jobs, work, resolve(options.out ?? join(GUEST, 'images')));
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
   console.error(`guest build: ${error.message}`);

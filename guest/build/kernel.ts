@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type DebianPackage, fetchPackage, unpack } from '../../tools/debian-packages.ts';
-import { checkConfig, GUEST, IMAGES, mergeConfig, orFail, step } from './step.ts';
+import { checkConfig, GUEST, mergeConfig, orFail, step } from './step.ts';
 
 const SOURCE_PACKAGE = 'linux-source-6.1';
 /** lz4 packs the kernel; libelf is for objtool, the kernel's own tool. */
@@ -46,7 +46,8 @@ function sourceTree(work: string, source: DebianPackage): { folder: string; time
   return { folder, time: statSync(archive).mtime };
 }
 
-export function buildKernel(work: string, jobs: number): void {
+/** Writes `vmlinuz` into the folder `out`. */
+export function buildKernel(work: string, out: string, jobs: number): void {
   const { folder, time } = sourceTree(work, kernelPackage());
   const environment = {
     ARCH: 'x86_64',
@@ -63,5 +64,5 @@ export function buildKernel(work: string, jobs: number): void {
   checkConfig('kernel.config', readFileSync(config, 'utf8'), fragment);
   console.log('building the kernel: four minutes on two cores the first time');
   step(folder, 'make', [`-j${jobs}`, '-s', 'bzImage'], environment);
-  copyFileSync(join(folder, 'arch/x86/boot/bzImage'), join(IMAGES, 'vmlinuz'));
+  copyFileSync(join(folder, 'arch/x86/boot/bzImage'), join(out, 'vmlinuz'));
 }

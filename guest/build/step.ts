@@ -1,11 +1,9 @@
 /** What the build's parts share: running a step, failing, merging configuration fragments, where things lie. @module */
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Prepared } from '../../tools/debian-packages.ts';
 
 export const GUEST: string = fileURLToPath(new URL('..', import.meta.url));
-export const IMAGES: string = join(GUEST, 'images');
 
 export class BuildError extends Error {
   override readonly name = 'BuildError';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { run } from '../../tools/debian-packages.ts';
 import { type DebianSource, fetchSource } from '../../tools/debian-source.ts';
 import { type CpioEntry, writeCpio } from '../cpio.ts';
-import { checkConfig, GUEST, IMAGES, mergeConfig, orFail, step } from './step.ts';
+import { checkConfig, GUEST, mergeConfig, orFail, step } from './step.ts';
 
 /** dpkg-dev unpacks source packages; linux-libc-dev has the kernel's headers. */
 export const USERLAND_TOOLS = ['binutils', 'dpkg-dev', 'gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'musl-tools'];
@@ -75,7 +75,8 @@ function entries(init: Uint8Array, busybox: Uint8Array, applets: readonly string
   ];
 }
 
-export function buildUserland(work: string, jobs: number): void {
+/** Writes `initrd.img` into the folder `out`. */
+export function buildUserland(work: string, out: string, jobs: number): void {
   console.log('building the userland');
   const busybox = buildBusybox(work, jobs);
   const init = join(work, 'init');
@@ -85,5 +86,5 @@ export function buildUserland(work: string, jobs: number): void {
     .split('\n')
     .sort();
   const named = applets.filter((name) => name !== 'busybox');
-  writeFileSync(join(IMAGES, 'initrd.img'), writeCpio(entries(readFileSync(init), readFileSync(busybox), named)));
+  writeFileSync(join(out, 'initrd.img'), writeCpio(entries(readFileSync(init), readFileSync(busybox), named)));
 }
