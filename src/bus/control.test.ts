@@ -68,3 +68,19 @@ test('the doorbell is not slept on when it rang since the last look', async () =
   control.ring();
   await wait;
 });
+
+test('a ring that looks for a sleeper just before it sleeps does not keep the next one from waking it', async (t) => {
+  const control = area(1);
+  const doorbellWord = control.recordAt(0) - 16;
+  const sleepingWord = doorbellWord + 1;
+  const { waitAsync } = Atomics;
+  t.mock.method(Atomics, 'waitAsync', (words: Int32Array, at: number, value: number) => {
+    // The second half of a ring whose count `seen` includes already.
+    if (Atomics.exchange(words, sleepingWord, 0) !== 0) Atomics.notify(words, doorbellWord);
+    return waitAsync(words, at, value);
+  });
+  const wait = control.sleep(control.doorbell());
+  control.ring();
+  const woken = await Promise.race([wait, new Promise((resolve) => setTimeout(resolve, 2000, 'asleep'))]);
+  assert.equal(woken, 'ok');
+});

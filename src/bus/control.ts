@@ -135,11 +135,16 @@ export class ControlArea {
 
   /** Resolves, or returns at once, when the doorbell is rung or has moved on from `seen`. */
   sleep(seen: number): Promise<unknown> | undefined {
-    Atomics.store(this.words, SLEEPING, 1);
     const wait = Atomics.waitAsync(this.words, DOORBELL, seen);
-    if (wait.async) return wait.value;
-    this.awake();
-    return undefined;
+    if (!wait.async) return undefined;
+    // Not before the wait exists: a ring that has counted already, but not yet looked at the flag, would take it back and wake
+    // nobody, and so would every ring after it.
+    Atomics.store(this.words, SLEEPING, 1);
+    // A ring since then has either found the flag set or is seen here.
+    if (this.doorbell() !== seen && Atomics.exchange(this.words, SLEEPING, 0) !== 0) {
+      Atomics.notify(this.words, DOORBELL);
+    }
+    return wait.value;
   }
 
   awake(): void {
