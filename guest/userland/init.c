@@ -249,20 +249,43 @@ static void greet(void)
 	print();
 }
 
-/* Starts `sh -c command`, or a login shell, as leader of a session on the console. Returns its process id. */
-static long start_shell(const char *console, char *command)
+/* What processes wrote to the console last may still wait for the serial port: tcdrain(), which is TCSBRK with an argument. */
+static void drain_console(void)
+{
+	CALL(ioctl, 1, TCSBRK, 1, 0);
+}
+
+/* Runs `sh -c command`, or a login shell, with the signals unblocked that `signals` holds. */
+__attribute__((noreturn)) static void execute_shell(char *command, const unsigned long *signals)
 {
 	char *const login[] = { "-sh", 0 };
 	char *const run[] = { "sh", "-c", command, 0 };
+
+	CALL(rt_sigprocmask, SIG_SETMASK, signals, 0, sizeof(*signals));
+	CALL(execve, "/bin/sh", command ? run : login, environment, 0);
+	add("init: /bin/sh does not start\n");
+	print();
+	CALL(exit_group, 127, 0, 0, 0);
+	__builtin_unreachable();
+}
+
+/*
+ * Starts a shell on the console, below a leader of a session that ends as the shell did. Returns the leader's process id. When a leader
+ * ends, the kernel hangs the terminal up and throws away what is not sent yet, so it waits for that first.
+ */
+static long start_shell(const char *console, char *command)
+{
 	/* A serial line does not know how large the window at its other end is; programs ask. */
 	struct winsize size = { .ws_row = 24, .ws_col = 80 }, known;
-	unsigned long none = 0;
+	unsigned long none = 0, all = ~0UL;
 	long fd;
+	long shell;
+	int status = 0;
 	long pid = CALL(fork, 0, 0, 0, 0);
 
 	if (pid)
 		return pid;
-	CALL(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof(none));
+	CALL(rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
 	CALL(setsid, 0, 0, 0, 0);
 	fd = CALL(open, console, O_RDWR, 0, 0);
 	if (fd >= 0) {
@@ -275,10 +298,15 @@ static long start_shell(const char *console, char *command)
 		if (fd > 2)
 			CALL(close, fd, 0, 0, 0);
 	}
-	CALL(execve, "/bin/sh", command ? run : login, environment, 0);
-	add("init: /bin/sh does not start\n");
-	print();
-	CALL(exit_group, 127, 0, 0, 0);
+	shell = CALL(fork, 0, 0, 0, 0);
+	if (shell == 0)
+		execute_shell(command, &none);
+	while (CALL(wait4, shell, &status, 0, 0) == -EINTR)
+		;
+	drain_console();
+	if (status & 0x7f)
+		CALL(kill, CALL(getpid, 0, 0, 0, 0), SIGKILL, 0, 0);
+	CALL(exit_group, status >> 8 & 0xff, 0, 0, 0);
 	__builtin_unreachable();
 }
 
@@ -334,7 +362,7 @@ static void end_machine(unsigned int how, long shell)
 	CALL(kill, -1, SIGTERM, 0, 0);
 	/* An interactive shell ignores SIGTERM. */
 	if (shell > 0)
-		CALL(kill, shell, SIGHUP, 0, 0);
+		CALL(kill, -1, SIGHUP, 0, 0);
 	CALL(kill, -1, SIGCONT, 0, 0);
 	for (waited = 0; waited < GRACE_MS; waited += 10) {
 		long pid;
@@ -345,6 +373,7 @@ static void end_machine(unsigned int how, long shell)
 			break;
 		sleep_ms(10);
 	}
+	drain_console();
 	CALL(kill, -1, SIGKILL, 0, 0);
 	CALL(sync, 0, 0, 0, 0);
 	unmount_all();

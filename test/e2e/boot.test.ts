@@ -82,14 +82,22 @@ test('typervisor.run= on the command line runs a command in place of the shell',
   await using vm = launch(['-p', 'typervisor.run="echo it is $((1 + 1)); cat /proc/cmdline"']);
   await vm.exits(0);
   assert.match(vm.output, /^it is 2\r?$/m);
-  assert.match(vm.output, /^console=ttyS0 .*quiet typervisor\.run=/m);
+  assert.match(vm.output, / console=ttyS0 .*quiet typervisor\.run=/m);
+});
+
+test('what a command prints last is out before the power is', async () => {
+  await using vm = launch(['-p', 'typervisor.run="seq -w 9999"']);
+  await vm.exits(0);
+  const numbers = vm.output.match(/^\d{4}\r?$/gm) ?? [];
+  assert.equal(numbers.length, 9999);
+  assert.equal(numbers.at(-1)?.trim(), '9999');
 });
 
 test('on a terminal the guest can be left with Ctrl-A x and gets Ctrl-C', needsScript, async () => {
   await using vm = launch([], { terminal: true });
   await vm.prompt();
-  vm.type('sleep 1000\n');
-  await vm.see('sleep 1000');
+  vm.type('sh -c \'echo "slee"ping; sleep 1000\'\n');
+  await vm.see('sleeping');
   vm.type('\x03');
   await vm.prompt();
   vm.type('echo a\x7fb\n');
