@@ -261,8 +261,20 @@ const enter: Lift = (b) => {
   setStackPointer(b, lowered, mask);
 };
 
+/** VM and IOPL of EFLAGS. */
+const VM = 0x2_0000,
+  IOPL = 0x3000;
+
+/** #GP(0) for PUSHF and POPF in virtual-8086 mode below IOPL 3 (SDM 2B; there is no VME). */
+function checkVirtual8086(b: LiftBuilder): void {
+  if (!b.form.legacy) return;
+  const mode = i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(VM | IOPL));
+  // Without VM the difference is negative, and as an unsigned number large.
+  b.f.if(i32.ltU(i32.sub(mode, i32.const(VM)), i32.const(IOPL)), () => b.raise(GP, i32.const(0)));
+}
+
 const pushFlags: Lift = (b) => {
-  // Virtual-8086 mode with IOPL < 3 is not handled here: see system/.
+  checkVirtual8086(b);
   const flags = b.let(b.rflags());
   const visible = i32.and(flags, i32.const(0x00fc_ffff));
   push(b, b.size, b.size === 8 ? i64.extendI32U(visible) : visible);
@@ -271,6 +283,7 @@ const pushFlags: Lift = (b) => {
 /** POPF: IOPL changes only at CPL 0, IF only when CPL <= IOPL; VIP, VIF and VM stay, RF is cleared. */
 const popFlags: Lift = (b) => {
   const { f } = b;
+  checkVirtual8086(b);
   const { value, commit } = pop(b, b.size);
   const wanted = b.let(b.size === 8 ? i32.wrap(value as I64) : (value as I32));
   const system = b.let(i32.load(b.cpu, EFLAGS_SYSTEM));

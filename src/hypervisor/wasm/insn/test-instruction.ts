@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Decoder } from '../decode/decoder.ts';
+import { type CodeSize, Decoder } from '../decode/decoder.ts';
 import { DecodeTable } from '../decode/table.ts';
 import { Assembler } from '../interpreter/assembler.ts';
 import { buildColdModule } from '../interpreter/core-module.ts';
@@ -12,6 +12,8 @@ import { formKey, formOf } from '../interpreter/forms.ts';
 import { RECORD_BYTES, STATUS_FAULT, STATUS_NEXT } from '../interpreter/record.ts';
 import { SseSlow } from '../softfloat/sse-slow.ts';
 import {
+  CPL,
+  EFLAGS_SYSTEM,
   FAULT_VECTOR,
   FLAG_AUX,
   FLAG_RESULT,
@@ -71,7 +73,8 @@ export class InstructionBench {
       slowWrite: access,
       commit: unused,
       codeWrite: unused,
-      legacyLinear: unused,
+      // Outside 64-bit mode segments begin at DATA.
+      legacyLinear: (_cpu: number, _segment: number, offset: bigint) => BigInt(DATA) + offset,
       divideUnsigned128: unused,
       divideSigned128: unused,
       crc32c: unused,
@@ -137,6 +140,17 @@ export class InstructionBench {
     this.view.setBigUint64(CPU + gprOffset(n), value, true);
   }
 
+  /** EFLAGS but for the arithmetic flags. */
+  get systemFlags(): number {
+    return this.view.getUint32(CPU + EFLAGS_SYSTEM, true);
+  }
+  set systemFlags(value: number) {
+    this.view.setUint32(CPU + EFLAGS_SYSTEM, value, true);
+  }
+  set cpl(value: number) {
+    this.view.setInt32(CPU + CPL, value, true);
+  }
+
   /** ZF and CF as the lazy flags have them. */
   get zero(): boolean {
     return this.view.getBigInt64(CPU + FLAG_RESULT, true) === 0n;
@@ -147,7 +161,12 @@ export class InstructionBench {
 
   /** Executes the instruction in 64-bit mode. Returns the vector of its fault, or -1. */
   run(...code: readonly number[]): number {
-    const d = this.#decoder.decode(Uint8Array.from(code), 0, code.length, 64);
+    return this.runIn(64, ...code);
+  }
+
+  /** The same in code of 16, 32 or 64 bits. */
+  runIn(codeSize: CodeSize, ...code: readonly number[]): number {
+    const d = this.#decoder.decode(Uint8Array.from(code), 0, code.length, codeSize);
     if (typeof d === 'string') throw new Error(`the instruction does not decode: ${d}`);
     const { lift } = d.row;
     if (lift === undefined) throw new Error(`${d.row.name} has no lift`);
@@ -156,8 +175,8 @@ export class InstructionBench {
       indexed: false,
       memory: d.hasMemory,
       lock: false,
-      legacy: false,
-      addressSize: 8,
+      legacy: codeSize !== 64,
+      addressSize: d.addressSize as 2 | 4 | 8,
       rep: 0,
     });
     const key = formKey(lift, form);
