@@ -10,6 +10,7 @@ import { RIP_BASE, SHADOW_RIP } from '../mmu/layout.ts';
 import { ACTIVITY_RUNNING, STATE_BYTES } from '../state.ts';
 import { type Cpu, emptyInsn, executeSystem, type SystemFunction, type SystemInsn } from '../system/cpu.ts';
 import { FLAG_IF, FLAG_RF, FLAG_TF } from '../system/cpu-state.ts';
+import { deliverPendingFault } from '../system/exceptions.ts';
 import { R_OFFSET, STATUS_FAULT, STATUS_JUMP, STATUS_LEAVE } from './record.ts';
 
 interface SystemCall {
@@ -105,7 +106,12 @@ export class SystemCalls {
     }
     // A shadow covers one instruction, which is this one; what is there afterwards is new. (STI; HLT: the halt has none.)
     state.interruptShadow = 0;
-    if (!executeSystem(cpu, call.fn, insn)) return STATUS_FAULT;
+    if (!executeSystem(cpu, call.fn, insn)) {
+      if (!cpu.switched) return STATUS_FAULT;
+      // The fault belongs to the task just switched to; a fault status would put RIP back to this instruction.
+      deliverPendingFault(cpu);
+      return STATUS_LEAVE;
+    }
     if (state.interruptShadow !== 0) {
       this.#longs[SHADOW_RIP >> 3] = state.rip;
       return STATUS_LEAVE;
