@@ -1,7 +1,8 @@
 /**
- * Runs the system probe on this CPU and on QEMU's TCG and lists where they differ: `node test/system/compare.ts [--record]`.
+ * Runs a probe on this CPU and on QEMU's TCG and lists where they differ:
+ * `node test/system/compare.ts system [--record]`.
  *
- * Builds the probe first (gcc). With `--record` the image and what this CPU answered become what probe.test.ts expects; look
+ * Builds the probe first (gcc). With `--record` the image and what this CPU answered become what the tests expect; look
  * at every new difference before. README.md says which differences are QEMU's.
  *
  * @module
@@ -12,13 +13,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { EXPECTED, PROBE, runProbe } from './probe.ts';
+import { runProbe, SYSTEM_PROBE } from './probe.ts';
 
 const QEMU_CPU = 'max,vendor=GenuineIntel,family=6,model=54,stepping=1,-la57';
 const EXAMPLES = 3;
 
+const probe = [SYSTEM_PROBE].find(({ name }) => name === process.argv[2]);
+if (probe === undefined) throw new Error('usage: node test/system/compare.ts system [--record]');
+const { name, image: recordedImage, expected } = probe;
+
 function build(image: string, flags: string): void {
-  const { status } = spawnSync(fileURLToPath(new URL('build.sh', import.meta.url)), [image], {
+  const { status } = spawnSync(fileURLToPath(new URL('build.sh', import.meta.url)), [name, image], {
     stdio: 'inherit',
     env: { ...process.env, PROBE_FLAGS: flags },
   });
@@ -72,8 +77,8 @@ try {
     console.log(`${String(lines.length).padStart(5)}  ${group}   ${lines.slice(0, EXAMPLES).join(' | ')}`);
   }
   if (process.argv.includes('--record')) {
-    build(PROBE, '');
-    writeFileSync(EXPECTED, gzipSync(`${runProbe(PROBE).join('\n')}\n`, { level: 9 }));
+    build(recordedImage, '');
+    writeFileSync(expected, gzipSync(`${runProbe(recordedImage).join('\n')}\n`, { level: 9 }));
     console.log('recorded');
   }
 } finally {

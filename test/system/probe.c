@@ -4,74 +4,11 @@
 u64 gdt[GDT_ENTRIES] __attribute__((aligned(4096)));
 u64 idt[512] __attribute__((aligned(4096)));
 u8 tss[256] __attribute__((aligned(256)));
-u8 code[4096] __attribute__((aligned(4096)));
 u8 stack[8192] __attribute__((aligned(4096))), user_stack[8192] __attribute__((aligned(4096)));
 u8 ring0_stack[8192] __attribute__((aligned(4096)));
 static u8 ist_stacks[2][4096] __attribute__((aligned(4096)));
-static int code_bytes;
-static u64 hash, line_hash;
 
-void print(const char *text) {
-  while (*text) outb(0x3f8, (u8)*text++);
-}
-void print_hex(u64 value) {
-  char text[17];
-  int at = 16;
-  text[at] = 0;
-  do text[--at] = "0123456789abcdef"[value & 15];
-  while (value >>= 4);
-  print(text + at);
-}
-
-static void digest_quietly(u64 value) {
-  for (int i = 0; i < 64; i += 8) hash = (hash ^ ((value >> i) & 0xff)) * 0x100000001b3;
-}
-
-void digest(u64 value) {
-#ifdef VERBOSE
-  print(",");
-  print_hex(value);
-#endif
-  digest_quietly(value);
-}
-
-/* One word: vector, error code, offset of RIP, digest of the rest. Folded into one digest a line unless WORDS asks for them. */
-void brief(const struct probe *p) {
-  u64 offset = (p->rip - (u64)code) & 0xffffff;
-#ifdef WORDS
-  print(" ");
-  if (p->vector == DONE) print("-");
-  else {
-    print_hex(p->vector);
-    if (p->error != ~0ul) {
-      print(":");
-      print_hex(p->error);
-    }
-  }
-  print("@");
-  print_hex(offset);
-#ifndef VERBOSE
-  print("=");
-  print_hex(hash & 0xffff);
-#endif
-#endif
-  u64 words[4] = { p->vector, p->vector == DONE ? 0 : p->error, offset, hash };
-  for (int i = 0; i < 4; i++) {
-    hash = line_hash;
-    digest_quietly(words[i]);
-    line_hash = hash;
-  }
-  hash = 0;
-}
-
-void end_line(void) {
-#ifndef WORDS
-  print(" ");
-  print_hex(line_hash);
-#endif
-  print("\n");
-  line_hash = 0;
-}
+void brief(const struct probe *p) { end_outcome(p->vector, p->error, p->rip); }
 
 void outcome(const struct probe *p) {
   digest(p->cs);
@@ -89,21 +26,9 @@ void outcome(const struct probe *p) {
   brief(p);
 }
 
-void put_code(const u8 *bytes, int count) {
-  for (int i = 0; i < count; i++) code[i] = bytes[i];
-  code[count] = 0xcd;
-  code[count + 1] = DONE;
-  code_bytes = count;
-}
-
 void set_gate(int vector, u16 selector, u64 offset, u16 attributes) {
   idt[vector * 2] = (offset & 0xffff) | (u64)selector << 16 | (u64)attributes << 32 | (offset >> 16 & 0xffff) << 48;
   idt[vector * 2 + 1] = offset >> 32;
-}
-
-void set_descriptor(u16 selector, u32 base, u32 limit, u32 attributes) {
-  gdt[selector >> 3] = (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(attributes & 0xff) << 40 |
-                       (u64)(limit >> 16 & 15) << 48 | (u64)(attributes >> 12 & 15) << 52 | (u64)(base >> 24) << 56;
 }
 
 static void put64(u8 *at, u64 value) { *(u64 *)at = value; }
@@ -145,7 +70,7 @@ void reset_system(void) {
   __asm__ volatile("lidt %0" : : "m"(pointer));
   __asm__ volatile("lldt %w0" : : "r"(0));
   __asm__ volatile("ltr %w0" : : "r"(TSS_SELECTOR));
-  hash = 0;
+  forget_digest();
 }
 
 struct probe start_at(int cpl) {

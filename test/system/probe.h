@@ -4,10 +4,7 @@
 #ifndef PROBE_H
 #define PROBE_H
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long u64;
+#include "common.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
@@ -24,9 +21,6 @@ extern void run_probe(struct probe *);
 extern u8 stubs[];
 extern u64 pml4[512], pdpt[512], pd[512];
 
-/* The interrupt that ends code under test (DPL 3). */
-#define DONE 0x20
-
 #define KERNEL_CODE 0x08
 #define KERNEL_DATA 0x10
 #define USER_CODE32 0x1b
@@ -38,11 +32,9 @@ extern u64 pml4[512], pdpt[512], pd[512];
 #define FIRST_VARIANT 0x100
 
 #define GDT_ENTRIES 2048
-extern u64 gdt[GDT_ENTRIES];
 extern u64 idt[512];
 extern u8 tss[256];
-/* One page of code under test, and stacks; all user-accessible. */
-extern u8 code[4096];
+/* Stacks; like the code under test user-accessible. */
 extern u8 stack[8192], user_stack[8192], ring0_stack[8192];
 #define STACK ((u64)stack + 4096)
 #define USER_STACK ((u64)user_stack + 4096)
@@ -51,25 +43,13 @@ extern u8 stack[8192], user_stack[8192], ring0_stack[8192];
 void reset_system(void);
 /* A record for CPL 0 or 3 in 64-bit code at `code`. */
 struct probe start_at(int cpl);
-/* Writes the code under test, followed by INT DONE. */
-void put_code(const u8 *bytes, int count);
-#define CODE(...) do { static const u8 bytes_[] = { __VA_ARGS__ }; put_code(bytes_, sizeof bytes_); } while (0)
 /* Changes the gate of a vector: `attributes` are the bits 32..47 (IST, type, DPL, P). */
 void set_gate(int vector, u16 selector, u64 offset, u16 attributes);
-void set_descriptor(u16 selector, u32 base, u32 limit, u32 attributes);
 
-void print(const char *text);
-void print_hex(u64 value);
-/* Adds a value to the digest of the outcome at hand. */
-void digest(u64 value);
 /* Ends an outcome with the values digested so far; `outcome` adds registers and flags first. */
 void brief(const struct probe *);
 void outcome(const struct probe *);
-/* Ends a line of outcomes. */
-void end_line(void);
 
-static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
-static inline void outl(u16 port, u32 value) { __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port)); }
 static inline u64 read_msr(u32 index) {
   u32 lo, hi;
   __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(index));
@@ -78,8 +58,6 @@ static inline u64 read_msr(u32 index) {
 static inline void write_msr(u32 index, u64 value) {
   __asm__ volatile("wrmsr" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)));
 }
-#define READ_CR(n) ({ u64 v_; __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v_)); v_; })
-#define WRITE_CR(n, value) __asm__ volatile("mov %0, %%cr" #n : : "r"((u64)(value)) : "memory")
 #define READ_DR(n) ({ u64 v_; __asm__ volatile("mov %%dr" #n ", %0" : "=r"(v_)); v_; })
 #define WRITE_DR(n, value) __asm__ volatile("mov %0, %%dr" #n : : "r"((u64)(value)))
 

@@ -1,9 +1,7 @@
-import assert from 'node:assert/strict';
-import { before, describe, test } from 'node:test';
-import { expectedLines, PROBE, runProbe } from './probe.ts';
+import { SYSTEM_PROBE } from './probe.ts';
+import { type Part, testProbe } from './test-parts.ts';
 
-/** Parts of the probe, by the first word of their lines. */
-const PARTS: readonly (readonly [string, readonly string[]])[] = [
+const PARTS: readonly Part[] = [
   ['every kind of descriptor answers every instruction with a selector as recorded', ['seg', 'sys', 'odd']],
   [
     'gates, interrupt stacks and nested exceptions deliver as recorded',
@@ -17,31 +15,9 @@ const PARTS: readonly (readonly [string, readonly string[]])[] = [
   ['single-stepping and breakpoints trap as recorded', ['tf', 'exec', 'data', 'off', 'global', 'dr7']],
 ];
 
-describe('the system probe', () => {
-  let ours: string[] = [];
-  let expected: string[] = [];
-  before(() => {
-    ours = runProbe(PROBE);
-    expected = expectedLines();
-  });
-
-  const word = (line: string): string => line.slice(0, line.indexOf(' '));
-  const isData = (line: string): boolean => line.includes(' data');
-  const partOf =
-    (words: readonly string[]) =>
-    (line: string): boolean =>
-      words.includes(isData(line) ? 'data' : word(line));
-
-  for (const [name, words] of PARTS) {
-    test(name, () => {
-      const recorded = expected.filter(partOf(words));
-      assert.ok(recorded.length > 10);
-      assert.deepEqual(ours.filter(partOf(words)), recorded);
-    });
-  }
-
-  test('control registers, privileged instructions and ports answer as recorded', () => {
-    const others = (line: string): boolean => PARTS.every(([, words]) => !partOf(words)(line));
-    assert.deepEqual(ours.filter(others), expected.filter(others));
-  });
-});
+testProbe(
+  'the system probe',
+  SYSTEM_PROBE,
+  PARTS,
+  'control registers, privileged instructions and ports answer as recorded',
+);

@@ -1,5 +1,5 @@
 /**
- * The recorded system probe, and how it runs here.
+ * The recorded probe, and how it runs here.
  *
  * @module
  */
@@ -11,9 +11,23 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { NODE } from '../e2e/console.ts';
 
-/** A Multiboot kernel built by build.sh, and its answers. */
-export const PROBE: string = fileURLToPath(new URL('recorded/probe.elf', import.meta.url));
-export const EXPECTED: string = fileURLToPath(new URL('recorded/probe.expected.gz', import.meta.url));
+/** A Multiboot kernel that asks the processor questions, as it is recorded. */
+export interface Probe {
+  /** What build.sh calls it. */
+  readonly name: 'system';
+  readonly image: string;
+  /** Its answers, gzipped. */
+  readonly expected: string;
+}
+
+const recorded = (name: Probe['name'], stem: string): Probe => ({
+  name,
+  image: fileURLToPath(new URL(`recorded/${stem}.elf`, import.meta.url)),
+  expected: fileURLToPath(new URL(`recorded/${stem}.expected.gz`, import.meta.url)),
+});
+
+/** Long mode: the privileged architecture of 64-bit kernels. */
+export const SYSTEM_PROBE: Probe = recorded('system', 'probe');
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/typervisor', import.meta.url));
 const LIMIT_MS = 240_000;
@@ -49,5 +63,5 @@ export function runProbe(image: string): string[] {
 }
 
 /** The recorded answers. */
-export const expectedLines = (): string[] =>
-  gunzipSync(readFileSync(EXPECTED)).toString('latin1').trimEnd().split('\n');
+export const expectedLines = (probe: Probe): string[] =>
+  gunzipSync(readFileSync(probe.expected)).toString('latin1').trimEnd().split('\n');
