@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds a probe: build.sh system OUTPUT. Needs gcc and binutils for x86-64. PROBE_FLAGS=-DWORDS
+# Builds a probe: build.sh system|legacy OUTPUT. Needs gcc and binutils for x86-64. PROBE_FLAGS=-DWORDS
 # prints every outcome of a line, '-DWORDS -DVERBOSE' every value in place of digests.
 set -e
 here=$(dirname "$0")
@@ -7,7 +7,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 case $1 in
   system) set -- "$2" elf_x86_64 '-m64 -mno-red-zone' "$here"/entry.S "$here"/*.c ;;
-  *) echo "usage: $0 system OUTPUT" >&2; exit 2 ;;
+  # Low memory at fixed addresses is no array that gcc knows.
+  legacy) set -- "$2" elf_i386 '-m32 -Wno-array-bounds' "$here"/legacy/entry.S "$here"/legacy/*.c "$here"/common.c ;;
+  *) echo "usage: $0 system|legacy OUTPUT" >&2; exit 2 ;;
 esac
 output=$1 format=$2 width=$3
 shift 3

@@ -1,6 +1,6 @@
 /**
  * Runs a probe on this CPU and on QEMU's TCG and lists where they differ:
- * `node test/system/compare.ts system [--record]`.
+ * `node test/system/compare.ts system|legacy [--record]`.
  *
  * Builds the probe first (gcc). With `--record` the image and what this CPU answered become what the tests expect; look
  * at every new difference before. README.md says which differences are QEMU's.
@@ -13,13 +13,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { runProbe, SYSTEM_PROBE } from './probe.ts';
+import { LEGACY_PROBE, runProbe, SYSTEM_PROBE } from './probe.ts';
 
 const QEMU_CPU = 'max,vendor=GenuineIntel,family=6,model=54,stepping=1,-la57';
 const EXAMPLES = 3;
 
-const probe = [SYSTEM_PROBE].find(({ name }) => name === process.argv[2]);
-if (probe === undefined) throw new Error('usage: node test/system/compare.ts system [--record]');
+const probe = [SYSTEM_PROBE, LEGACY_PROBE].find(({ name }) => name === process.argv[2]);
+if (probe === undefined) throw new Error('usage: node test/system/compare.ts system|legacy [--record]');
 const { name, image: recordedImage, expected } = probe;
 
 function build(image: string, flags: string): void {

@@ -1,5 +1,5 @@
 /**
- * The recorded probe, and how it runs here.
+ * The recorded probes, and how they run here.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { NODE } from '../e2e/console.ts';
 /** A Multiboot kernel that asks the processor questions, as it is recorded. */
 export interface Probe {
   /** What build.sh calls it. */
-  readonly name: 'system';
+  readonly name: 'system' | 'legacy';
   readonly image: string;
   /** Its answers, gzipped. */
   readonly expected: string;
@@ -28,6 +28,8 @@ const recorded = (name: Probe['name'], stem: string): Probe => ({
 
 /** Long mode: the privileged architecture of 64-bit kernels. */
 export const SYSTEM_PROBE: Probe = recorded('system', 'probe');
+/** Everything below: 16- and 32-bit protected mode, virtual-8086 mode, real mode. */
+export const LEGACY_PROBE: Probe = recorded('legacy', 'legacy-probe');
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/typervisor', import.meta.url));
 const LIMIT_MS = 240_000;
