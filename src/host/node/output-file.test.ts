@@ -5,8 +5,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { FileError } from './files.ts';
-import { openOutputFile } from './output-file.ts';
+import { openOutputFile, type OutputFile } from './output-file.ts';
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'typervisor-output-'));
 after(() => rmSync(FOLDER, { recursive: true }));
@@ -46,12 +47,22 @@ test('a named pipe without a reader is refused, and with one gets the output', a
   assert.throws(() => openOutputFile(path, 'serial port 4', unexpected), /nobody reads this pipe \(ENXIO\)/);
   const copy = join(FOLDER, 'copy');
   writeFileSync(copy, '');
-  const reader = spawn('sh', ['-c', `exec 3<> '${path}'; echo up; exec cat '${path}' 3<&- > '${copy}'`]);
-  await once(reader.stdout, 'data');
+  // The reader waits in open() for a writer; as soon as it does, the pipe can be opened.
+  const reader = spawn('sh', ['-c', `exec cat '${path}' > '${copy}'`]);
+  const exited = once(reader, 'exit');
   const text = 'x'.repeat(200_000);
-  const file = openOutputFile(path, 'serial port 4', unexpected);
+  let file: OutputFile | undefined;
+  while (file === undefined) {
+    try {
+      file = openOutputFile(path, 'serial port 4', unexpected);
+    } catch (error) {
+      assert.match(String(error), /nobody reads this pipe/);
+      assert.equal(reader.exitCode, null);
+      await setTimeout(1);
+    }
+  }
   file.sink.write(Buffer.from(text));
   await file.close();
-  await once(reader, 'exit');
+  await exited;
   assert.equal(readFileSync(copy, 'utf8'), text);
 });
