@@ -54,6 +54,11 @@ export class Decoded {
     return this.encoding.row;
   }
 
+  /** A copy that the next instruction does not overwrite. */
+  clone(): Decoded {
+    return Object.assign(new Decoded(), this);
+  }
+
   get operands(): readonly OperandSpec[] {
     return this.encoding.operands;
   }

@@ -39,21 +39,29 @@ export function writeOpcode(out: ByteWriter, opcode: number): void {
   out.u32(opcode & 0xff);
 }
 
-class Const<T extends ValType> implements Expr<T> {
-  readonly type: T;
-  readonly value: bigint;
-  constructor(type: T, value: bigint) {
-    this.type = type;
+class Const32 implements Expr<'i32'> {
+  readonly type = 'i32';
+  readonly value: number;
+  constructor(value: number) {
     this.value = value;
   }
   write(out: ByteWriter): void {
-    if (this.type === 'i32') {
-      out.byte(0x41);
-      out.s32(Number(this.value));
-    } else {
-      out.byte(0x42);
-      out.s64(this.value);
-    }
+    out.byte(0x41);
+    out.s32(this.value);
+  }
+}
+
+/** Values that fit 32 bits are kept as numbers: no BigInt for most. */
+class Const64 implements Expr<'i64'> {
+  readonly type = 'i64';
+  readonly value: number | bigint;
+  constructor(value: number | bigint) {
+    this.value = value;
+  }
+  write(out: ByteWriter): void {
+    out.byte(0x42);
+    if (typeof this.value === 'number') out.s32(this.value);
+    else out.s64(this.value);
   }
 }
 
@@ -107,11 +115,12 @@ class Load<T extends ValType> implements Expr<T> {
   }
 }
 
-/** True when the expression is the constant zero. */
-export const isConst = (x: Expr): x is Expr & { readonly value: bigint } => x instanceof Const;
+/** The value of a 32-bit constant; undefined for everything else. */
+export const constantOf = (x: Expr): number | undefined => (x instanceof Const32 ? x.value : undefined);
 
-const i32Const = (value: number): I32 => new Const('i32', BigInt(value | 0));
-const i64Const = (value: number | bigint): I64 => new Const('i64', BigInt.asIntN(64, BigInt(value)));
+const i32Const = (value: number): I32 => new Const32(value | 0);
+const i64Const = (value: number | bigint): I64 =>
+  new Const64(typeof value === 'number' && (value | 0) === value ? value : BigInt.asIntN(64, BigInt(value)));
 
 export const unary = <T extends ValType>(type: T, opcode: number, x: Expr): Expr<T> => new Operation(type, opcode, x);
 export const binary = <T extends ValType>(type: T, opcode: number, x: Expr, y: Expr): Expr<T> =>

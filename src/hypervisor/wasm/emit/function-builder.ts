@@ -59,18 +59,20 @@ class CallIndirect<T extends ValType> implements Expr<T> {
   readonly typeIndex: number;
   readonly target: I32;
   readonly args: readonly Expr[];
-  constructor(type: T, typeIndex: number, target: I32, args: readonly Expr[]) {
+  readonly table: number;
+  constructor(type: T, typeIndex: number, target: I32, args: readonly Expr[], table: number) {
     this.type = type;
     this.typeIndex = typeIndex;
     this.target = target;
     this.args = args;
+    this.table = table;
   }
   write(out: ByteWriter): void {
     for (const arg of this.args) arg.write(out);
     this.target.write(out);
     out.byte(0x11);
     out.u32(this.typeIndex);
-    out.u32(0);
+    out.u32(this.table);
   }
 }
 
@@ -80,7 +82,16 @@ export const callIndirect = <T extends ValType>(
   typeIndex: number,
   target: I32,
   ...args: readonly Expr[]
-): Expr<T> => new CallIndirect(type, typeIndex, target, args);
+): Expr<T> => new CallIndirect(type, typeIndex, target, args, 0);
+
+/** The same through another table, by the order of `ModuleBuilder.importTable`. */
+export const callTable = <T extends ValType>(
+  type: T,
+  table: number,
+  typeIndex: number,
+  target: I32,
+  ...args: readonly Expr[]
+): Expr<T> => new CallIndirect(type, typeIndex, target, args, table);
 
 const STORE: Record<string, number> = {
   'i32.1': 0x3a,
@@ -99,7 +110,8 @@ export class FunctionBuilder implements Callee {
   readonly index: number;
   readonly params: readonly ValType[];
   readonly result: ValType | undefined;
-  readonly code: ByteWriter = new ByteWriter(512);
+  code: ByteWriter = new ByteWriter(512);
+  #prologue: ByteWriter | undefined;
   readonly #locals: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #scope: Local[] | undefined;
@@ -136,12 +148,27 @@ export class FunctionBuilder implements Callee {
 
   /** Runs `body`; the variables it made may be reused afterwards. */
   scope(body: () => void): void {
+    this.release(this.collect(body));
+  }
+
+  /** Runs `body`; returns the variables it made, which stay in use until they are released. */
+  collect(body: () => void): Local[] {
     const outer = this.#scope;
     const mine: Local[] = [];
     this.#scope = mine;
     body();
     this.#scope = outer;
-    for (const local of mine) this.#free[local.type].push(local.index);
+    return mine;
+  }
+
+  /** The variables that the innermost `collect` has gathered so far. */
+  collected(): readonly Local[] {
+    return this.#scope ?? [];
+  }
+
+  /** Lets variables be reused. */
+  release(locals: readonly Local[]): void {
+    for (const local of locals) this.#free[local.type].push(local.index);
   }
 
   /** Evaluates now, into a fresh variable. */
@@ -246,6 +273,15 @@ export class FunctionBuilder implements Callee {
     this.#close();
   }
 
+  /** Leaves the function by a call of a function of the same type, through table `table`. */
+  returnCallTable(table: number, typeIndex: number, target: I32, ...args: readonly Expr[]): void {
+    for (const arg of args) arg.write(this.code);
+    target.write(this.code);
+    this.code.byte(0x13);
+    this.code.u32(typeIndex);
+    this.code.u32(table);
+  }
+
   return(value?: Expr): void {
     value?.write(this.code);
     this.code.byte(0x0f);
@@ -271,6 +307,18 @@ export class FunctionBuilder implements Callee {
     this.code.bytes([0xfc, 11, 0]);
   }
 
+  /** Writes what `body` builds in front of everything else; its control structures are closed again. */
+  prologue(body: () => void): void {
+    const rest = this.code;
+    const depth = this.#depth;
+    this.code = new ByteWriter(256);
+    this.#depth = 0;
+    body();
+    this.#prologue = this.code;
+    this.#depth = depth;
+    this.code = rest;
+  }
+
   /** The code section's entry of this function. */
   body(): ByteWriter {
     const out = new ByteWriter(this.code.length + 64);
@@ -285,6 +333,7 @@ export class FunctionBuilder implements Callee {
       out.u32(run.count);
       out.byte(VAL_TYPE_BYTE[run.type]);
     }
+    if (this.#prologue !== undefined) out.bytes(this.#prologue.view());
     out.bytes(this.code.view());
     out.byte(0x0b);
     return out;

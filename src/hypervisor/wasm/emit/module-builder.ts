@@ -22,7 +22,7 @@ export class ModuleBuilder {
   readonly #functions: FunctionBuilder[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #importsMemory = false;
-  #table: string | undefined;
+  readonly #tables: string[] = [];
 
   /** Index of a function type. */
   type(params: readonly ValType[], result: ValType | undefined): number {
@@ -62,9 +62,9 @@ export class ModuleBuilder {
     this.#exports.push({ name, index: callee.index });
   }
 
-  /** Imports `env.NAME`, a table of functions, as table 0. */
+  /** Imports `env.NAME`, a table of functions; the first one is table 0. */
   importTable(name: string): void {
-    this.#table = name;
+    this.#tables.push(name);
   }
 
   toBytes(): Uint8Array<ArrayBuffer> {
@@ -87,7 +87,7 @@ export class ModuleBuilder {
       }
     });
     section(2, (c) => {
-      c.u32(this.#imports.length + (this.#importsMemory ? 1 : 0) + (this.#table === undefined ? 0 : 1));
+      c.u32(this.#imports.length + (this.#importsMemory ? 1 : 0) + this.#tables.length);
       if (this.#importsMemory) {
         c.name('env');
         c.name('memory');
@@ -95,9 +95,9 @@ export class ModuleBuilder {
         c.u32(1);
         c.u32(MAX_PAGES);
       }
-      if (this.#table !== undefined) {
+      for (const table of this.#tables) {
         c.name('env');
-        c.name(this.#table);
+        c.name(table);
         c.bytes([0x01, 0x70, 0x00, 0x00]);
       }
       for (const entry of this.#imports) {

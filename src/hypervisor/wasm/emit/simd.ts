@@ -208,6 +208,8 @@ export const i64x2 = {
 export const f32x4 = {
   const: (lanes: readonly number[]): V128 => constant(Float32Array.from(lanes)),
   splat: splat<F32>(0x13),
+  extract: extract('f32', 0x1f),
+  replace: replace<F32>(0x20),
   eq: two(0x41),
   ne: two(0x42),
   lt: two(0x43),
@@ -234,6 +236,8 @@ export const f32x4 = {
 export const f64x2 = {
   const: (lanes: readonly number[]): V128 => constant(Float64Array.from(lanes)),
   splat: splat<F64>(0x14),
+  extract: extract('f64', 0x21),
+  replace: replace<F64>(0x22),
   eq: two(0x47),
   ne: two(0x48),
   lt: two(0x49),

@@ -42,7 +42,7 @@ const adc: Lift = (b) => {
   const c = carryIn(b);
   b.update(0, (x) => {
     const r = asLocal(b, b.t.add(b.t.add(x, y), c));
-    b.flagsAdd(x, y, r);
+    b.flagsAdd(x, y, r, true);
     return r;
   });
 };
@@ -52,7 +52,7 @@ const sbb: Lift = (b) => {
   const c = carryIn(b);
   b.update(0, (x) => {
     const r = asLocal(b, b.t.sub(b.t.sub(x, y), c));
-    b.flagsSub(x, y, r);
+    b.flagsSub(x, y, r, true);
     return r;
   });
 };

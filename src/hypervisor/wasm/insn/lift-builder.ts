@@ -202,6 +202,13 @@ export abstract class LiftBuilder {
   /** Leaves to the run loop after this instruction; RIP is the next instruction. */
   abstract leaveAfter(): void;
 
+  // Before and after calls that find registers in the state record: of the operands in registers, and of general registers by number.
+
+  spillOperands(): void {}
+  reloadOperands(): void {}
+  spillGprs(_numbers: readonly number[]): void {}
+  reloadGprs(_numbers: readonly number[]): void {}
+
   // Operands by shape.
 
   /** The operand, zero-extended to i32 or i64 by `size`; memory is loaded. */
@@ -324,16 +331,24 @@ export abstract class LiftBuilder {
 
   // Flags.
 
-  /** Flags of `r = x + y + carry`: all six. The operands are locals. */
-  flagsAdd(x: Local, y: Local, r: Local): void {
+  /** Flags of `r = x + y`, or of `x + y + carry` when `carried`: all six. The operands are locals. */
+  flagsAdd(x: Local, y: Local, r: Local, _carried = false): void {
     const carries = this.let(addCarries(this.size, x, y, r) as Expr<'i32'>);
     this.setFlags(signExtended(this.size, r), packCarries(this.size, carries));
   }
 
-  /** Flags of `r = x - y - borrow`: all six. */
-  flagsSub(x: Local, y: Local, r: Local): void {
+  /** Flags of `r = x - y`, or of `x - y - borrow` when `carried`: all six. */
+  flagsSub(x: Local, y: Local, r: Local, _carried = false): void {
     const carries = this.let(subCarries(this.size, x, y, r) as Expr<'i32'>);
     this.setFlags(signExtended(this.size, r), packCarries(this.size, carries));
+  }
+
+  /**
+   * Sets flags in a way that costs something: `make` calls `setFlags`, reads nothing but locals of this instruction, and may be run
+   * later, several times or never.
+   */
+  deferFlags(make: () => void): void {
+    make();
   }
 
   /** SF ZF PF of `r`; CF, OF and AF clear. */

@@ -52,7 +52,9 @@ const wideMultiply =
       const high = f.let(signed ? mulHighSigned(f, wideX, wideY) : mulHighUnsigned(f, wideX, wideY));
       b.setGpr(0, 8, low);
       b.setGpr(2, 8, high);
-      multiplyFlags(b, low, signed ? i64.ne(high, i64.shrS(low, i64.const(63))) : i32.eqz(i64.eqz(high)));
+      b.deferFlags(() => {
+        multiplyFlags(b, low, signed ? i64.ne(high, i64.shrS(low, i64.const(63))) : i32.eqz(i64.eqz(high)));
+      });
       return;
     }
     const widen = (v: Local): I64 => (signed ? signExtended(size, v) : i64.extendI32U(v as I32));
@@ -73,22 +75,24 @@ function imulTwo(b: LiftBuilder, x: AnyLocal, y: AnyLocal): void {
     const wideX = x as unknown as Local<'i64'>;
     const wideY = y as unknown as Local<'i64'>;
     const low = f.let(i64.mul(wideX, wideY));
-    // Small factors cannot overflow: spare the long product.
-    const overflow = f.local('i32');
-    const small = (v: I64): I32 => i64.eq(v, i64.extend32S(v));
-    f.if(
-      i32.and(small(wideX), small(wideY)),
-      () => f.set(overflow, i32.const(0)),
-      () => f.set(overflow, i64.ne(mulHighSigned(f, wideX, wideY), i64.shrS(low, i64.const(63)))),
-    );
     b.write(0, low);
-    multiplyFlags(b, low, overflow);
+    b.deferFlags(() => {
+      // Small factors cannot overflow: spare the long product.
+      const overflow = f.local('i32');
+      const small = (v: I64): I32 => i64.eq(v, i64.extend32S(v));
+      f.if(
+        i32.and(small(wideX), small(wideY)),
+        () => f.set(overflow, i32.const(0)),
+        () => f.set(overflow, i64.ne(mulHighSigned(f, wideX, wideY), i64.shrS(low, i64.const(63)))),
+      );
+      multiplyFlags(b, low, overflow);
+    });
     return;
   }
   const product = f.let(i64.mul(signExtended(size, x), signExtended(size, y)));
   const low = f.let(i32.wrap(product));
   b.write(0, low);
-  multiplyFlags(b, low, i64.ne(product, signExtended(size, low)));
+  b.deferFlags(() => multiplyFlags(b, low, i64.ne(product, signExtended(size, low))));
 }
 
 const imul2: Lift = (b) => {
@@ -110,7 +114,9 @@ const divide =
     if (size === 8) {
       const helper = b.helpers[signed ? 'divideSigned128' : 'divideUnsigned128'] as never;
       // The helper leaves quotient in RAX and remainder in RDX, or returns 0 when the quotient does not fit.
+      b.spillGprs([0, 2]);
       f.if(i32.eqz(call('i32', helper, b.cpu, divisor as unknown as I64)), () => b.raise(DE));
+      b.reloadGprs([0, 2]);
       return;
     }
     const bits = size * 8;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Expr, i32, type I32, i64, type I64 } from '../emit/expr.ts';
+import { constantOf, type Expr, i32, type I32, i64, type I64 } from '../emit/expr.ts';
 import type { Local } from '../emit/function-builder.ts';
 import { carryFlag, signExtended, withCarryOverflow } from './flags.ts';
 import type { LiftBuilder } from './lift-builder.ts';
@@ -25,8 +25,8 @@ const wide = (b: LiftBuilder, value: I32): Expr => (b.size === 8 ? i64.extendI32
 const bit = (b: LiftBuilder, value: Expr): I32 => (b.size === 8 ? i32.wrap(value as I64) : (value as I32));
 
 /**
- * The frame of a shift by a variable or constant count: when the count is zero memory is still written back (and so
- * must be writable) but flags stay.
+ * The frame of a shift: when the count is zero memory is still written back (and so must be writable) but flags stay. The count
+ * is known where a translator says so.
  */
 function shiftFrame(
   b: LiftBuilder,
@@ -34,6 +34,19 @@ function shiftFrame(
   change: (x: Local, n: AnyLocal) => { r: AnyLocal; cf: I32; of: I32 },
   rotate: boolean,
 ): void {
+  const known = constantOf(rawCount);
+  if (known !== undefined) {
+    const masked = known & (b.size === 8 ? 63 : 31);
+    const n = b.let(i32.const(masked));
+    b.update(0, (x) => {
+      if (masked === 0) return x;
+      const { r, cf, of } = change(x, n);
+      if (rotate) b.setFlags(b.flagResult(), withCarryOverflow(b.flagAux(), b.let(cf), of));
+      else b.deferFlags(() => shiftFlags(b, r, cf, of));
+      return r;
+    });
+    return;
+  }
   const n = count(b, rawCount);
   b.update(0, (x) => {
     const out = b.f.local(b.size === 8 ? 'i64' : 'i32') as AnyLocal;
@@ -41,17 +54,16 @@ function shiftFrame(
     b.f.if(n, () => {
       const { r, cf, of } = change(x, n);
       b.f.set(out, r);
-      if (rotate) {
-        const c = b.let(cf);
-        b.setFlags(b.flagResult(), withCarryOverflow(b.flagAux(), c, of));
-      } else {
-        const c = b.let(cf);
-        const aux = i32.or(i32.shl(c, i32.const(31)), i32.shl(i32.xor(c, of), i32.const(30)));
-        b.setFlags(signExtended(b.size, r), aux);
-      }
+      if (rotate) b.setFlags(b.flagResult(), withCarryOverflow(b.flagAux(), b.let(cf), of));
+      else shiftFlags(b, r, cf, of);
     });
     return out;
   });
+}
+
+function shiftFlags(b: LiftBuilder, r: AnyLocal, cf: I32, of: I32): void {
+  const c = b.let(cf);
+  b.setFlags(signExtended(b.size, r), i32.or(i32.shl(c, i32.const(31)), i32.shl(i32.xor(c, of), i32.const(30))));
 }
 
 const top = (b: LiftBuilder, value: Expr): I32 => {

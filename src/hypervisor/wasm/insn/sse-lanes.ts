@@ -194,15 +194,19 @@ export function slowFloat(
 ): void {
   const number = SseOperation[operation];
   if (number === undefined) throw new Error(`softfloat has no operation ${operation}`);
-  const fault = call(
-    'i32',
-    b.helpers['slowFloat'] as Callee,
-    i32.const(number),
-    destination,
-    first,
-    second,
-    immediate ?? i32.const(0),
+  b.spillOperands();
+  const fault = b.let(
+    call(
+      'i32',
+      b.helpers['slowFloat'] as Callee,
+      i32.const(number),
+      destination,
+      first,
+      second,
+      immediate ?? i32.const(0),
+    ),
   );
+  b.reloadOperands();
   b.f.if(fault, () => b.leaveWithFault());
 }
 
