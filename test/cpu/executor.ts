@@ -109,7 +109,7 @@ const noInterrupts: VcpuInterrupts = {
   apicBase: () => -1,
 };
 
-/** The interpreter as an executor of cases. */
+/** This processor as an executor of cases: its interpreter, or its translator where that takes the instruction. */
 export class InterpreterExecutor implements Executor {
   readonly vcpu: WasmVcpu;
   readonly #ram: Uint8Array;
@@ -119,8 +119,12 @@ export class InterpreterExecutor implements Executor {
   readonly #outcome: { vector: number; errorCode: number; cr2: bigint; state: MachineState; writes: Patch[] };
   #lastCode = new Uint8Array(0);
   #lastOffset = -1;
+  readonly #isTranslating: boolean;
+  /** Instructions that were run as translated code. */
+  translated = 0;
 
-  constructor() {
+  constructor(tier: 'interpreter' | 'translator' = 'interpreter') {
+    this.#isTranslating = tier === 'translator';
     const map: MachineMemoryMap = planMachineMemory({ ramBytes: 8 << 20, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
     const memory = allocateMachineMemory(map);
     const control = new ControlArea(memory.buffer, map);
@@ -196,7 +200,8 @@ export class InterpreterExecutor implements Executor {
     this.#view.setBigUint64(GDT + TSS_AT + 4, SYSTEM_LINEAR + BigInt(TRAP_STACK_AT), true);
   }
 
-  #load(input: CaseInput): void {
+  /** Puts registers, memory and code where a case wants them. `keepCode`: the code is what was there before. */
+  load(input: CaseInput, keepCode = false): void {
     const { initial } = input;
     const env = ENVIRONMENTS[input.environment];
     if (env === undefined) throw new Error(`environment ${input.environment}`);
@@ -243,24 +248,39 @@ export class InterpreterExecutor implements Executor {
     this.#ram.set(input.code, CODE + offset);
     this.#lastOffset = offset;
     this.#lastCode = input.code as Uint8Array<ArrayBuffer>;
-    this.vcpu.dropCode();
+    if (!keepCode) this.vcpu.dropCode();
     this.vcpu.cpu.mmu.modeChanged();
   }
 
   run(input: CaseInput): Outcome {
-    this.#load(input);
+    this.load(input);
     const { state } = this.vcpu;
     const { initial } = input;
     let status = 0;
     // A repeated string instruction may take several turns at the same RIP.
     for (let turn = 0; turn < MAX_TURNS; turn++) {
-      status = this.vcpu.executeOne();
+      status = this.#execute();
       if (status === STATUS_FAULT || state.rip !== initial.rip || !isRepeated(input.code)) break;
     }
     // A branch that went astray faults when its target is fetched.
     if (status !== STATUS_FAULT && state.rip !== initial.rip && state.cpl === 3 && !this.#onCodePage(state.rip)) {
       status = this.vcpu.executeOne();
     }
+    return this.#outcomeOf(status, initial, input.environment);
+  }
+
+  /** Runs code that ends with a fault, in slices of `slice` instructions. */
+  runProgram(input: CaseInput, slice: number): Outcome {
+    for (let turn = 0; ; turn++) {
+      if (turn > MAX_TURNS) throw new Error('the program does not end');
+      if (this.#isTranslating) this.vcpu.translateHere();
+      if (this.vcpu.execute(slice) === STATUS_FAULT) break;
+    }
+    return this.#outcomeOf(STATUS_FAULT, input.initial, input.environment);
+  }
+
+  #outcomeOf(status: number, initial: MachineState, environment: number): Outcome {
+    const { state } = this.vcpu;
     const outcome = this.#outcome;
     // A trap went through its gate: the frame on the stack is the state after the instruction.
     const trapped = status !== STATUS_FAULT && state.cpl === 0;
@@ -275,7 +295,7 @@ export class InterpreterExecutor implements Executor {
     for (let i = 0; i < 6; i++) out.selectors[i] = state.selector(i);
     out.fsBase = (BigInt(state.baseHi(FS)) << 32n) | BigInt(state.baseLo(FS));
     out.gsBase = (BigInt(state.baseHi(GS)) << 32n) | BigInt(state.baseLo(GS));
-    if (ENVIRONMENTS[input.environment]?.bits !== 64) {
+    if (ENVIRONMENTS[environment]?.bits !== 64) {
       out.fsBase = initial.fsBase;
       out.gsBase = initial.gsBase;
     }
@@ -296,6 +316,13 @@ export class InterpreterExecutor implements Executor {
     if (trapped) this.#readTrapFrame(out);
     outcome.writes = this.#writes();
     return outcome;
+  }
+
+  #execute(): number {
+    const status = this.#isTranslating ? this.vcpu.executeOneTranslated() : undefined;
+    if (status === undefined) return this.vcpu.executeOne();
+    this.translated++;
+    return status;
   }
 
   #readTrapFrame(out: MachineState): void {

@@ -1,7 +1,7 @@
 /**
- * Replays vectors on the interpreter and prints what differs.
+ * Replays vectors on the interpreter, or on the translator, and prints what differs.
  *
- *     node test/cpu/run.ts [--files integer,x87] [--forms REGEXP] [--every N] [--reports N]
+ *     node test/cpu/run.ts [--tier interpreter|translator] [--files integer,x87] [--forms REGEXP] [--every N] [--reports N]
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { type FormResult, readVectors, replay, summarize, vectorFiles } from './
 
 const { values } = parseArgs({
   options: {
+    tier: { type: 'string', default: 'interpreter' },
     files: { type: 'string' },
     forms: { type: 'string', default: '' },
     every: { type: 'string', default: '1' },
@@ -22,7 +23,8 @@ const wanted = values.files?.split(',') ?? vectorFiles();
 const results: FormResult[] = [];
 for (const name of wanted) {
   const started = performance.now();
-  const found = replay(readVectors(name), new InterpreterExecutor(), {
+  const executor = new InterpreterExecutor(values.tier === 'translator' ? 'translator' : 'interpreter');
+  const found = replay(readVectors(name), executor, {
     every: Number(values.every),
     reports: Number(values.reports),
     forms: (form) => forms.test(form),
@@ -30,6 +32,9 @@ for (const name of wanted) {
   results.push(...found);
   const cases = found.reduce((sum, r) => sum + r.cases, 0);
   const failed = found.reduce((sum, r) => sum + r.failed, 0);
-  console.log(`${name}: ${cases} cases, ${failed} mismatches, ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  const translated = values.tier === 'translator' ? ` (${executor.translated} translated)` : '';
+  console.log(
+    `${name}: ${cases} cases${translated}, ${failed} mismatches, ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
 }
 console.log(summarize(results));

@@ -66,6 +66,10 @@ export const TLB_BASE = 0x0e0;
 export const TLB_TAG = 0x0e4;
 /** i32: tag of valid jump-cache entries: address-space number and execution mode (see mmu/layout.ts). */
 export const FETCH_TAG = 0x0e8;
+/** i32: budget of the running slice, while a translated region runs. */
+export const BUDGET = 0x0f0;
+/** i32: moves whenever decoded or translated code of this vCPU is dropped. */
+export const CODE_GENERATION = 0x0f4;
 /** i32: index of this vCPU. */
 export const VCPU_INDEX = 0x0ec;
 

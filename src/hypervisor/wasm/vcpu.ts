@@ -15,11 +15,13 @@ import { BlockCache } from './interpreter/block-cache.ts';
 import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
 import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
-import { AUX_STACK, R_AUX, STATUS_AGAIN, STATUS_FAULT } from './interpreter/record.ts';
+import { AUX_STACK, R_AUX, STATUS_AGAIN, STATUS_BUDGET, STATUS_FAULT } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
 import { RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
+import type { RegionLimits } from './translator/region.ts';
+import { Translator } from './translator/translator.ts';
 import { NON_CANONICAL } from './mmu/walk.ts';
 import { WasmMmu } from './mmu/wasm-mmu.ts';
 import { SseSlow } from './softfloat/sse-slow.ts';
@@ -93,6 +95,7 @@ export class WasmVcpu implements Vcpu {
   readonly #tlb: Tlb;
   readonly #blocks: BlockCache;
   readonly #handlers: Handlers;
+  readonly #translator: Translator;
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
   #exceptions = 0;
@@ -113,6 +116,7 @@ export class WasmVcpu implements Vcpu {
     this.#view.setUint32(area + RAM_OFFSET, ram.offset, true);
     this.#view.setUint32(area + RAM_BYTES, ram.bytes, true);
     const functions = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+    const regions = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
     const tlb = new Tlb(buffer, area);
     this.#tlb = tlb;
     const state = new CpuState(buffer as SharedArrayBuffer, area);
@@ -136,6 +140,7 @@ export class WasmVcpu implements Vcpu {
     const imports = {
       memory,
       handlers: functions,
+      regions,
       mmioRead: (low: number, high: number, bytes: number) => mmioRead(address(low, high), bytes as AccessWidth),
       mmioWrite: (low: number, high: number, bytes: number, value: number) =>
         mmioWrite(address(low, high), bytes as AccessWidth, value >>> 0),
@@ -189,6 +194,17 @@ export class WasmVcpu implements Vcpu {
       system: (row) => systemCalls.add(row, decoder.result),
       flushed: () => systemCalls.clear(),
       invalidated: () => tlb.invalidateJumps(),
+      regionDropped: (region) => this.#translator.drop(region),
+    });
+    this.#translator = new Translator({
+      memory,
+      cpu: area,
+      decoder,
+      blocks: this.#blocks,
+      helpers: helperImports as WebAssembly.ModuleImports,
+      handlers: functions,
+      regions,
+      now: () => options.clock.nanoseconds() / 1e6,
     });
     this.#view.setInt32(area + VCPU_INDEX, index, true);
     powerOn(this.cpu);
@@ -224,6 +240,13 @@ export class WasmVcpu implements Vcpu {
       exceptions: this.#exceptions,
       interrupts: this.#interruptCount,
       halts: this.#halts,
+      'regions built': this.#translator.stats.built,
+      'regions dropped': this.#translator.stats.dropped,
+      'regions live': this.#translator.live,
+      'region bytes': this.#translator.stats.bytes,
+      'region instructions': this.#translator.stats.instructions,
+      'translation ms': Math.round(this.#translator.stats.milliseconds),
+      'of it compiling': Math.round(this.#translator.stats.compileMilliseconds),
     };
   }
 
@@ -273,6 +296,7 @@ export class WasmVcpu implements Vcpu {
         const rest = interrupts.nextDeadline() - now;
         const slice = rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE;
         status = this.#core.run(this.#area, slice);
+        if (status === STATUS_BUDGET) this.#translator.sample();
       }
       if (status === STATUS_FAULT && this.#deliverFault() === 'shutdown') return { kind: 'shutdown' };
     }
@@ -280,7 +304,14 @@ export class WasmVcpu implements Vcpu {
 
   /** Runs at most `instructions` without interrupts, for tests. Returns STATUS_*; a fault is left undelivered. */
   execute(instructions: number): number {
-    return this.#core.run(this.#area, instructions);
+    const status = this.#core.run(this.#area, instructions);
+    this.#normaliseFault(status);
+    return status;
+  }
+
+  /** Translates what starts at RIP, if it has been executed before, whatever the profile says. */
+  translateHere(limits?: RegionLimits): boolean {
+    return this.#translator.translateHere(limits);
   }
 
   /** Runs exactly one instruction; a fault is left undelivered. */
@@ -288,6 +319,17 @@ export class WasmVcpu implements Vcpu {
     this.#setSingle(true);
     const status = this.#core.run(this.#area, 0);
     this.#setSingle(false);
+    this.#normaliseFault(status);
+    return status;
+  }
+
+  /**
+   * Runs exactly one instruction as translated code; a fault is left undelivered. Returns undefined, and does nothing, when the
+   * instruction at RIP is not one that is translated.
+   */
+  executeOneTranslated(): number | undefined {
+    if (this.#blocks.lookup() === 0 || !this.#translator.translateHere({ instructions: 1, pages: 1 })) return undefined;
+    const status = this.#core.run(this.#area, 0);
     this.#normaliseFault(status);
     return status;
   }

@@ -20,8 +20,10 @@ import {
   HANDLER_ADDRESS32,
   HANDLER_ADDRESS_ABSOLUTE,
   HANDLER_ADDRESS_LEGACY,
+  HANDLER_FORWARD,
   HANDLER_GOTO,
   HANDLER_RAISE,
+  HANDLER_REGION,
   HANDLER_SYSTEM,
   RECORD_BYTES,
 } from './record.ts';
@@ -80,6 +82,19 @@ export class Assembler {
   /** A record without operands. */
   plain(handler: number, offset: number, count: number): void {
     this.#write(handler, offset, 0, 0, 0, 0, 0, 0, 0, count, 0);
+  }
+
+  /** Calls a translated region in place of the block that follows. */
+  region(offset: number, index: number): void {
+    this.#write(HANDLER_REGION, offset, 0, 0, 0, index, 0, 0, 0, 0, 0);
+  }
+
+  /** Overwrites the record at `from`: the block is at `to` now. */
+  forward(from: number, offset: number, to: number): void {
+    const end = this.at;
+    this.at = from;
+    this.#write(HANDLER_FORWARD, offset, 0, 0, 0, to, 0, 0, 0, 0, 0);
+    this.at = end;
   }
 
   raise(offset: number, count: number, vector: number, error: number): void {

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { CodeSize, Decoder } from '../decode/decoder.ts';
+import type { CodeSize, Decoded, Decoder } from '../decode/decoder.ts';
 import {
   ARENA,
   ARENA_BYTES,
@@ -23,7 +23,18 @@ import {
 } from '../mmu/layout.ts';
 import { MODE_SINGLE } from '../mmu/tlb.ts';
 import type { RamWindow } from '../mmu/walk.ts';
-import { CODE_SIZE, CS, FAULT_ERROR, FAULT_VECTOR, FS, RIP, SEG_BASE, SEG_LIMIT, segmentOffset } from '../state.ts';
+import {
+  CODE_GENERATION,
+  CODE_SIZE,
+  CS,
+  FAULT_ERROR,
+  FAULT_VECTOR,
+  FS,
+  RIP,
+  SEG_BASE,
+  SEG_LIMIT,
+  segmentOffset,
+} from '../state.ts';
 import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
 import { canIndex, memorySize, operandShape } from './forms.ts';
@@ -34,6 +45,9 @@ import { AUX_NO_LINK, HANDLER_EXIT, HANDLER_GOTO, HANDLER_LEAVE, R_AUX, R_HANDLE
 const MAX_INSTRUCTIONS = 64;
 /** Room one block may need: two records an instruction, and its end. */
 const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
+
+/** Room that the records of one region may need. */
+const REGION_RESERVE = 0x10000;
 
 const CR0_MP = 1 << 1,
   CR0_EM = 1 << 2,
@@ -47,6 +61,16 @@ interface Block {
   readonly mode: number;
   readonly at: number;
   readonly end: number;
+  /** Number of the translated region that the block starts, or -1. */
+  region: number;
+  /** Nothing of it can be translated. */
+  isPlain: boolean;
+}
+
+/** Bytes of code within one page, as offsets in linear memory. */
+export interface CodeExtent {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface BlockCacheOptions {
@@ -65,6 +89,8 @@ export interface BlockCacheOptions {
   readonly flushed: () => void;
   /** Blocks are gone: make every jump-cache entry invalid. */
   readonly invalidated: () => void;
+  /** A translated region is gone. */
+  readonly regionDropped: (index: number) => void;
 }
 
 export class BlockCache {
@@ -225,7 +251,7 @@ export class BlockCache {
     }
     if (secondPage >= 0) this.#noLink(start);
     handlers.compile();
-    const block: Block = { host, mode, at: start, end: assembler.at };
+    const block: Block = { host, mode, at: start, end: assembler.at, region: -1, isPlain: secondPage >= 0 };
     // A block across two pages is found again only under the translations it was made with: by the jump cache.
     if (secondPage < 0) {
       blocks.set(host | 0, block);
@@ -304,6 +330,77 @@ export class BlockCache {
     }
   }
 
+  /** The execution mode that blocks are looked up in. */
+  get mode(): number {
+    return this.#view.getInt32(this.#options.cpu + CODE_MODE, true);
+  }
+
+  /** True when a block of the current mode starts there: it has been executed. */
+  isKnown(host: number): boolean {
+    return this.#blocks[this.mode]?.has(host | 0) === true;
+  }
+
+  isUnavailable(row: Row): boolean {
+    return this.#unavailable(row, this.mode) >= 0;
+  }
+
+  /** True for a known block that has no region yet and may get one. */
+  canTranslate(host: number): boolean {
+    // A region's records are not counted when there is room for one more block.
+    if (this.#assembler.at > this.#arenaEnd - REGION_RESERVE) return false;
+    const block = this.#blocks[this.mode]?.get(host | 0);
+    return block !== undefined && block.region < 0 && !block.isPlain;
+  }
+
+  refuseTranslation(host: number): void {
+    const block = this.#blocks[this.mode]?.get(host | 0);
+    if (block !== undefined) block.isPlain = true;
+  }
+
+  /**
+   * Puts a call of a region in front of a block: a copy of the block with the call before it, for the region may refuse; the old
+   * one leads there.
+   */
+  installRegion(host: number, index: number, extents: readonly CodeExtent[]): void {
+    const assembler = this.#assembler;
+    const { mode } = this;
+    const blocks = this.#blocks[mode] as Map<number, Block>;
+    const old = blocks.get(host | 0) as Block;
+    const at = assembler.at;
+    const { ram } = this.#options;
+    const offset = (host - ram.offset) & 0xfff;
+    assembler.region(offset, index);
+    this.#bytes.copyWithin(assembler.at, old.at, old.end);
+    assembler.at += old.end - old.at;
+    assembler.forward(old.at, offset, at);
+    const block: Block = { host, mode, at, end: assembler.at, region: index, isPlain: false };
+    blocks.set(host | 0, block);
+    this.#remember(host, mode, at);
+    for (const { from, to } of extents) {
+      const page = from - ((from - ram.offset) & 0xfff);
+      this.#mark(page, from, to, block);
+    }
+  }
+
+  /** A record outside any block, for a region that calls the handler of one instruction. */
+  recordFor(decoded: Decoded, offset: number): { readonly index: number; readonly record: number } {
+    const { handlers } = this.#options;
+    const { row } = decoded;
+    if (row.lift === undefined) throw new Error(`${row.name} has no handler`);
+    const handler = handlers.find(decoded.encoding, row.lift, {
+      operandSize: decoded.operandSize,
+      memory: decoded.hasMemory,
+      indexed: false,
+      lock: decoded.lock,
+      legacy: false,
+      addressSize: decoded.addressSize,
+      rep: row.rep === undefined ? 0 : decoded.rep,
+    });
+    this.#assembler.instruction(decoded, handler, offset, 1, 1, false, false, false);
+    handlers.compile();
+    return { index: handlers.tableIndex(handler), record: this.#assembler.at - RECORD_BYTES };
+  }
+
   /** Notes that [from, to) of a page is decoded code; the first time, takes the page's write entries out of the TLB. */
   #mark(pageHost: number, from: number, to: number, block: Block): void {
     const { cpu, ram } = this.#options;
@@ -319,7 +416,7 @@ export class BlockCache {
     }
     const list = this.#pages.get(page);
     if (list === undefined) this.#pages.set(page, [block]);
-    else list.push(block);
+    else if (list.at(-1) !== block) list.push(block);
   }
 
   /** Drops the blocks of a physical page. A dropped block that is running leaves at its next instruction. */
@@ -337,13 +434,32 @@ export class BlockCache {
         if (handler !== HANDLER_GOTO && handler !== HANDLER_LEAVE)
           this.#view.setUint16(at + R_HANDLER, HANDLER_EXIT, true);
       }
+      this.#dropRegion(block);
     }
+    this.#nextGeneration();
     this.#options.invalidated();
+  }
+
+  #dropRegion(block: Block): void {
+    if (block.region < 0) return;
+    this.#options.regionDropped(block.region);
+    block.region = -1;
+  }
+
+  /** Running translated code looks at this after it has written. */
+  #nextGeneration(): void {
+    const at = this.#options.cpu + CODE_GENERATION;
+    this.#view.setInt32(at, (this.#view.getInt32(at, true) + 1) | 0, true);
   }
 
   /** Drops everything; not while a block is running. */
   flush(): void {
-    for (const blocks of this.#blocks) blocks?.clear();
+    for (const blocks of this.#blocks) {
+      if (blocks === undefined) continue;
+      for (const block of blocks.values()) this.#dropRegion(block);
+      blocks.clear();
+    }
+    this.#nextGeneration();
     const cache = this.#options.cpu + BLOCK_CACHE;
     this.#bytes.fill(0, cache, cache + BLOCK_CACHE_ENTRIES * 16);
     for (const page of this.#pages.keys()) Atomics.store(this.#codeMap, page, 0);

@@ -11,6 +11,7 @@ import { type I32, i32, i64, type I64 } from '../emit/expr.ts';
 import {
   call,
   callIndirect,
+  callTable,
   type Callee,
   type FunctionBuilder,
   type Label,
@@ -30,6 +31,7 @@ import {
 } from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import {
+  BUDGET,
   CODE_SIZE,
   EA,
   FAULT_ERROR,
@@ -61,9 +63,11 @@ import {
   HANDLER_ADDRESS_ABSOLUTE,
   HANDLER_ADDRESS_LEGACY,
   HANDLER_EXIT,
+  HANDLER_FORWARD,
   HANDLER_GOTO,
   HANDLER_LEAVE,
   HANDLER_RAISE,
+  HANDLER_REGION,
   HANDLER_SYSTEM,
   R_AUX,
   R_BASE,
@@ -82,6 +86,8 @@ import {
   STATUS_JUMP,
   STATUS_LEAVE,
   STATUS_NEXT,
+  STATUS_REFUSED,
+  STATUS_REGION_BUDGET,
 } from './record.ts';
 
 /** x87 status: an unmasked exception is pending; top of the stack. */
@@ -139,6 +145,7 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
+  module.importTable('regions');
   const imports = {
     mmioRead: module.importFunction('mmioRead', ['i32', 'i32', 'i32'], 'i32'),
     mmioWrite: module.importFunction('mmioWrite', ['i32', 'i32', 'i32', 'i32']),
@@ -285,6 +292,7 @@ function buildRun(
   const from = f.local('i32');
   const status = f.local('i32');
   const coldType = module.type(['i32', 'i32'], 'i32');
+  const regionType = module.type(['i32'], 'i32');
 
   const spill = (): void => {
     f.store(8, cpu, flagResult, FLAG_RESULT);
@@ -427,6 +435,22 @@ function buildRun(
                     f.store(4, cpu, i32.load(record, R_IMMEDIATE), FAULT_VECTOR);
                     f.store(4, cpu, i32.load(record, R_IMMEDIATE + 4), FAULT_ERROR);
                     f.br(label.fault);
+                    return;
+                  case HANDLER_REGION:
+                    spill();
+                    f.store(4, cpu, budget, BUDGET);
+                    f.set(status, callTable('i32', 1, regionType, i32.load(record, R_IMMEDIATE), cpu));
+                    reload();
+                    f.set(budget, i32.load(cpu, BUDGET));
+                    f.if(i32.eq(status, i32.const(STATUS_REFUSED)), advanceNow);
+                    f.set(rip, i64.load(cpu, RIP));
+                    f.brIf(jump, i32.eq(status, i32.const(STATUS_JUMP)));
+                    f.if(i32.eq(status, i32.const(STATUS_BUDGET)), () => leave(STATUS_REGION_BUDGET));
+                    f.br(exit);
+                    return;
+                  case HANDLER_FORWARD:
+                    f.set(record, i32.load(record, R_LINK));
+                    f.br(next);
                     return;
                   default:
                     address(f, cpu, record, number, helpers, () => f.br(label.fault));

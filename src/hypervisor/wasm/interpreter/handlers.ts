@@ -55,6 +55,12 @@ export class Handlers {
     return this.#core.fused.get(fusedKey(handler, condition));
   }
 
+  /** Where a cold handler is in the table of handlers. */
+  tableIndex(handler: number): number {
+    if (handler < this.#core.coldBase) throw new Error(`handler ${handler} is inline`);
+    return handler - this.#core.coldBase;
+  }
+
   /** Compiles the forms met since the last call. */
   compile(): void {
     if (this.#pending.length === 0) return;

@@ -36,8 +36,15 @@ export const AUX_STACK = 0x4000;
 export const HANDLER_EXIT = 0, HANDLER_GOTO = 1, HANDLER_LEAVE = 2, HANDLER_SYSTEM = 3, HANDLER_RAISE = 4;
 // biome-ignore format: a table
 export const HANDLER_ADDRESS = 5, HANDLER_ADDRESS32 = 6, HANDLER_ADDRESS16 = 7, HANDLER_ADDRESS_ABSOLUTE = 8, HANDLER_ADDRESS_LEGACY = 9;
-export const SPECIAL_HANDLERS = 10;
+/** REGION: call the translated region whose number is the immediate. FORWARD: go on at the linked record. */
+// biome-ignore format: a table
+export const HANDLER_REGION = 10, HANDLER_FORWARD = 11;
+export const SPECIAL_HANDLERS = 12;
 
 /** What `run` returns, and what a cold handler returns to the main loop. */
 // biome-ignore format: a table
 export const STATUS_NEXT = 0, STATUS_JUMP = 1, STATUS_FAULT = 2, STATUS_LEAVE = 3, STATUS_AGAIN = 4, STATUS_BUDGET = 5;
+/** A region: the pages that its code lies in are not mapped as they were. */
+export const STATUS_REFUSED = 6;
+/** The budget ended within a region. */
+export const STATUS_REGION_BUDGET = 7;

@@ -1,0 +1,513 @@
+/**
+ * Writes the function of a region: (cpu) -> STATUS_*.
+ *
+ *     prologue: is the region's other code mapped where it was? registers, flags and TLB base into locals
+ *     body:     blocks and loops nested by the dominator tree
+ *     epilogue: registers, flags and RIP back into the state record
+ *
+ * Every way out sets RIP and the status and goes to the one epilogue. Edges that structured code has no place for (those of
+ * irreducible loops) are ways out too.
+ *
+ * @module
+ */
+import { type I32, i32, i64 } from '../emit/expr.ts';
+import { callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
+import { ModuleBuilder } from '../emit/module-builder.ts';
+import { v128 } from '../emit/simd.ts';
+import type { HelperFunctions } from '../insn/lift-builder.ts';
+import {
+  STATUS_AGAIN,
+  STATUS_BUDGET,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  STATUS_NEXT,
+  STATUS_REFUSED,
+} from '../interpreter/record.ts';
+import { RIP_BASE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
+import {
+  BUDGET,
+  CODE_GENERATION,
+  FAULT_RECORD,
+  FLAG_AUX,
+  FLAG_RESULT,
+  gprOffset,
+  RIP,
+  TLB_BASE,
+  TLB_TAG,
+  xmmOffset,
+} from '../state.ts';
+import { analyse, type ControlFlow } from './control-flow.ts';
+import type { Region, RegionBlock, RegionInsn } from './region.ts';
+import {
+  FLAGS_IN_LOCALS,
+  type FlagState,
+  RegionBuilder,
+  type RegionControl,
+  type RegionLocals,
+  storeFlags,
+} from './region-builder.ts';
+
+/** Functions that a region's module imports, with their types. */
+// biome-ignore format: a table
+export const REGION_IMPORTS = {
+  slowRead:          [['i32', 'i64', 'i32'], 'i32'],
+  slowWrite:         [['i32', 'i64', 'i32', 'i32'], 'i32'],
+  commit:            [['i32'], undefined],
+  codeWrite:         [['i32', 'i32', 'i32'], undefined],
+  divideUnsigned128: [['i32', 'i64'], 'i32'],
+  divideSigned128:   [['i32', 'i64'], 'i32'],
+  crc32c:            [['i32', 'i64', 'i32'], 'i32'],
+  lockBus:           [['i32'], undefined],
+  unlockBus:         [['i32'], undefined],
+  modeChanged:       [['i32'], undefined],
+  slowFloat:         [['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'],
+} as const;
+
+/** Instructions that a turn of a repeated string instruction is charged for. */
+const STRING_TURN_COST = 256;
+
+/** A handler of the interpreter with the record that it is called with. */
+export interface CalledHandler {
+  /** Index in the table of handlers. */
+  readonly index: number;
+  readonly record: number;
+}
+
+export interface EmitOptions {
+  /** For instructions with `called`. */
+  handlerOf(insn: RegionInsn): CalledHandler;
+}
+
+/** Builds a module with one exported function `r`. */
+export function buildRegionModule(region: Region, options: EmitOptions): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  module.importMemory();
+  module.importTable('handlers');
+  const helpers: Record<string, Callee> = {};
+  for (const [name, [params, result]] of Object.entries(REGION_IMPORTS)) {
+    helpers[name] = module.importFunction(name, params, result);
+  }
+  const f = module.function(['i32'], 'i32');
+  new Emitter(module, f, region, helpers as unknown as HelperFunctions, options).run();
+  module.export('r', f);
+  return module.toBytes();
+}
+
+class Emitter {
+  readonly #f: FunctionBuilder;
+  readonly #region: Region;
+  readonly #helpers: HelperFunctions;
+  readonly #options: EmitOptions;
+  readonly #flow: ControlFlow;
+  readonly #handlerType: number;
+  readonly #v: RegionLocals;
+  readonly #gprs: number;
+  readonly #gprsWritten: number;
+  readonly #xmms: number;
+  readonly #xmmsWritten: number;
+  readonly #flagsLiveIn: ReadonlySet<number>;
+  readonly #labels = new Map<number, Label>();
+  #leave: Label | undefined;
+  #fault: Label | undefined;
+  /** Locals that flags are to be computed from on a path that is yet to be written. */
+  readonly #pinned = new Map<Local, number>();
+  /** Locals whose instruction is over, which were pinned then. */
+  #waiting: Local[] = [];
+
+  constructor(
+    module: ModuleBuilder,
+    f: FunctionBuilder,
+    region: Region,
+    helpers: HelperFunctions,
+    options: EmitOptions,
+  ) {
+    this.#f = f;
+    this.#region = region;
+    this.#helpers = helpers;
+    this.#options = options;
+    this.#handlerType = module.type(['i32', 'i32'], 'i32');
+    this.#flow = analyse(region.entry, (delta) => this.#block(delta).successors);
+    const used = registersOf(region);
+    this.#gprs = used.gprs;
+    this.#gprsWritten = used.gprsWritten;
+    this.#xmms = used.xmms;
+    this.#xmmsWritten = used.xmmsWritten;
+    this.#flagsLiveIn = liveFlags(region, this.#flow);
+    const registers = <T extends 'i64' | 'v128'>(type: T, mask: number): Local<T>[] =>
+      Array.from({ length: 16 }, (_, n) => ((mask >> n) & 1 ? f.local(type) : undefined) as Local<T>);
+    this.#v = {
+      cpu: f.param('i32', 0),
+      gpr: registers('i64', this.#gprs),
+      xmm: registers('v128', this.#xmms),
+      flagResult: f.local('i64'),
+      flagAux: f.local('i32'),
+      tlbBase: f.local('i32'),
+      tlbTag: f.local('i64'),
+      ripBase: f.local('i64'),
+      rip: f.local('i64'),
+      budget: f.local('i32'),
+      status: f.local('i32'),
+      generation: f.local('i32'),
+      slow: f.local('i32'),
+    };
+  }
+
+  #block(delta: number): RegionBlock {
+    const block = this.#region.blocks.get(delta);
+    if (block === undefined) throw new Error(`no block at ${delta}`);
+    return block;
+  }
+
+  run(): void {
+    const f = this.#f;
+    const v = this.#v;
+    f.block((leave) => {
+      this.#leave = leave;
+      f.block((fault) => {
+        this.#fault = fault;
+        this.#tree(this.#region.entry, FLAGS_IN_LOCALS);
+        f.unreachable();
+      });
+      f.store(4, v.cpu, i32.const(0), FAULT_RECORD);
+      f.set(v.status, i32.const(STATUS_FAULT));
+    });
+    this.#spill();
+    f.store(8, v.cpu, v.rip, RIP);
+    f.store(4, v.cpu, v.budget, BUDGET);
+    f.return(v.status);
+    f.unreachable();
+    f.prologue(() => this.#enter());
+  }
+
+  #enter(): void {
+    const f = this.#f;
+    const v = this.#v;
+    f.set(v.ripBase, i64.load(v.cpu, RIP_BASE));
+    this.#loadTlb();
+    for (const [index, host] of this.#region.pages) {
+      if (index === 0) continue;
+      const page = f.let(i64.add(v.ripBase, i64.const(index * 4096)));
+      const entry = f.let(i32.add(v.tlbBase, i32.and(i32.shrU(i32.wrap(page), i32.const(7)), i32.const(0x7fe0))));
+      const known = i64.eq(i64.load(entry, TLB_EXECUTE), i64.or(page, v.tlbTag));
+      const same = i32.eq(i32.add(i32.wrap(page), i32.load(entry, TLB_ADDEND)), i32.const(host));
+      f.if(i32.eqz(i32.and(known, same)), () => f.return(i32.const(STATUS_REFUSED)));
+    }
+    this.#loadRegisters();
+    f.set(v.budget, i32.load(v.cpu, BUDGET));
+    f.set(v.generation, i32.load(v.cpu, CODE_GENERATION));
+    f.set(v.status, i32.const(STATUS_JUMP));
+  }
+
+  #loadTlb(): void {
+    this.#f.set(this.#v.tlbBase, i32.load(this.#v.cpu, TLB_BASE));
+    this.#f.set(this.#v.tlbTag, i64.load32U(this.#v.cpu, TLB_TAG));
+  }
+
+  #loadRegisters(): void {
+    const f = this.#f;
+    const v = this.#v;
+    for (let n = 0; n < 16; n++) {
+      if ((this.#gprs >> n) & 1) f.set(v.gpr[n] as Local<'i64'>, i64.load(v.cpu, gprOffset(n)));
+      if ((this.#xmms >> n) & 1) f.set(v.xmm[n] as Local<'v128'>, v128.load(v.cpu, xmmOffset(n)));
+    }
+    f.set(v.flagResult, i64.load(v.cpu, FLAG_RESULT));
+    f.set(v.flagAux, i32.load(v.cpu, FLAG_AUX));
+  }
+
+  #spill(): void {
+    const f = this.#f;
+    const v = this.#v;
+    for (let n = 0; n < 16; n++) {
+      if ((this.#gprsWritten >> n) & 1) f.store(8, v.cpu, v.gpr[n] as Local<'i64'>, gprOffset(n));
+      if ((this.#xmmsWritten >> n) & 1) f.store(16, v.cpu, v.xmm[n] as Local<'v128'>, xmmOffset(n));
+    }
+    storeFlags(f, v);
+  }
+
+  // Structure.
+
+  /** A node with everything that it dominates. */
+  #tree(delta: number, flags: FlagState): void {
+    const { children, merges, loops, position } = this.#flow;
+    const after = (children.get(delta) ?? []).filter((child) => merges.has(child));
+    // The last one in order gets the outermost block.
+    after.sort((x, y) => (position.get(y) as number) - (position.get(x) as number));
+    if (loops.has(delta)) {
+      this.#f.loop((label) => {
+        this.#labels.set(delta, label);
+        this.#within(delta, after, 0, FLAGS_IN_LOCALS);
+        this.#labels.delete(delta);
+      });
+    } else this.#within(delta, after, 0, flags);
+  }
+
+  #within(delta: number, after: readonly number[], index: number, flags: FlagState): void {
+    const next = after[index];
+    if (next === undefined) {
+      this.#code(delta, flags);
+      return;
+    }
+    this.#f.block((label) => {
+      this.#labels.set(next, label);
+      this.#within(delta, after, index + 1, flags);
+      this.#labels.delete(next);
+    });
+    this.#tree(next, FLAGS_IN_LOCALS);
+  }
+
+  /** Goes from a block to another place; nothing that follows is reached. */
+  #edge(from: number, to: number, count: number, flags: FlagState, b: RegionBuilder): void {
+    const f = this.#f;
+    const { position, merges } = this.#flow;
+    const target = position.get(to);
+    const label = this.#labels.get(to);
+    const source = position.get(from) as number;
+    const isBack = target !== undefined && target <= source;
+    const known = target !== undefined && this.#block(from).successors.includes(to);
+    if (!known || ((isBack || merges.has(to)) && label === undefined)) {
+      b.materialiseAside();
+      this.#charge(count);
+      this.#exit(to, STATUS_JUMP);
+      return;
+    }
+    const live = this.#flagsLiveIn.has(to);
+    const inLocals = label !== undefined || this.#flow.loops.has(to);
+    if (inLocals && live) b.materialiseAside();
+    this.#charge(count);
+    if (label === undefined) {
+      this.#pin(flags, 1);
+      this.#tree(to, inLocals ? FLAGS_IN_LOCALS : flags);
+      this.#pin(flags, -1);
+      return;
+    }
+    if (isBack) {
+      f.if(i32.ltS(this.#v.budget, i32.const(0)), () => {
+        if (!live) b.materialiseAside();
+        this.#exit(to, STATUS_BUDGET);
+      });
+    }
+    f.br(label);
+  }
+
+  #pin(flags: FlagState, by: 1 | -1): void {
+    for (const local of flags.locals) this.#pinned.set(local, (this.#pinned.get(local) ?? 0) + by);
+  }
+
+  #releaseUnpinned(current: FlagState): void {
+    const free: Local[] = [];
+    this.#waiting = this.#waiting.filter((local) => {
+      if ((this.#pinned.get(local) ?? 0) > 0 || current.locals.includes(local)) return true;
+      free.push(local);
+      return false;
+    });
+    this.#f.release(free);
+  }
+
+  #charge(count: number): void {
+    if (count > 0) this.#f.set(this.#v.budget, i32.sub(this.#v.budget, i32.const(count)));
+  }
+
+  #exit(delta: number, status: number): void {
+    const f = this.#f;
+    f.set(this.#v.rip, i64.add(this.#v.ripBase, i64.const(delta)));
+    if (status !== STATUS_JUMP) f.set(this.#v.status, i32.const(status));
+    f.br(this.#leave as Label);
+  }
+
+  // Code.
+
+  #code(delta: number, flagsBefore: FlagState): void {
+    const f = this.#f;
+    const block = this.#block(delta);
+    let flags = flagsBefore;
+    let count = 0;
+    for (const insn of block.insns) {
+      count++;
+      const executed = count;
+      const isLast = count === block.insns.length && block.end.kind === 'transfer';
+      let b: RegionBuilder | undefined;
+      const start = flags;
+      const made = f.collect(() => {
+        const control: RegionControl = {
+          fault: this.#fault as Label,
+          leave: this.#leave as Label,
+          direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
+          dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder),
+        };
+        if (insn.called) {
+          b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
+          b.materialise();
+          this.#call(insn);
+        } else if (insn.traits.endsEarly) {
+          // Before the block, for both ways through it need them.
+          const before = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
+          if (insn.traits.nestedFlags) before.materialise();
+          f.block((end) => {
+            b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, before.flags, end);
+            this.#lift(b, insn);
+          });
+        } else {
+          b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
+          if (insn.traits.nestedFlags) b.materialise();
+          this.#lift(b, insn);
+        }
+        if (insn.traits.changesMode) this.#loadTlb();
+      });
+      const done = b as unknown as RegionBuilder;
+      flags = done.flags;
+      this.#waiting.push(...made);
+      this.#releaseUnpinned(flags);
+      if (isLast) {
+        if (block.end.kind === 'transfer' && block.end.next !== undefined) {
+          this.#edge(delta, block.end.next, count, flags, done);
+        }
+        return;
+      }
+    }
+    if (block.end.kind === 'next') {
+      const last = block.insns.at(-1) as RegionInsn;
+      const control: RegionControl = {
+        fault: this.#fault as Label,
+        leave: this.#leave as Label,
+        direct() {},
+        dynamic() {},
+      };
+      const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);
+      this.#edge(delta, block.end.delta, count, flags, b);
+    }
+  }
+
+  #lift(b: RegionBuilder, insn: RegionInsn): void {
+    insn.decoded.row.lift?.(b);
+    const { row } = insn.decoded;
+    const falls = row.ends !== true || !/^(jmp|call|ret)$/.test(row.name);
+    if (falls) b.finish();
+  }
+
+  /** RET and indirect jumps: to the return sites of the region, or out. */
+  #dynamic(from: number, rip: Local<'i64'>, count: number, b: RegionBuilder): void {
+    const f = this.#f;
+    for (const site of this.#block(from).successors) {
+      f.if(i64.eq(rip, i64.add(this.#v.ripBase, i64.const(site))), () => {
+        this.#edge(from, site, count, b.flags, b);
+      });
+    }
+    b.materialiseAside();
+    this.#charge(count);
+    f.set(this.#v.rip, rip);
+    f.br(this.#leave as Label);
+  }
+
+  /** Calls the interpreter's handler, with everything in the state record. */
+  #call(insn: RegionInsn): void {
+    const f = this.#f;
+    const v = this.#v;
+    const { index, record } = this.#options.handlerOf(insn);
+    const page = insn.delta & ~0xfff;
+    f.loop((again) => {
+      this.#spill();
+      f.store(8, v.cpu, i64.add(v.ripBase, i64.const(page)), RIP_BASE);
+      f.set(v.status, callIndirect('i32', this.#handlerType, i32.const(index), v.cpu, i32.const(record)));
+      this.#loadRegisters();
+      f.if(i32.ne(v.status, i32.const(STATUS_NEXT)), () => {
+        f.set(v.rip, i64.add(v.ripBase, i64.const(insn.delta)));
+        f.brIf(this.#fault as Label, i32.eq(v.status, i32.const(STATUS_FAULT)));
+        f.if(i32.eq(v.status, i32.const(STATUS_AGAIN)), () => {
+          f.set(v.budget, i32.sub(v.budget, i32.const(STRING_TURN_COST)));
+          f.brIf(again, this.#mayGoOn());
+          f.set(v.status, i32.const(STATUS_BUDGET));
+          f.br(this.#leave as Label);
+        });
+        f.unreachable();
+      });
+    });
+    f.set(v.status, i32.const(STATUS_JUMP));
+    // The handler may have written to translated code.
+    f.if(i32.ne(i32.load(v.cpu, CODE_GENERATION), v.generation), () => {
+      f.set(v.rip, i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length)));
+      f.br(this.#leave as Label);
+    });
+  }
+
+  #mayGoOn(): I32 {
+    const v = this.#v;
+    return i32.and(i32.geS(v.budget, i32.const(0)), i32.eq(i32.load(v.cpu, CODE_GENERATION), v.generation));
+  }
+}
+
+interface Registers {
+  readonly gprs: number;
+  readonly gprsWritten: number;
+  readonly xmms: number;
+  readonly xmmsWritten: number;
+}
+
+/** Registers that a region touches, by bit. */
+function registersOf(region: Region): Registers {
+  let gprs = 0;
+  let gprsWritten = 0;
+  let xmms = 0;
+  let xmmsWritten = 0;
+  for (const { insns } of region.blocks.values()) {
+    for (const { decoded, form, traits, called } of insns) {
+      gprs |= traits.gprs;
+      gprsWritten |= traits.gprsWritten;
+      xmms |= traits.xmms;
+      xmmsWritten |= traits.xmms;
+      if (decoded.hasMemory || called) {
+        if (decoded.base >= 0) gprs |= 1 << decoded.base;
+        if (decoded.index >= 0) gprs |= 1 << decoded.index;
+      }
+      decoded.operands.forEach((operand, index) => {
+        if (form.shapes[index] !== 'r') return;
+        const written = called || (traits.operandsWritten >> index) & 1;
+        const { kind } = operand;
+        if (kind === 'P' || kind === 'Q' || kind === 'N' || kind === 'S') return;
+        const isXmm = kind === 'V' || kind === 'W' || kind === 'U';
+        let number = kind === 'G' || kind === 'V' ? decoded.reg : kind === 'implicit' ? operand.register : decoded.rm;
+        if (!isXmm && operand.size === 'b' && decoded.rex === 0 && kind !== 'implicit' && number >= 4 && number < 8) {
+          number -= 4;
+        }
+        if (isXmm) {
+          xmms |= 1 << number;
+          if (written) xmmsWritten |= 1 << number;
+        } else {
+          gprs |= 1 << number;
+          if (written) gprsWritten |= 1 << number;
+        }
+      });
+    }
+  }
+  return { gprs: gprs | gprsWritten, gprsWritten, xmms, xmmsWritten };
+}
+
+/** Blocks that read flags, or leave the region, before they write them. */
+function liveFlags(region: Region, flow: ControlFlow): Set<number> {
+  const live = new Set<number>();
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const delta of [...flow.order].reverse()) {
+      if (live.has(delta)) continue;
+      if (needsFlags(region.blocks.get(delta) as RegionBlock, live)) {
+        live.add(delta);
+        changed = true;
+      }
+    }
+  }
+  return live;
+}
+
+function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boolean {
+  for (const { traits, called, decoded } of block.insns) {
+    // Whatever may leave needs them: faults of memory accesses too.
+    if (called || traits.readsFlags || traits.nestedFlags || decoded.hasMemory || traits.stores) return true;
+    if (traits.writesFlags) return false;
+    if (/^(div|idiv|push|pop|call|ret|leave)$/.test(decoded.row.name) || decoded.row.unit !== undefined) return true;
+  }
+  return block.successors.some((successor) => live.has(successor)) || hasExit(block);
+}
+
+function hasExit(block: RegionBlock): boolean {
+  if (block.end.kind === 'next') return !block.successors.includes(block.end.delta);
+  return true;
+}

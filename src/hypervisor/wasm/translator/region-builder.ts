@@ -1,0 +1,626 @@
+/**
+ * The builder that lifts write translated code against: operands are constants, general and XMM registers are locals of the
+ * region's function, flags are kept as what they are to be computed from until something needs them.
+ *
+ * A fault leaves with the registers as before the instruction; a store that took the slow path asks at the end of the
+ * instruction whether translated code has been dropped, for it may have been this region.
+ *
+ * @module
+ */
+import { type Expr, type F32, type F64, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
+import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
+import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
+import { type IntegerSize, integerOps } from '../insn/flags.ts';
+import { type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
+import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
+import {
+  BOUNCE,
+  CODE_GENERATION,
+  FAULT_ERROR,
+  FAULT_VECTOR,
+  FLAG_AUX,
+  FLAG_RESULT,
+  FPR,
+  FS,
+  GS,
+  gprOffset,
+  SEG_SELECTOR,
+  segmentOffset,
+  SS,
+  xmmOffset,
+} from '../state.ts';
+import type { RegionInsn } from './region.ts';
+
+/** What arithmetic flags will be computed from. `undefined` in the builder: they are in the two flag locals. */
+type PendingFlags =
+  | {
+      readonly kind: 'add' | 'sub';
+      readonly size: IntegerSize;
+      readonly x: Local;
+      readonly y: Local;
+      readonly r: Local;
+      readonly carried: boolean;
+    }
+  | { readonly kind: 'logic'; readonly size: IntegerSize; readonly r: Local }
+  | { readonly kind: 'deferred'; readonly size: IntegerSize; readonly make: () => void };
+
+/** Flags and the locals that they are made of, which must stay as they are. */
+export interface FlagState {
+  readonly pending: PendingFlags | undefined;
+  readonly locals: readonly Local[];
+}
+
+export const FLAGS_IN_LOCALS: FlagState = { pending: undefined, locals: [] };
+
+/** Variables of a region's function. */
+export interface RegionLocals {
+  readonly cpu: Local<'i32'>;
+  readonly gpr: readonly Local<'i64'>[];
+  readonly xmm: readonly Local<'v128'>[];
+  readonly flagResult: Local<'i64'>;
+  readonly flagAux: Local<'i32'>;
+  readonly tlbBase: Local<'i32'>;
+  readonly tlbTag: Local<'i64'>;
+  /** Linear address of the entry's page. */
+  readonly ripBase: Local<'i64'>;
+  /** RIP to leave with. */
+  readonly rip: Local<'i64'>;
+  readonly budget: Local<'i32'>;
+  readonly status: Local<'i32'>;
+  /** CODE_GENERATION at entry. */
+  readonly generation: Local<'i32'>;
+  /** 1 after a store on the slow path, until the end of the instruction. */
+  readonly slow: Local<'i32'>;
+}
+
+/** Control transfers, which the region's structure decides. */
+export interface RegionControl {
+  readonly fault: Label;
+  /** Goes to the instruction at `delta`, within the region or out of it. */
+  direct(delta: number): void;
+  /** Goes to the RIP in a local. */
+  dynamic(rip: Local<'i64'>): void;
+  /** Leaves with `rip` and `status` set. */
+  readonly leave: Label;
+}
+
+export class RegionBuilder extends LiftBuilder {
+  readonly #v: RegionLocals;
+  readonly #insn: RegionInsn;
+  readonly #control: RegionControl;
+  /** Depth of control structures where the instruction starts. */
+  readonly #depth: number;
+  readonly #end: Label | undefined;
+  #flags: FlagState;
+  #stored = false;
+
+  constructor(
+    f: FunctionBuilder,
+    insn: RegionInsn,
+    helpers: HelperFunctions,
+    locals: RegionLocals,
+    control: RegionControl,
+    flags: FlagState,
+    end: Label | undefined,
+  ) {
+    super(f, insn.form, helpers, locals.cpu);
+    this.#v = locals;
+    this.#insn = insn;
+    this.#control = control;
+    this.#flags = flags;
+    this.#depth = f.depth;
+    this.#end = end;
+  }
+
+  /** The flags after the instruction. */
+  get flags(): FlagState {
+    return this.#flags;
+  }
+
+  // Registers.
+
+  #number(index: number): number {
+    const operand = this.#insn.decoded.operands[index];
+    if (operand === undefined) throw new Error(`operand ${index}`);
+    switch (operand.kind) {
+      case 'G':
+      case 'V':
+      case 'P':
+        return this.#insn.decoded.reg;
+      case 'implicit':
+        return operand.register;
+      default:
+        return this.#insn.decoded.rm;
+    }
+  }
+
+  /** AH CH DH BH: a byte register 4..7 without REX. */
+  #isHigh(index: number, size: IntegerSize): boolean {
+    const { decoded } = this.#insn;
+    const operand = decoded.operands[index];
+    if (size !== 1 || operand === undefined || operand.kind === 'implicit') return false;
+    const number = this.#number(index);
+    return operand.size === 'b' && decoded.rex === 0 && number >= 4 && number < 8;
+  }
+
+  readRegister(index: number, size: IntegerSize): Expr {
+    const number = this.#number(index);
+    return this.#isHigh(index, size) ? this.gpr(number - 4, 1, true) : this.gpr(number, size);
+  }
+
+  writeRegister(index: number, size: IntegerSize, value: Expr): void {
+    const number = this.#number(index);
+    if (this.#isHigh(index, size)) this.setGpr(number - 4, 1, value, true);
+    else this.setGpr(number, size, value);
+  }
+
+  gpr(number: number, size: IntegerSize, high = false): Expr {
+    const local = this.#gprLocal(number);
+    switch (size) {
+      case 1: {
+        const low = i32.wrap(local);
+        return i32.and(high ? i32.shrU(low, i32.const(8)) : low, i32.const(0xff));
+      }
+      case 2:
+        return i32.and(i32.wrap(local), i32.const(0xffff));
+      case 4:
+        return i32.wrap(local);
+      case 8:
+        return local;
+    }
+  }
+
+  setGpr(number: number, size: IntegerSize, value: Expr, high = false): void {
+    const local = this.#gprLocal(number);
+    if (size === 8) {
+      this.f.set(local, value as I64);
+      return;
+    }
+    const wide = i64.extendI32U(value as I32);
+    if (size === 4) {
+      this.f.set(local, wide);
+      return;
+    }
+    const shift = high ? 8 : 0;
+    const mask = size === 1 ? 0xff : 0xffff;
+    const part = i64.and(wide, i64.const(mask));
+    const moved = shift === 0 ? part : i64.shl(part, i64.const(shift));
+    this.f.set(local, i64.or(i64.and(local, i64.const(~(mask << shift))), moved));
+  }
+
+  #gprLocal(number: number): Local<'i64'> {
+    const local = this.#v.gpr[number];
+    if (local === undefined) throw new Error(`${this.#insn.decoded.row.name} uses register ${number} unannounced`);
+    return local;
+  }
+
+  #xmmLocal(number: number): Local<'v128'> {
+    const local = this.#v.xmm[number];
+    if (local === undefined) throw new Error(`${this.#insn.decoded.row.name} uses XMM${number} unannounced`);
+    return local;
+  }
+
+  readSegmentPointer(_index: number): I32 {
+    return i32.add(this.cpu, i32.const(segmentOffset(this.#insn.decoded.reg & 7) + SEG_SELECTOR));
+  }
+
+  slot(index: number): I32 {
+    const kind = this.#insn.decoded.operands[index]?.kind;
+    const number = this.#number(index);
+    if (kind === 'V' || kind === 'W' || kind === 'U') return i32.add(this.cpu, i32.const(xmmOffset(number)));
+    if (kind === 'P' || kind === 'Q' || kind === 'N') return i32.add(this.cpu, i32.const(FPR + (number & 7) * 16));
+    return i32.add(this.cpu, i32.const(gprOffset(number)));
+  }
+
+  readXmm(index: number): V128 {
+    return this.#xmmLocal(this.#number(index));
+  }
+
+  writeXmm(index: number, value: V128): void {
+    this.f.set(this.#xmmLocal(this.#number(index)), value);
+  }
+
+  readXmmLow<T extends 'i32' | 'i64' | 'f32' | 'f64'>(index: number, type: T): Expr<T> {
+    const x = this.#xmmLocal(this.#number(index));
+    const lane: Record<string, Expr> = {
+      i32: i32x4.extract(0, x),
+      i64: i64x2.extract(0, x),
+      f32: f32x4.extract(0, x),
+      f64: f64x2.extract(0, x),
+    };
+    return lane[type] as Expr<T>;
+  }
+
+  writeXmmLow(index: number, value: Expr): void {
+    const x = this.#xmmLocal(this.#number(index));
+    switch (value.type) {
+      case 'i32':
+        this.f.set(x, i32x4.replace(0, x, value as I32));
+        return;
+      case 'i64':
+        this.f.set(x, i64x2.replace(0, x, value as I64));
+        return;
+      case 'f32':
+        this.f.set(x, f32x4.replace(0, x, value as F32));
+        return;
+      default:
+        this.f.set(x, f64x2.replace(0, x, value as F64));
+    }
+  }
+
+  xmm(number: number): V128 {
+    return this.#xmmLocal(number);
+  }
+
+  setXmm(number: number, value: V128): void {
+    this.f.set(this.#xmmLocal(number), value);
+  }
+
+  readMmx(_index: number): I64 {
+    throw new Error('MMX instructions are called, not translated');
+  }
+
+  writeMmx(_index: number, _value: I64): void {
+    throw new Error('MMX instructions are called, not translated');
+  }
+
+  #eachOperand(visit: (kind: 'gpr' | 'xmm', number: number) => void): void {
+    const { operands } = this.#insn.decoded;
+    for (let index = 0; index < operands.length; index++) {
+      if (this.form.shapes[index] !== 'r') continue;
+      const kind = operands[index]?.kind as string;
+      visit('VWU'.includes(kind) ? 'xmm' : 'gpr', this.#number(index));
+    }
+  }
+
+  override spillOperands(): void {
+    this.#eachOperand((kind, number) => {
+      if (kind === 'xmm') this.f.store(16, this.cpu, this.#xmmLocal(number), xmmOffset(number));
+      else this.spillGprs([number]);
+    });
+  }
+
+  override reloadOperands(): void {
+    this.#eachOperand((kind, number) => {
+      if (kind === 'xmm') {
+        this.f.set(this.#xmmLocal(number), v128.load(this.cpu, xmmOffset(number)));
+      } else this.reloadGprs([number]);
+    });
+  }
+
+  override spillGprs(numbers: readonly number[]): void {
+    for (const number of numbers) this.f.store(8, this.cpu, this.#gprLocal(number), gprOffset(number));
+  }
+
+  override reloadGprs(numbers: readonly number[]): void {
+    for (const number of numbers) this.f.set(this.#gprLocal(number), i64.load(this.cpu, gprOffset(number)));
+  }
+
+  // Immediates and addresses.
+
+  override read(index: number, size: IntegerSize = this.size): Expr {
+    if (this.form.shapes[index] === 'i' && size < 8) {
+      const mask = size === 1 ? 0xff : size === 2 ? 0xffff : -1;
+      return i32.const(this.#immediateLow() & mask);
+    }
+    return super.read(index, size);
+  }
+
+  #immediateLow(): number {
+    const { decoded } = this.#insn;
+    // The implicit operand 1 of shifts.
+    if (decoded.operands.some((o) => o.kind === 'implicit' && o.register < 0)) return 1;
+    return decoded.immediateLow;
+  }
+
+  immediate(): I64 {
+    const { immediateHigh } = this.#insn.decoded;
+    const low = this.#immediateLow();
+    if (immediateHigh === low >> 31 || low === 1) return i64.const(low);
+    return i64.const((BigInt(immediateHigh) << 32n) | BigInt(low >>> 0));
+  }
+
+  immediate32(): I32 {
+    return i32.const(this.#immediateLow());
+  }
+
+  secondImmediate(): I32 {
+    return i32.const(this.#insn.decoded.immediate2);
+  }
+
+  stringAddress(offset: I64, _segment: number, source: boolean): I64 {
+    const { segmentOverride } = this.#insn.decoded;
+    const based = source && (segmentOverride === FS || segmentOverride === GS);
+    return based ? i64.add(offset, i64.load(this.cpu, segmentOffset(segmentOverride))) : offset;
+  }
+
+  address(_index: number): I64 {
+    const d = this.#insn.decoded;
+    const { base, index, displacement } = d;
+    let sum: I64 | undefined;
+    if (d.encoding.absolute) {
+      sum = i64.const((BigInt(d.immediateHigh) << 32n) | BigInt(d.immediateLow >>> 0));
+    } else if (d.ripRelative) {
+      sum = i64.add(this.#v.ripBase, i64.const(this.#insn.delta + d.length + displacement));
+    } else {
+      if (base >= 0) sum = this.#gprLocal(base);
+      if (index >= 0) {
+        const local = this.#gprLocal(index);
+        const scaled = d.scale === 0 ? local : i64.shl(local, i64.const(d.scale));
+        sum = sum === undefined ? scaled : i64.add(sum, scaled);
+      }
+      if (sum === undefined) sum = i64.const(displacement);
+      else if (displacement !== 0) sum = i64.add(sum, i64.const(displacement));
+    }
+    if (d.addressSize === 4) sum = i64.and(sum, i64.const(0xffff_ffff));
+    const based = !d.encoding.isLea && (d.segment === FS || d.segment === GS);
+    return based ? i64.add(sum, i64.load(this.cpu, segmentOffset(d.segment))) : sum;
+  }
+
+  #codeAddress(delta: number): I64 {
+    return i64.add(this.#v.ripBase, i64.const(delta));
+  }
+
+  nextRip(): I64 {
+    return this.#codeAddress(this.#insn.delta + this.#insn.decoded.length);
+  }
+
+  thisRip(): I64 {
+    return this.#codeAddress(this.#insn.delta);
+  }
+
+  #targetDelta(): number {
+    const { decoded, delta } = this.#insn;
+    return delta + decoded.length + decoded.immediateLow;
+  }
+
+  directTarget(): I64 {
+    return this.#codeAddress(this.#targetDelta());
+  }
+
+  // Flags.
+
+  /** Computes pending flags into the flag locals. */
+  materialise(): void {
+    const { pending } = this.#flags;
+    if (pending === undefined) return;
+    this.#flags = FLAGS_IN_LOCALS;
+    this.setFlagsOf(pending);
+  }
+
+  /** The same on a way out: the builder goes on as if nothing had been computed. */
+  materialiseAside(): void {
+    const kept = this.#flags;
+    this.materialise();
+    this.#flags = kept;
+  }
+
+  flagResult(): Local<'i64'> {
+    this.materialise();
+    return this.#v.flagResult;
+  }
+
+  flagAux(): Local<'i32'> {
+    this.materialise();
+    return this.#v.flagAux;
+  }
+
+  setFlags(result: I64, aux: I32): void {
+    this.f.set(this.#v.flagResult, result);
+    this.f.set(this.#v.flagAux, aux);
+    this.#flags = FLAGS_IN_LOCALS;
+  }
+
+  /** Sets flags now: the size is that of the instruction which they are of. */
+  setFlagsOf(pending: PendingFlags): void {
+    const { size } = this;
+    this.#sizeOverride = pending.size;
+    if (pending.kind === 'add') super.flagsAdd(pending.x, pending.y, pending.r);
+    else if (pending.kind === 'sub') super.flagsSub(pending.x, pending.y, pending.r);
+    else if (pending.kind === 'logic') super.flagsLogic(pending.r);
+    else if (pending.kind === 'deferred') pending.make();
+    this.#sizeOverride = size;
+  }
+
+  #sizeOverride: IntegerSize | undefined;
+
+  override get size(): IntegerSize {
+    return this.#sizeOverride ?? super.size;
+  }
+
+  #pend(pending: PendingFlags, locals: readonly Local[]): void {
+    if (this.f.depth === this.#depth) this.#flags = { pending, locals };
+    else this.setFlagsOf(pending);
+  }
+
+  override flagsAdd(x: Local, y: Local, r: Local, carried = false): void {
+    this.#pend({ kind: 'add', size: this.size, x, y, r, carried }, [x, y, r]);
+  }
+
+  override flagsSub(x: Local, y: Local, r: Local, carried = false): void {
+    this.#pend({ kind: 'sub', size: this.size, x, y, r, carried }, [x, y, r]);
+  }
+
+  override flagsLogic(r: Expr): void {
+    const local = this.let(r as Expr<'i32'>) as Local;
+    this.#pend({ kind: 'logic', size: this.size, r: local }, [local]);
+  }
+
+  override deferFlags(make: () => void): void {
+    // What `make` reads is not known: every local of the instruction stays.
+    this.#pend({ kind: 'deferred', size: this.size, make }, this.f.collected());
+  }
+
+  override condition(code: number): I32 {
+    const { pending } = this.#flags;
+    const direct = pending === undefined ? undefined : conditionOf(code >> 1, pending);
+    if (direct === undefined) return super.condition(code);
+    return (code & 1) === 0 ? direct : i32.eqz(direct);
+  }
+
+  // Memory.
+
+  #tlbEntry(va: Local<'i64'>): Local<'i32'> {
+    return this.let(i32.add(this.#v.tlbBase, i32.and(i32.shrU(i32.wrap(va), i32.const(7)), i32.const(0x7fe0))));
+  }
+
+  #tlbMiss(va: Local<'i64'>, entry: I32, bytes: number, tagOffset: number): I32 {
+    const last = bytes === 1 ? va : i64.add(va, i64.const(bytes - 1));
+    return i64.ne(i64.load(entry, tagOffset), i64.or(i64.and(last, i64.const(-4096)), this.#v.tlbTag));
+  }
+
+  #accessBytes(bytes: number): I32 {
+    const stack = this.stack || (this.#insn.decoded.hasMemory && this.#insn.decoded.segment === SS);
+    return i32.const(stack ? bytes | STACK_ACCESS : bytes);
+  }
+
+  hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {
+    const { f } = this;
+    const host = f.local('i32');
+    const entry = this.#tlbEntry(va);
+    f.if(
+      this.#tlbMiss(va, entry, bytes, TLB_READ),
+      () => {
+        f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
+        f.if(i32.eqz(host), () => this.leaveWithFault());
+      },
+      () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
+    );
+    return host;
+  }
+
+  hostWrite(va: Local<'i64'>, bytes: number, readFirst: boolean): Local<'i32'> {
+    const { f } = this;
+    const host = f.local('i32');
+    const entry = this.#tlbEntry(va);
+    f.if(
+      this.#tlbMiss(va, entry, bytes, TLB_WRITE),
+      () => {
+        const first = i32.const(readFirst ? 1 : 0);
+        f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), first));
+        f.if(i32.eqz(host), () => this.leaveWithFault());
+        f.set(this.#v.slow, i32.const(1));
+      },
+      () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
+    );
+    this.#stored = true;
+    return host;
+  }
+
+  finishWrite(host: Local<'i32'>): void {
+    const { f } = this;
+    f.if(this.#v.slow, () => {
+      f.if(i32.eq(host, i32.add(this.cpu, i32.const(BOUNCE))), () => f.callVoid(this.helpers.commit, this.cpu));
+    });
+  }
+
+  isOrdinary(host: I32): I32 {
+    return i32.ne(host, i32.add(this.cpu, i32.const(BOUNCE)));
+  }
+
+  checkCodeWrite(host: I32, bytes: I32): void {
+    this.f.callVoid(this.helpers.codeWrite, this.cpu, host, bytes);
+    this.f.set(this.#v.slow, i32.const(1));
+  }
+
+  /** At the end of an instruction that stored: out to `rip` when translated code has been dropped meanwhile. */
+  #checkDropped(rip: I64): void {
+    if (!this.#stored) return;
+    const { f } = this;
+    f.if(this.#v.slow, () => {
+      f.set(this.#v.slow, i32.const(0));
+      f.if(i32.ne(i32.load(this.cpu, CODE_GENERATION), this.#v.generation), () => {
+        this.materialiseAside();
+        f.set(this.#v.rip, rip);
+        f.br(this.#control.leave);
+      });
+    });
+  }
+
+  // Control.
+
+  leaveWithFault(): void {
+    const { f } = this;
+    this.materialiseAside();
+    f.set(this.#v.rip, this.thisRip());
+    f.br(this.#control.fault);
+  }
+
+  raise(vector: number, error?: I32): void {
+    this.f.store(4, this.cpu, i32.const(vector), FAULT_VECTOR);
+    this.f.store(4, this.cpu, error ?? i32.const(-1), FAULT_ERROR);
+    this.leaveWithFault();
+  }
+
+  next(): void {
+    if (this.#end === undefined) throw new Error(`${this.#insn.decoded.row.name} ends early unannounced`);
+    this.#checkDropped(this.nextRip());
+    this.f.br(this.#end);
+  }
+
+  /** Falls through to the next instruction. */
+  finish(): void {
+    this.#checkDropped(this.nextRip());
+  }
+
+  jump(rip: Local<'i64'>): void {
+    this.#checkDropped(rip);
+    this.#control.dynamic(rip);
+  }
+
+  jumpDirect(): void {
+    this.#checkDropped(this.directTarget());
+    this.#control.direct(this.#targetDelta());
+  }
+
+  again(): void {
+    throw new Error('repeated instructions are called, not translated');
+  }
+
+  leaveAfter(): void {
+    throw new Error('instructions that leave are not translated');
+  }
+}
+
+/** The condition of an even code / 2 straight from what the flags are made of; undefined where that is not simple. */
+function conditionOf(kind: number, pending: PendingFlags): I32 | undefined {
+  if (pending.kind === 'deferred') return undefined;
+  const { size, r } = pending;
+  const t = integerOps(size);
+  const zero = t.const(0);
+  const signed = (x: Expr): Expr => (size === 1 ? i32.extend8S(x as I32) : size === 2 ? i32.extend16S(x as I32) : x);
+  const whole = (x: Expr): Expr =>
+    size === 1 ? i32.and(x as I32, i32.const(0xff)) : size === 2 ? i32.and(x as I32, i32.const(0xffff)) : x;
+  const negative = t.ltS(signed(r), zero);
+  const isZero = t.eqz(whole(r));
+  switch (pending.kind) {
+    case 'sub': {
+      const { x, y } = pending;
+      if (kind === 2) return pending.carried ? isZero : t.eq(x, y);
+      if (kind === 4) return negative;
+      if (pending.carried) return undefined;
+      if (kind === 1) return t.ltU(x, y);
+      if (kind === 3) return i32.eqz(t.gtU(x, y));
+      if (kind === 6) return t.ltS(signed(x), signed(y));
+      if (kind === 7) return i32.eqz(t.gtS(signed(x), signed(y)));
+      return undefined;
+    }
+    case 'add':
+      if (kind === 2) return isZero;
+      if (kind === 4) return negative;
+      if (kind === 1 && !pending.carried && size >= 4) return t.ltU(r, pending.x);
+      return undefined;
+    case 'logic':
+      if (kind === 0 || kind === 1) return i32.const(0);
+      if (kind === 2 || kind === 3) return isZero;
+      if (kind === 4 || kind === 6) return negative;
+      if (kind === 7) return i32.or(negative, isZero);
+      return undefined;
+  }
+}
+
+/** Stores flags that are in the locals into the state record. */
+export function storeFlags(f: FunctionBuilder, v: RegionLocals): void {
+  f.store(8, v.cpu, v.flagResult, FLAG_RESULT);
+  f.store(4, v.cpu, v.flagAux, FLAG_AUX);
+}

@@ -1,0 +1,194 @@
+/**
+ * Decides what is translated, and keeps the regions of one vCPU.
+ *
+ * The profile costs the interpreter nothing: whenever a slice of instructions ends, the block at RIP is noted. A block that is
+ * met several times in a row of slices has taken tens of thousands of instructions, and gets a region.
+ *
+ * @module
+ */
+import type { Decoder } from '../decode/decoder.ts';
+import type { BlockCache } from '../interpreter/block-cache.ts';
+import { TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
+import { MODE_SINGLE } from '../mmu/tlb.ts';
+import { CODE_SIZE, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
+import { buildRegionModule, type CalledHandler, REGION_IMPORTS } from './emit-region.ts';
+import { discoverRegion, type Region, type RegionInsn, type RegionLimits } from './region.ts';
+
+export interface TranslatorOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Offset of the vCPU's private area. */
+  readonly cpu: number;
+  readonly decoder: Decoder;
+  readonly blocks: BlockCache;
+  /** Functions of REGION_IMPORTS. */
+  readonly helpers: WebAssembly.ModuleImports;
+  readonly handlers: WebAssembly.Table;
+  readonly regions: WebAssembly.Table;
+  /** Milliseconds, for statistics. */
+  readonly now: () => number;
+}
+
+export interface TranslatorStats {
+  built: number;
+  dropped: number;
+  /** Bytes of WebAssembly. */
+  bytes: number;
+  /** Guest instructions in regions, as often as they were translated. */
+  instructions: number;
+  /** Spent on translation, and the part of it that went to WebAssembly's compiler. */
+  milliseconds: number;
+  compileMilliseconds: number;
+}
+
+/** Slices that end at a block before it is translated. */
+const THRESHOLD = 3;
+/** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
+const MAX_REGIONS = 8192;
+const LIMITS: RegionLimits = { instructions: 160, pages: 6 };
+
+export class Translator {
+  readonly #options: TranslatorOptions;
+  readonly #words: Int32Array;
+  readonly #longs: BigUint64Array;
+  readonly #bytes: Uint8Array;
+  readonly #imports: WebAssembly.Imports;
+  /** How often slices ended at a block, by its offset in linear memory. */
+  readonly #samples = new Map<number, number>();
+  #free: number[] = [];
+  #next = 0;
+  readonly stats: TranslatorStats = {
+    built: 0,
+    dropped: 0,
+    bytes: 0,
+    instructions: 0,
+    milliseconds: 0,
+    compileMilliseconds: 0,
+  };
+
+  constructor(options: TranslatorOptions) {
+    this.#options = options;
+    const { buffer } = options.memory;
+    this.#words = new Int32Array(buffer, options.cpu);
+    this.#longs = new BigUint64Array(buffer);
+    this.#bytes = new Uint8Array(buffer);
+    const env: WebAssembly.ModuleImports = { memory: options.memory, handlers: options.handlers };
+    for (const name of Object.keys(REGION_IMPORTS)) env[name] = options.helpers[name] as WebAssembly.ImportValue;
+    this.#imports = { env };
+  }
+
+  /** A slice has ended at RIP. */
+  sample(): void {
+    const host = this.#hostOfRip();
+    if (host === 0) return;
+    const count = (this.#samples.get(host) ?? 0) + 1;
+    if (count < THRESHOLD) {
+      this.#samples.set(host, count);
+      return;
+    }
+    this.#samples.delete(host);
+    this.#build(host, LIMITS);
+  }
+
+  /** Translates the block at RIP now, whatever the profile says. False when it has a region or cannot be translated. */
+  translateHere(limits: RegionLimits = LIMITS): boolean {
+    const host = this.#hostOfRip();
+    return host !== 0 && this.#build(host, limits);
+  }
+
+  /** Offset in linear memory of the instruction at RIP, when it starts a decoded block of 64-bit code; else 0. */
+  #hostOfRip(): number {
+    const { blocks } = this.#options;
+    if (this.#words[CODE_SIZE >> 2] !== 64 || (blocks.mode & MODE_SINGLE) !== 0) return 0;
+    const low = this.#words[RIP >> 2] as number;
+    const page = this.#hostPage(low & ~0xfff, this.#words[(RIP >> 2) + 1] as number);
+    if (page === 0) return 0;
+    const host = page + (low & 0xfff);
+    return blocks.canTranslate(host) ? host : 0;
+  }
+
+  /** Where a page of code lies in linear memory, as far as the TLB knows. */
+  #hostPage(low: number, high: number): number {
+    const entry = (this.#words[TLB_BASE >> 2] as number) + ((low >>> 7) & 0x7fe0);
+    const tag = (BigInt(high >>> 0) << 32n) | BigInt((low | (this.#words[TLB_TAG >> 2] as number)) >>> 0);
+    if (this.#longs[(entry + TLB_EXECUTE) >> 3] !== tag) return 0;
+    return (low + (this.#words[(entry + TLB_ADDEND - this.#options.cpu) >> 2] as number)) >>> 0;
+  }
+
+  /** Translates from the block at `host`, to which RIP points. False when nothing there can be translated. */
+  #build(host: number, limits: RegionLimits): boolean {
+    const { blocks, decoder } = this.#options;
+    const started = this.#options.now();
+    const low = this.#words[RIP >> 2] as number;
+    const high = this.#words[(RIP >> 2) + 1] as number;
+    const base = (BigInt(high >>> 0) << 32n) | BigInt((low & ~0xfff) >>> 0);
+    const region = discoverRegion(
+      {
+        bytes: this.#bytes,
+        decoder,
+        hostPage: (index) => {
+          const page = BigInt.asUintN(64, base + BigInt(index) * 4096n);
+          return this.#hostPage(Number(page & 0xffff_ffffn) | 0, Number(page >> 32n) | 0);
+        },
+        isKnown: (at) => blocks.isKnown(at),
+        isUnavailable: (decoded) => blocks.isUnavailable(decoded.row),
+      },
+      host & 0xfff,
+      limits,
+    );
+    if (region === undefined) {
+      blocks.refuseTranslation(host);
+      return false;
+    }
+    this.#install(host, region);
+    this.stats.milliseconds += this.#options.now() - started;
+    return true;
+  }
+
+  #install(host: number, region: Region): void {
+    const { blocks, regions } = this.#options;
+    const bytes = buildRegionModule(region, { handlerOf: (insn) => this.#handlerOf(insn) });
+    const compiling = this.#options.now();
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
+    this.stats.compileMilliseconds += this.#options.now() - compiling;
+    const index = this.#free.pop() ?? this.#next++;
+    if (index >= regions.length) regions.grow(1024);
+    regions.set(index, instance.exports['r'] as never);
+    blocks.installRegion(host, index, extents(region));
+    this.stats.built++;
+    this.stats.bytes += bytes.length;
+    this.stats.instructions += region.instructions;
+  }
+
+  #handlerOf(insn: RegionInsn): CalledHandler {
+    return this.#options.blocks.recordFor(insn.decoded, insn.delta & 0xfff);
+  }
+
+  /** The number of a region is free again: its code will not be entered any more. */
+  drop(index: number): void {
+    this.#free.push(index);
+    this.stats.dropped++;
+  }
+
+  /** Too many regions: the caller drops all code between two slices. */
+  get isFull(): boolean {
+    return this.#next - this.#free.length > MAX_REGIONS;
+  }
+
+  get live(): number {
+    return this.#next - this.#free.length;
+  }
+}
+
+/** The bytes of a region's instructions, page by page in linear memory: [first, end). */
+function extents(region: Region): { readonly from: number; readonly to: number }[] {
+  const list: { from: number; to: number }[] = [];
+  for (const { insns } of region.blocks.values()) {
+    for (const { delta, decoded } of insns) {
+      const from = (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
+      const last = list.at(-1);
+      if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + decoded.length;
+      else list.push({ from, to: from + decoded.length });
+    }
+  }
+  return list;
+}

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type CaseInput, type Outcome } from './case.ts';
+import { InterpreterExecutor } from './executor.ts';
+import { randomProgram } from './programs.ts';
+
+/** Seeds of the programs; ever new ones by hand: `node test/cpu/programs.test.ts FIRST COUNT`. */
+const FIRST = Number(process.argv[2] ?? 0);
+const COUNT = Number(process.argv[3] ?? 3000);
+const PLENTY = 1_000_000;
+
+/** An outcome as text, with what two runs of a program may differ in left out. */
+const textOf = (outcome: Outcome): string =>
+  JSON.stringify(
+    {
+      ...outcome,
+      state: [...outcome.state.bytes],
+      writes: outcome.writes.map(({ offset, bytes }) => [offset, ...bytes]),
+    },
+    (_, value) => (typeof value === 'bigint' ? value.toString(16) : value),
+  );
+
+/** Runs a program once as it is met, and then translated, in slices. */
+function translated(executor: InterpreterExecutor, program: CaseInput, slice: number): string {
+  executor.load(program);
+  executor.vcpu.execute(PLENTY);
+  executor.load(program, true);
+  return textOf(executor.runProgram(program, slice));
+}
+
+for (const [name, slice] of [
+  ['in one go', PLENTY],
+  ['in slices that end in the middle of loops', 37],
+] as const) {
+  test(`${COUNT} random programs do the same translated, ${name}, as interpreted`, () => {
+    const interpreter = new InterpreterExecutor();
+    const translator = new InterpreterExecutor('translator');
+    let regions = 0;
+    for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
+      const program = randomProgram(seed);
+      interpreter.load(program);
+      const expected = textOf(interpreter.runProgram(program, PLENTY));
+      assert.equal(translated(translator, program, slice), expected, `seed ${seed}`);
+      regions = Number(translator.vcpu.stats()['regions built']);
+    }
+    assert.ok(regions >= COUNT * 0.9, `${regions} regions`);
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * Random programs: straight code, branches, loops, calls and memory accesses in every size, for the same program to be run by
+ * the interpreter and by the translator.
+ *
+ * R14 holds the address of data, R15 counts loops, RSP is a stack; the program ends with UD2 or with a fault of its own.
+ *
+ * @module
+ */
+import type { CaseInput } from './case.ts';
+import { fillDefault, Profile } from './default-state.ts';
+import { CODE_LOW, DATA_START, LONG } from './environment.ts';
+import { MachineState, RSP, RDI, RSI, RCX } from './machine-state.ts';
+import { Prng } from './prng.ts';
+
+const R14 = 14,
+  R15 = 15;
+const UD2 = [0x0f, 0x0b];
+/** Registers that programs compute with. */
+const FREE = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13];
+
+class Writer {
+  readonly bytes: number[] = [];
+  readonly #random: Prng;
+  constructor(random: Prng) {
+    this.#random = random;
+  }
+  pick<T>(list: readonly T[]): T {
+    return list[this.#random.below(list.length)] as T;
+  }
+  below(n: number): number {
+    return this.#random.below(n);
+  }
+  emit(...bytes: readonly number[]): void {
+    this.bytes.push(...bytes);
+  }
+  imm32(value: number): void {
+    this.emit(value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >>> 24) & 0xff);
+  }
+  /** Prefixes, opcode and ModRM of an instruction on registers. */
+  registers(size: number, prefix: readonly number[], opcode: readonly number[], reg: number, rm: number): void {
+    this.#lead(size, prefix, reg, 0, rm);
+    this.emit(...opcode, 0xc0 | ((reg & 7) << 3) | (rm & 7));
+  }
+  /** The same on [R14 + displacement], or [R14 + index * scale + displacement]. */
+  memory(
+    size: number,
+    prefix: readonly number[],
+    opcode: readonly number[],
+    reg: number,
+    at: number,
+    index = -1,
+  ): void {
+    this.#lead(size, prefix, reg, index < 0 ? 0 : index, R14);
+    this.emit(...opcode);
+    if (index < 0) this.emit(0x80 | ((reg & 7) << 3) | 6);
+    else this.emit(0x84 | ((reg & 7) << 3), (this.below(4) << 6) | ((index & 7) << 3) | 6);
+    this.imm32(at);
+  }
+  #lead(size: number, prefix: readonly number[], reg: number, index: number, rm: number): void {
+    if (size === 2) this.emit(0x66);
+    this.emit(...prefix);
+    const rex = 0x40 | (size === 8 ? 8 : 0) | (reg > 7 ? 4 : 0) | (index > 7 ? 2 : 0) | (rm > 7 ? 1 : 0);
+    if (rex !== 0x40 || size === 1) this.emit(rex);
+  }
+}
+
+const SIZES = [1, 2, 4, 8, 4, 8];
+const wide = (size: number): number => (size === 1 ? 0 : 1);
+
+/** One instruction that neither branches nor loops. */
+function plain(w: Writer): void {
+  const size = w.pick(SIZES);
+  const reg = w.pick(FREE);
+  const rm = w.pick(FREE);
+  const at = w.below(0x800) & (w.below(4) === 0 ? -1 : -8);
+  const word = size === 1 ? 4 : size;
+  const kinds: (() => void)[] = [
+    () => w.registers(size, [], [w.below(8) * 8 + wide(size)], reg, rm),
+    () => w.registers(size, [], [w.below(8) * 8 + wide(size)], reg, rm),
+    () => w.memory(size, [], [w.below(8) * 8 + wide(size)], reg, at),
+    () => w.memory(size, [], [w.below(8) * 8 + 2 + wide(size)], reg, at),
+    () => {
+      w.registers(word, [], [0x83], w.below(8), rm);
+      w.emit(w.below(256));
+    },
+    () => w.registers(size, [], [0x88 + wide(size)], reg, rm),
+    () => w.memory(size, [], [0x88 + wide(size)], reg, at),
+    () => w.memory(size, [], [0x8a + wide(size)], reg, at),
+    () => {
+      w.registers(word, [], [0xc1], w.pick([0, 1, 2, 3, 4, 5, 7]), rm);
+      w.emit(w.below(66));
+    },
+    () => w.registers(size, [], [0xd2 + wide(size)], w.pick([0, 1, 2, 3, 4, 5, 7]), rm),
+    () => w.registers(word, [], [0x0f, 0xaf], reg, rm),
+    () => w.registers(size, [], [0xf6 + wide(size)], w.pick([2, 3, 4, 5]), rm),
+    () => w.registers(word, [], [0x0f, 0x40 + w.below(16)], reg, rm),
+    () => w.registers(1, [], [0x0f, 0x90 + w.below(16)], 0, rm),
+    () => w.registers(word, [], [0x0f, w.pick([0xb6, 0xbe])], reg, rm),
+    () => w.registers(word, [], [0x0f, w.pick([0xa3, 0xab, 0xb3, 0xbb])], reg, rm),
+    () => w.registers(word, [], [0x0f, w.pick([0xbc, 0xbd])], reg, rm),
+    () => w.registers(size, [], [0xfe + wide(size)], w.below(2), rm),
+    () => w.registers(size, [], [0x84 + wide(size)], reg, rm),
+    () => w.registers(size, [], [0x86 + wide(size)], reg, rm),
+    () => w.registers(size, [], [0x0f, 0xb0 + wide(size)], reg, rm),
+    () => w.memory(size, [0xf0], [0x0f, 0xc0 + wide(size)], reg, at & ~7),
+    () => w.memory(word, [], [0x8d], reg, at),
+    () => w.emit(w.pick([0xf5, 0xf8, 0xf9, 0x98, 0x99, 0x9e, 0x9f])),
+    () => {
+      w.emit(0x40 | (reg > 7 ? 1 : 0), 0x50 + (reg & 7));
+      w.emit(0x40 | (rm > 7 ? 1 : 0), 0x58 + (rm & 7));
+    },
+    // An index that stays within the data.
+    () => {
+      w.registers(4, [], [0x81], 4, reg);
+      w.imm32(0x78);
+      if (reg !== 4) w.memory(size, [], [w.below(8) * 8 + w.pick([0, 2]) + wide(size)], rm, at, reg);
+    },
+    // SSE: scalar and packed arithmetic, logic, shuffles, comparisons, conversions.
+    () => w.registers(0, [w.pick([0xf2, 0xf3])], [0x0f, w.pick([0x51, 0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f])], reg, rm),
+    () => w.registers(0, [], [0x0f, w.pick([0x58, 0x59, 0x5c, 0x54, 0x55, 0x56, 0x57, 0x28, 0x14, 0x15])], reg, rm),
+    () => w.registers(0, [0x66], [0x0f, w.pick([0xfe, 0xfa, 0xd4, 0xef, 0xeb, 0xdb, 0x6f, 0x60, 0x6c, 0x74])], reg, rm),
+    () => w.registers(0, [w.pick([0x66, 0xf2])].slice(0, w.below(2)), [0x0f, 0x2e], reg, rm),
+    () => w.registers(w.pick([4, 8]), [w.pick([0xf2, 0xf3])], [0x0f, w.pick([0x2a, 0x2c, 0x2d])], reg, rm),
+    () => w.memory(0, [0xf2], [0x0f, w.pick([0x10, 0x11, 0x58, 0x59])], reg, at),
+    () => w.memory(0, [], [0x0f, w.pick([0x10, 0x11])], reg, at),
+    () => w.memory(0, [0x66], [0x0f, w.pick([0x6f, 0x7f, 0xd4])], reg, at & ~15),
+  ];
+  w.pick(kinds)();
+}
+
+/** Somewhere beyond the data: a fault in the middle of everything. */
+function stray(w: Writer): void {
+  w.memory(8, [], [0x8b], w.pick(FREE), 0x4000);
+}
+
+function sequence(w: Writer, length: number, depth: number): void {
+  for (let i = 0; i < length; i++) {
+    const choice = w.below(100);
+    if (choice < 12 && depth > 0) {
+      // A conditional jump over some code.
+      const body = part(w, 1 + w.below(5), depth - 1);
+      w.emit(0x0f, 0x80 + w.below(16));
+      w.imm32(body.length);
+      w.emit(...body);
+    } else if (choice < 17 && depth > 0) {
+      // Either this or that.
+      const first = part(w, 1 + w.below(4), depth - 1);
+      const second = part(w, 1 + w.below(4), depth - 1);
+      w.emit(0x0f, 0x80 + w.below(16));
+      w.imm32(first.length + 5);
+      w.emit(...first, 0xe9);
+      w.imm32(second.length);
+      w.emit(...second);
+    } else if (choice < 21 && depth > 1) {
+      // A loop: push r15; mov r15d, n; body; dec r15; jnz; pop r15.
+      const body = part(w, 1 + w.below(8), depth - 2);
+      w.emit(0x41, 0x57, 0x41, 0xbf);
+      w.imm32(1 + w.below(60));
+      w.emit(...body, 0x49, 0xff, 0xcf, 0x0f, 0x85);
+      w.imm32(-(body.length + 9));
+      w.emit(0x41, 0x5f);
+    } else if (choice < 24 && depth > 0) {
+      // A call of code that stands right behind, which is jumped over: call +5; jmp over; body; ret.
+      const body = [...part(w, 1 + w.below(6), depth - 1), 0xc3];
+      w.emit(0xe8);
+      w.imm32(5);
+      w.emit(0xe9);
+      w.imm32(body.length);
+      w.emit(...body);
+    } else if (choice === 24) {
+      // rep movsb and rep stosb of a few bytes.
+      w.emit(0x49, 0x8d, 0xb6);
+      w.imm32(w.below(0x400));
+      w.emit(0x49, 0x8d, 0xbe);
+      w.imm32(w.below(0x400));
+      w.emit(0xb9);
+      w.imm32(w.below(100));
+      w.emit(0xf3, w.pick([0xa4, 0xaa]));
+    } else plain(w);
+  }
+}
+
+function part(w: Writer, length: number, depth: number): number[] {
+  const before = w.bytes.length;
+  sequence(w, length, depth);
+  return w.bytes.splice(before);
+}
+
+/** The program of a seed. */
+export function randomProgram(seed: number): CaseInput {
+  const random = new Prng();
+  random.reseed(seed, 77);
+  const initial = new MachineState();
+  fillDefault(initial, LONG, seed, [Profile.Integer, Profile.F64, Profile.F32][seed % 3] as Profile);
+  const w = new Writer(random);
+  sequence(w, 10 + random.below(30), 4);
+  if (random.chance(15)) stray(w);
+  w.emit(...UD2);
+  const data = BigInt(DATA_START);
+  initial.gpr[R14] = data + 0x100n;
+  initial.gpr[R15] = 0n;
+  initial.gpr[RSP] = data + 0x1800n;
+  initial.gpr[RSI] = data;
+  initial.gpr[RDI] = data + 64n;
+  initial.gpr[RCX] = BigInt(random.below(64));
+  // Some programs cross from page to page.
+  initial.rip = BigInt(CODE_LOW + (random.chance(30) ? 0xf80 + random.below(0x70) : random.below(0x800)));
+  return { environment: LONG, initial, code: Uint8Array.from(w.bytes), patches: [] } as unknown as CaseInput;
+}
