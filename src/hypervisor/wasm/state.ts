@@ -70,6 +70,8 @@ export const FETCH_TAG = 0x0e8;
 export const BUDGET = 0x0f0;
 /** i32: moves whenever decoded or translated code of this vCPU is dropped. */
 export const CODE_GENERATION = 0x0f4;
+/** u32: record of the translated region that was called last: where the interpreter goes on when the region refuses. */
+export const REGION_RECORD = 0x0f8;
 /** i32: index of this vCPU. */
 export const VCPU_INDEX = 0x0ec;
 

@@ -21,14 +21,7 @@ import { ModuleBuilder } from '../emit/module-builder.ts';
 import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
-import {
-  BLOCK_CACHE,
-  BLOCK_CACHE_ENTRIES,
-  CODE_MODE,
-  JUMP_CACHE,
-  JUMP_CACHE_ENTRIES,
-  RIP_BASE,
-} from '../mmu/layout.ts';
+import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, RIP_BASE } from '../mmu/layout.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import {
   BUDGET,
@@ -45,6 +38,7 @@ import {
   INSTRUCTIONS,
   RAX,
   RDX,
+  REGION_RECORD,
   RIP,
   SEGMENTS,
   TLB_BASE,
@@ -52,6 +46,7 @@ import {
 } from '../state.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
+import { jumpCacheSlot } from './jump-cache.ts';
 import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
 import {
   AUX_ALIGNED,
@@ -439,10 +434,15 @@ function buildRun(
                   case HANDLER_REGION:
                     spill();
                     f.store(4, cpu, budget, BUDGET);
+                    f.store(4, cpu, record, REGION_RECORD);
                     f.set(status, callTable('i32', 1, regionType, i32.load(record, R_IMMEDIATE), cpu));
                     reload();
                     f.set(budget, i32.load(cpu, BUDGET));
-                    f.if(i32.eq(status, i32.const(STATUS_REFUSED)), advanceNow);
+                    // Regions call each other: the one that refuses need not be the one that was called here.
+                    f.if(i32.eq(status, i32.const(STATUS_REFUSED)), () => {
+                      f.set(record, i32.load(cpu, REGION_RECORD));
+                      advanceNow();
+                    });
                     f.set(rip, i64.load(cpu, RIP));
                     f.brIf(jump, i32.eq(status, i32.const(STATUS_JUMP)));
                     f.if(i32.eq(status, i32.const(STATUS_BUDGET)), () => leave(STATUS_REGION_BUDGET));
@@ -489,12 +489,6 @@ function buildRun(
   f.store(8, cpu, i64.add(i64.load(cpu, INSTRUCTIONS), i64.extendI32S(i32.sub(start, budget))), INSTRUCTIONS);
   f.return(status);
   f.unreachable();
-}
-
-/** Where RIP's entry of the jump cache is. */
-function jumpCacheSlot(cpu: I32, rip: I64): I32 {
-  const mixed = i32.xor(i32.wrap(rip), i32.wrap(i64.shrU(rip, i64.const(13))));
-  return i32.add(cpu, i32.shl(i32.and(mixed, i32.const(JUMP_CACHE_ENTRIES - 1)), i32.const(4)));
 }
 
 /** Sets `record` to the block at `rip`: from the jump cache, or from the host. */

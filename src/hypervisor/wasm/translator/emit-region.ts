@@ -15,7 +15,13 @@ import { callIndirect, type Callee, type FunctionBuilder, type Label, type Local
 import { ModuleBuilder } from '../emit/module-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
+import { jumpCacheSlot } from '../interpreter/jump-cache.ts';
 import {
+  HANDLER_FORWARD,
+  HANDLER_REGION,
+  R_IMMEDIATE,
+  R_LINK,
+  R_OFFSET,
   STATUS_AGAIN,
   STATUS_BUDGET,
   STATUS_FAULT,
@@ -23,14 +29,16 @@ import {
   STATUS_NEXT,
   STATUS_REFUSED,
 } from '../interpreter/record.ts';
-import { RIP_BASE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
+import { JUMP_CACHE, RIP_BASE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import {
   BUDGET,
   CODE_GENERATION,
   FAULT_RECORD,
+  FETCH_TAG,
   FLAG_AUX,
   FLAG_RESULT,
   gprOffset,
+  REGION_RECORD,
   RIP,
   TLB_BASE,
   TLB_TAG,
@@ -83,6 +91,7 @@ export function buildRegionModule(region: Region, options: EmitOptions): Uint8Ar
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
+  module.importTable('regions');
   const helpers: Record<string, Callee> = {};
   for (const [name, [params, result]] of Object.entries(REGION_IMPORTS)) {
     helpers[name] = module.importFunction(name, params, result);
@@ -100,6 +109,7 @@ class Emitter {
   readonly #options: EmitOptions;
   readonly #flow: ControlFlow;
   readonly #handlerType: number;
+  readonly #regionType: number;
   readonly #v: RegionLocals;
   readonly #gprs: number;
   readonly #gprsWritten: number;
@@ -126,6 +136,7 @@ class Emitter {
     this.#helpers = helpers;
     this.#options = options;
     this.#handlerType = module.type(['i32', 'i32'], 'i32');
+    this.#regionType = module.type(['i32'], 'i32');
     this.#flow = analyse(region.entry, (delta) => this.#block(delta).successors);
     const used = registersOf(region);
     this.#gprs = used.gprs;
@@ -174,9 +185,36 @@ class Emitter {
     this.#spill();
     f.store(8, v.cpu, v.rip, RIP);
     f.store(4, v.cpu, v.budget, BUDGET);
+    this.#chain();
     f.return(v.status);
     f.unreachable();
     f.prologue(() => this.#enter());
+  }
+
+  /** Goes on in the region at RIP, if the jump cache knows one and the budget is not used up. */
+  #chain(): void {
+    const f = this.#f;
+    const v = this.#v;
+    const goesOn = i32.and(i32.eq(v.status, i32.const(STATUS_JUMP)), i32.geS(v.budget, i32.const(0)));
+    f.if(goesOn, () => {
+      const slot = f.let(jumpCacheSlot(v.cpu, v.rip));
+      const hit = i32.and(
+        i64.eq(i64.load(slot, JUMP_CACHE), v.rip),
+        i32.eq(i32.load(slot, JUMP_CACHE + 8), i32.load(v.cpu, FETCH_TAG)),
+      );
+      f.if(hit, () => {
+        const record = f.let(i32.load(slot, JUMP_CACHE + 12));
+        f.if(i32.eq(i32.load16U(record), i32.const(HANDLER_FORWARD)), () => {
+          f.set(record, i32.load(record, R_LINK));
+          f.store(4, slot, record, JUMP_CACHE + 12);
+        });
+        f.if(i32.eq(i32.load16U(record), i32.const(HANDLER_REGION)), () => {
+          f.store(8, v.cpu, i64.sub(v.rip, i64.load16U(record, R_OFFSET)), RIP_BASE);
+          f.store(4, v.cpu, record, REGION_RECORD);
+          f.returnCallTable(1, this.#regionType, i32.load(record, R_IMMEDIATE), v.cpu);
+        });
+      });
+    });
   }
 
   #enter(): void {

@@ -71,7 +71,8 @@ export class Translator {
     this.#words = new Int32Array(buffer, options.cpu);
     this.#longs = new BigUint64Array(buffer);
     this.#bytes = new Uint8Array(buffer);
-    const env: WebAssembly.ModuleImports = { memory: options.memory, handlers: options.handlers };
+    const { memory, handlers, regions } = options;
+    const env: WebAssembly.ModuleImports = { memory, handlers, regions };
     for (const name of Object.keys(REGION_IMPORTS)) env[name] = options.helpers[name] as WebAssembly.ImportValue;
     this.#imports = { env };
   }
