@@ -173,6 +173,10 @@ export const integerForms: readonly Form[] = formTable(
     NP 0F AE !F0 | mfence  |       |
     NP 0F AE !F8 | sfence  |       |
     NP 0F C3   | movnti  | My,Gy   |
+    NP 0F AE /5 | lfence   | Ry    |
+    NP 0F AE /6 | mfence   | Ry    |
+    NP 0F AE /7 | sfence   | Ry    |
+    0F 0D      | nop     | Rv      |
 `,
   Profile.Integer,
 );

@@ -81,6 +81,15 @@ export const undefinedForms: readonly Form[] = formTable(
     ${exact('DE', 0xda, 0xdf)}
     ${exact('DF', 0xe1, 0xe7)}
     ${exact('DF', 0xf8, 0xff)}
+    66 0F AE /5 | undefined | Ry |
+    66 0F AE /7 | undefined | Ry |
+    F2 0F AE /5 | undefined | Ry |
+    F2 0F AE /7 | undefined | Ry |
+    F3 0F AE /7 | undefined | Ry |
+    F2 0F C7 /6 | undefined | Rv |
+    F2 0F C7 /7 | undefined | Rv |
+    F3 0F 38 F0 | undefined | Gv,Mv |
+    F3 0F 38 F1 | undefined | Mv,Gv |
 `,
   Profile.Integer,
   ['plain', 'norep', 'rare', 'undefined'],

@@ -202,6 +202,8 @@ export class Decoder {
       if (e.prefix !== 0) {
         if (e.prefix === 1) {
           if (d.operandPrefix || d.rep !== 0) continue;
+        } else if (e.prefix === 2) {
+          if (d.rep !== 0) continue;
         } else if (e.prefix === 0x66) {
           if (!d.operandPrefix || d.rep !== 0) continue;
         } else if (d.rep !== e.prefix) continue;

@@ -39,8 +39,8 @@ export interface OperandSpec {
 export interface Encoding {
   readonly row: Row;
   readonly operands: readonly OperandSpec[];
-  /** Mandatory prefix: 0 any, 1 none of 66 F2 F3, else the byte. */
-  readonly prefix: 0 | 1 | 0x66 | 0xf2 | 0xf3;
+  /** Mandatory prefix: 0 any, 1 none of 66 F2 F3, 2 none of F2 F3, else the byte. */
+  readonly prefix: 0 | 1 | 2 | 0x66 | 0xf2 | 0xf3;
   readonly map: 0 | 1 | 2 | 3;
   readonly opcode: number;
   readonly hasModrm: boolean;
@@ -90,6 +90,9 @@ function parse(row: Row): Encoding[] {
   const first = tokens[0] as string;
   if (first === 'NP') {
     prefix = 1;
+    tokens.shift();
+  } else if (first === 'NFx') {
+    prefix = 2;
     tokens.shift();
   } else if (tokens.length > 1 && (first === '66' || first === 'F2' || first === 'F3') && tokens[1]?.startsWith('0F')) {
     prefix = Number.parseInt(first, 16) as Encoding['prefix'];
@@ -158,7 +161,7 @@ function parse(row: Row): Encoding[] {
 /** How specific an encoding is; the more specific one is tried first. */
 const rank = (e: Encoding): number =>
   (e.exact >= 0 ? 32 : 0) +
-  (e.prefix > 1 ? (e.prefix === 0x66 ? 12 : 16) : e.prefix === 1 ? 8 : 0) +
+  (e.prefix > 2 ? (e.prefix === 0x66 ? 12 : 16) : e.prefix > 0 ? 8 : 0) +
   (e.w >= 0 || e.noRexB ? 4 : 0) +
   (e.digit >= 0 ? 2 : 0) +
   (e.form !== 'any' ? 1 : 0);

@@ -188,9 +188,10 @@ export const controlRows: readonly Row[] = [
   row('FB', 'sti', '', sti, { ends: true }),
   row('9F', 'lahf', '', lahf),
   row('9E', 'sahf', '', sahf),
-  row('0F AE !E8', 'lfence', '', nop),
-  row('0F AE !F0', 'mfence', '', nop),
-  row('0F AE !F8', 'sfence', '', nop),
+  // The register number is ignored.
+  row('NP 0F AE /5', 'lfence', 'Ry', nop),
+  row('NP 0F AE /6', 'mfence', 'Ry', nop),
+  row('NP 0F AE /7', 'sfence', 'Ry', nop),
   row('NP 0F AE /7', 'clflush', 'Mb', flush),
   row('66 0F AE /7', 'clflushopt', 'Mb', flush),
   row('0F 0B', 'ud2', '', undefinedInstruction, { ends: true }),

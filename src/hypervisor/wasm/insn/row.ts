@@ -1,7 +1,7 @@
 /**
  * Instruction definitions as rows: one row per encoding, semantics as functions.
  *
- * `enc` is written as in the SDM, volume 2: an optional mandatory prefix (`NP` none of 66 F2 F3, `66`, `F2`, `F3`),
+ * `enc` is written as in the SDM, volume 2: an optional mandatory prefix (`NP` none of 66 F2 F3, `NFx` none of F2 F3, `66`, `F2`, `F3`),
  * opcode bytes in hexadecimal, `+r` when the low three bits name a register, `/0`..`/7` for a ModRM.reg digit, `!C1` for
  * one exact ModRM byte, `W0`/`W1` for a REX.W requirement, `B0` when REX.B must be clear.
  *

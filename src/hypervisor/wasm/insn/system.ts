@@ -105,8 +105,8 @@ export const systemRows: readonly Row[] = [
   sys('0F 01 !F9', 'rdtscp', '', 'rdtscp'),
   sys('F3 0F C7 /7', 'rdpid', 'Ry', 'rdpid', { f64: true }),
   sys('0F 33', 'rdpmc', '', 'rdpmc'),
-  sys('0F C7 /6', 'rdrand', 'Rv', 'rdrand'),
-  sys('0F C7 /7', 'rdseed', 'Rv', 'rdseed'),
+  sys('NFx 0F C7 /6', 'rdrand', 'Rv', 'rdrand'),
+  sys('NFx 0F C7 /7', 'rdseed', 'Rv', 'rdseed'),
 
   sys('NP 0F AE /0', 'fxsave', 'Mo', 'fxsave', { names: ['fxsave', 'fxsave', 'fxsave64'] }),
   sys('NP 0F AE /1', 'fxrstor', 'Mo', 'fxrstor', { names: ['fxrstor', 'fxrstor', 'fxrstor64'] }),
