@@ -28,6 +28,9 @@ test('x86-64-v2 is complete and v3 is not announced', () => {
   for (const bit of [1, 3, 5, 12, 25, 28, 29]) assert.ok(!has(one.ecx, bit), `leaf 1 ecx ${bit}`);
   for (const bit of [3, 5, 8, 16, 19, 24]) assert.ok(!has(leaf(7).ebx, bit), `leaf 7 ebx ${bit}`);
 });
+test('PSE-36 is announced, for the page walk takes bits 39:32 of a 4 MiB page from its entry', () => {
+  assert.ok(has(leaf(1).edx, 17));
+});
 test('no mitigation interface is announced but ARCH_CAPABILITIES', () => {
   const { edx } = leaf(7);
   assert.ok(has(edx, 29));

@@ -38,8 +38,8 @@ const bits = (...numbers: number[]): number => numbers.reduce((sum, bit) => sum 
 /** Leaf 1 ECX: SSE3, SSSE3, CMPXCHG16B, PCID, SSE4.1, SSE4.2, x2APIC, MOVBE, POPCNT, TSC-deadline, XSAVE, RDRAND, hypervisor. */
 const FEATURES_1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
 const OSXSAVE = bits(27);
-/** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 (APIC) SEP MTRR PGE MCA CMOV PAT CLFSH MMX FXSR SSE SSE2 SS. */
-const FEATURES_1_EDX = bits(0, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 19, 23, 24, 25, 26, 27);
+/** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 (APIC) SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS. */
+const FEATURES_1_EDX = bits(0, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26, 27);
 const APIC = bits(9),
   HTT = bits(28);
 /**
