@@ -120,6 +120,13 @@ test('the debug-exit port may be given with and without its key, inside the port
   refused(['--debug-exit', '0xffff'], '--debug-exit "0xffff": 0xffff is not from 0 to 65532 at position 0');
 });
 
+test('a debug exit port where a device is already is refused', () => {
+  const taken = (port: string, owner: string): void =>
+    refused(['--debug-exit', port], `--debug-exit "${port}": one of the 4 ports from there on is taken, by ${owner}`);
+  taken('0x3f8', 'COM1');
+  taken('port=0x3d', 'the timer');
+});
+
 test('switches and the name are taken over', () => {
   const { noReboot, stats, name } = parse('--no-reboot', '--stats', '--name', 'web');
   assert.deepEqual({ noReboot, stats, name }, { noReboot: true, stats: true, name: 'web' });

@@ -27,6 +27,7 @@ import {
   SERIAL_NUMBERS,
   type SerialConfig,
 } from '../../vm/config.ts';
+import { portOwner } from '../../vm/ports.ts';
 import { type OptionSpec, type ParsedArguments, parseArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
 
@@ -89,6 +90,8 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
 
 const MEM = { size: integer(MIN_MEM_MIB, MAX_MEM_MIB, 'MiB') };
 const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
+/** A device of 32 bits. */
+const DEBUG_EXIT_PORTS = 4;
 const DEBUG_EXIT = { port: integer(0, 0xfffc) };
 const HYPERVISOR = { name: choice('wasm', 'auto') };
 const SERIAL = {
@@ -161,6 +164,11 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   const [cpus] = keyValues(args, '--cpus', CPUS);
   const [hypervisor] = keyValues(args, '--hypervisor', HYPERVISOR);
   const [debugExit] = keyValues(args, '--debug-exit', DEBUG_EXIT);
+  const owner = debugExit === undefined ? undefined : portOwner(debugExit.port, DEBUG_EXIT_PORTS);
+  if (owner !== undefined) {
+    const text = args.options.get('--debug-exit')?.[0] ?? '';
+    throw invalid('--debug-exit', text, `one of the ${DEBUG_EXIT_PORTS} ports from there on is taken, by ${owner}`);
+  }
   return {
     ...(kernel !== undefined && { kernel }),
     ...(initrd !== undefined && { initrd }),
