@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { entry, HELP_COLUMNS, wrap } from './help.ts';
 import { RUN_OPTIONS } from './run/options.ts';
@@ -27,4 +28,13 @@ test('the help of run explains every option and every key, and fits its columns'
     for (const [key] of keys) assert.ok(help.includes(key), key);
   }
   for (const line of help.split('\n')) assert.ok(line.length <= HELP_COLUMNS, line);
+});
+
+test('the help of run and the table of the README have the same exit statuses, in the same order', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const table = [...readme.matchAll(/^\| (\d[\d +n]*|odd) \| /gm)].map(([, status]) => status);
+  const [, part = ''] = /\nExit status:\n([^]*?)\n\n/.exec(runHelp()) ?? [];
+  const listed = part.split('\n').flatMap((line) => line.slice(2, 26).trim() || []);
+  assert.deepEqual(listed, table);
+  assert.ok(table.length > 5);
 });
