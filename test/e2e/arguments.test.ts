@@ -1,8 +1,10 @@
 /** What `typervisor` refuses before a machine exists: arguments, and files that cannot be a kernel or an initrd. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { buildBzImage, buildElf } from '../boot/images.ts';
 import { typervisor } from './console.ts';
 import { exitKernel } from './kernels.ts';
@@ -89,3 +91,16 @@ for (const [name, args, line] of BAD_FILES) {
     assert.equal(refused.status, 1);
   });
 }
+
+test('standard output without space ends the machine with status 1 and one line', () => {
+  const full = openSync('/dev/full', 'w');
+  const launcher = fileURLToPath(new URL('../../bin/typervisor', import.meta.url));
+  const { status, stderr } = spawnSync(process.execPath, [launcher, 'run'], {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  closeSync(full);
+  assert.match(stderr, /^typervisor: standard output: ENOSPC[^\n]*\n$/);
+  assert.equal(status, 1);
+});

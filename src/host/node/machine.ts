@@ -11,7 +11,7 @@ import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/vcpu.ts';
 import type { Logger } from '../../util/log.ts';
-import type { RunConfig, SerialConfig } from '../../vm/config.ts';
+import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult, type VcpuThread } from '../../vm/machine.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
@@ -20,7 +20,7 @@ import { FileError, type HostFile, openFile } from './files.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
 import { formatStats } from './stats.ts';
-import { type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
+import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
 import { takeVcpuWorker } from './vcpu-workers.ts';
 
@@ -88,6 +88,10 @@ function explain(end: MachineEnd): string | undefined {
   if (end.kind === 'error') return `${end.reason}\n${end.detail}`;
   return undefined;
 }
+
+/** A machine without a name of its own is just typervisor's. */
+const messagePrefix = ({ name }: RunConfig): string =>
+  name === DEFAULT_CONFIG.name ? 'typervisor: ' : `typervisor: ${name}: `;
 
 /** Builds and runs the machine; returns the process's exit status. Errors in files are one line on standard error and status 1. */
 export async function runMachine(config: RunConfig): Promise<{ readonly status: number }> {
@@ -160,8 +164,8 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
     if (left !== undefined) machine.stop();
     const result: MachineResult = await running;
     await terminal[Symbol.asyncDispose]();
-    const message = left === undefined ? explain(result.end) : undefined;
-    if (message !== undefined) process.stderr.write(`typervisor: ${config.name}: ${message}\n`);
+    const message = left === undefined ? explain(result.end) : leaveMessage(left);
+    if (message !== undefined) process.stderr.write(`${messagePrefix(config)}${message}\n`);
     if (config.stats) process.stderr.write(formatStats(result.vcpus, performance.now() - started));
     const status = left !== undefined && result.end.kind === 'stopped' ? leaveStatus(left) : endStatus(result.end);
     return { status };

@@ -36,6 +36,12 @@ export function leaveStatus(reason: LeaveReason): number {
   }
 }
 
+/** One line about it, for what the user neither did nor asked for. */
+export function leaveMessage(reason: LeaveReason): string | undefined {
+  if (reason.kind !== 'output-failed' || reason.error.code === 'EPIPE') return undefined;
+  return `standard output: ${reason.error.message}`;
+}
+
 export interface TerminalOptions {
   /** Whether a device takes the input. If not, standard input is left alone, and Ctrl-C is a signal. */
   readonly takesInput: boolean;
