@@ -23,6 +23,12 @@ export interface VcpuInterrupts {
   takeInit(): boolean;
   takeSipi(): number;
 
+  /**
+   * FERR#, the pin that reports an unmasked x87 error while CR0.NE is clear: raises IRQ 13. True: the instruction has to wait;
+   * false: it ignores the error, for the guest has written port F0h (IGNNE#) since. `asserted` false ends that.
+   */
+  ferr(asserted: boolean): boolean;
+
   /** Memory-mapped registers of the local APIC; `offset` 0..0xfff. */
   apicRead(offset: number, width: AccessWidth): number;
   apicWrite(offset: number, width: AccessWidth, value: number): void;

@@ -88,3 +88,31 @@ test('an interrupt line that does not change takes no lock and changes nothing',
   line.set(true);
   assert.equal(machine.vcpus[0]!.pending(), false);
 });
+
+test('an x87 error raises interrupt 13 until port F0h is written, which lets it pass until it is gone', () => {
+  const machine = testMachine();
+  initializePics(machine);
+  const [vcpu] = machine.vcpus;
+  const requested = (): number => {
+    machine.out(0xa0, 0x0a);
+    return machine.in(0xa0) & 0x20;
+  };
+  assert.equal(vcpu!.ferr(false), false);
+  assert.equal(requested(), 0);
+  assert.equal(vcpu!.ferr(true), true);
+  assert.equal(vcpu!.ferr(true), true);
+  assert.equal(requested(), 0x20);
+  machine.out(0xf0, 0);
+  assert.equal(vcpu!.ferr(true), false);
+  assert.equal(vcpu!.ferr(false), false);
+  assert.equal(vcpu!.ferr(true), true);
+});
+
+test('a write to port F0h without an error means nothing', () => {
+  const machine = testMachine();
+  machine.out(0xf0, 0);
+  assert.equal(machine.vcpus[0]!.ferr(true), true);
+  machine.out(0xf0, 0);
+  machine.chip.reset();
+  assert.equal(machine.vcpus[0]!.ferr(true), true);
+});

@@ -9,6 +9,7 @@
  *
  *     ports 20h-21h, A0h-A1h, 4D0h-4D1h   8259 pair          ports 40h-43h, 61h   8254
  *     ports 608h-60Bh                     ACPI PM timer      FEC00000h            IO-APIC
+ *     port F0h                            coprocessor error
  *
  * @module
  */
@@ -45,8 +46,12 @@ export class IrqChipStateError extends Error {
   override readonly name = 'IrqChipStateError';
 }
 
-/** The 8254's interrupt and the cascade have fixed wires; the other sources get theirs from `line`. */
-const PIT_SOURCE = 0;
+/** The 8254's interrupt, the processor's FERR# and the cascade have fixed wires; the other sources get theirs from `line`. */
+const PIT_SOURCE = 0,
+  FERR_SOURCE = 0;
+const FERR_GSI = 13;
+/** A write of anything acknowledges a coprocessor error: IRQ 13 falls, and IGNNE# lets x87 instructions pass. */
+const FERR_PORT = 0xf0;
 
 export class IrqChip {
   /** Serialises every access to the state; not re-entrant. */
@@ -62,6 +67,7 @@ export class IrqChip {
   readonly #times: Float64Array;
   readonly #sources: Int32Array;
   readonly #sourceCounts: Uint8Array;
+  readonly #ignne: Int32Array;
   readonly #vcpuCount: number;
 
   /** Sees the state that is there. The first thread calls `initialize` before the others look. */
@@ -78,6 +84,7 @@ export class IrqChip {
     this.#times = new Float64Array(buffer, at, L.PIC / 8);
     this.#sources = new Int32Array(buffer, at + L.SOURCES, L.GSI_COUNT);
     this.#sourceCounts = new Uint8Array(buffer, at + L.SOURCE_COUNTS, L.GSI_COUNT);
+    this.#ignne = new Int32Array(buffer, at + L.IGNNE, 1);
     this.#lock = new SharedLock(this.#header, L.LOCK / 4);
     this.#pic = new Pic(new Int32Array(buffer, at + L.PIC, L.PIC_BYTES / 4));
     this.#pit = new Pit(
@@ -111,8 +118,9 @@ export class IrqChip {
     this.#header[L.MAGIC / 4] = L.IRQCHIP_MAGIC;
     this.#header[L.VERSION / 4] = L.IRQCHIP_VERSION;
     this.#header[L.VCPU_COUNT / 4] = this.#vcpuCount;
-    // The 8254's own source.
+    // The 8254's own source, and FERR#'s.
     this.#sourceCounts[0] = 1;
+    this.#sourceCounts[FERR_GSI] = 1;
     this.reset();
   }
 
@@ -123,6 +131,7 @@ export class IrqChip {
       this.#times[L.TIME_ORIGIN / 8] = now;
       this.#header[L.ARBITRATION_NEXT / 4] = 0;
       this.#sources.fill(0);
+      Atomics.store(this.#ignne, 0, 0);
       this.#pic.reset();
       this.#pit.reset();
       this.#ioapic.reset();
@@ -140,7 +149,8 @@ export class IrqChip {
   vcpu(index: number): VcpuIrqchip {
     const apic = this.#apics[index];
     if (apic === undefined) throw new RangeError(`vCPU ${index} of ${this.#vcpuCount}`);
-    return new VcpuIrqchip(this.#lock, this.#clock, apic, index === 0 ? this.#pit : undefined);
+    const ferr = (asserted: boolean): boolean => this.#ferr(asserted);
+    return new VcpuIrqchip(this.#lock, this.#clock, apic, index === 0 ? this.#pit : undefined, ferr);
   }
 
   /**
@@ -225,6 +235,15 @@ export class IrqChip {
       read: (offset) => pmTimerValue(this.#clock.nanoseconds() - this.timeOrigin) >>> (offset * 8),
       write: () => {},
     });
+    ports.add('coprocessor error', FERR_PORT, 1, {
+      read: () => 0xff,
+      write: () =>
+        this.#locked(() => {
+          if (((this.#sources[FERR_GSI]! >>> FERR_SOURCE) & 1) === 0) return;
+          Atomics.store(this.#ignne, 0, 1);
+          this.#setSource(FERR_GSI, FERR_SOURCE, false);
+        }),
+    });
     mmio.add('IO-APIC', IOAPIC_ADDRESS, IOAPIC_WINDOW_BYTES, {
       read: (offset, width) => this.#locked(() => this.#ioapic.read(offset, width)),
       write: (offset, _, value) => void this.#locked(() => this.#ioapic.write(offset, value)),
@@ -270,6 +289,15 @@ export class IrqChip {
         apic.refresh();
       }
     });
+  }
+
+  /** VcpuInterrupts.ferr. */
+  #ferr(asserted: boolean): boolean {
+    const ignored = Atomics.load(this.#ignne, 0) !== 0;
+    if (ignored && !asserted) Atomics.store(this.#ignne, 0, 0);
+    if (ignored || !asserted) return false;
+    this.#locked(() => this.#setSource(FERR_GSI, FERR_SOURCE, true));
+    return true;
   }
 
   #locked<T>(action: () => T): T {

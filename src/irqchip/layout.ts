@@ -7,6 +7,7 @@
  *     +384     8254 and port 61h
  *     +768     IO-APIC
  *     +1280    interrupt sources, one bit mask per GSI
+ *     +1536    IGNNE#
  *     +2048    one local APIC record of 1152 bytes per vCPU
  *
  * Words are i32, little-endian; times are f64, nanoseconds on the machine clock. Offsets are in bytes.
@@ -40,6 +41,8 @@ export const IOAPIC = 768;
 export const IOAPIC_BYTES = 512;
 export const SOURCES = 1280;
 export const SOURCES_BYTES = 256;
+/** i32: 1 from a write to port F0h until the x87 error that it was for is gone. */
+export const IGNNE = 1536;
 export const LOCAL_APICS = 2048;
 export const LOCAL_APIC_BYTES = 1152;
 

@@ -28,9 +28,17 @@ export class VcpuIrqchip implements VcpuInterrupts {
   readonly #lock: SharedLock;
   readonly #clock: Clock;
   readonly #words: Int32Array;
+  readonly #ferr: (asserted: boolean) => boolean;
 
   /** `pit` for the vCPU that polls the 8254. */
-  constructor(lock: SharedLock, clock: Clock, apic: LocalApic, pit: Pit | undefined) {
+  constructor(
+    lock: SharedLock,
+    clock: Clock,
+    apic: LocalApic,
+    pit: Pit | undefined,
+    ferr: (asserted: boolean) => boolean,
+  ) {
+    this.#ferr = ferr;
     this.#apic = apic;
     this.#pit = pit;
     this.#lock = lock;
@@ -91,6 +99,10 @@ export class VcpuIrqchip implements VcpuInterrupts {
     const vector = this.#apic.takeSipi();
     this.#lock.unlock();
     return vector;
+  }
+
+  ferr(asserted: boolean): boolean {
+    return this.#ferr(asserted);
   }
 
   apicRead(offset: number, width: AccessWidth): number {

@@ -21,6 +21,7 @@ const MACHINE_PORTS: readonly PortRange[] = [
   { first: 0x80,  last: 0x80,  owner: 'progress codes' },
   { first: 0xa0,  last: 0xa1,  owner: 'the interrupt controller' },
   { first: 0xe9,  last: 0xe9,  owner: 'the debug console' },
+  { first: 0xf0,  last: 0xf0,  owner: 'the coprocessor error' },
   { first: 0x2e8, last: 0x2ef, owner: 'COM4' },
   { first: 0x2f8, last: 0x2ff, owner: 'COM2' },
   { first: 0x3e8, last: 0x3ef, owner: 'COM3' },

@@ -100,6 +100,7 @@ const noInterrupts: VcpuInterrupts = {
   takeNmi: () => false,
   takeInit: () => false,
   takeSipi: () => -1,
+  ferr: (asserted) => asserted,
   apicRead: () => 0,
   apicWrite() {},
   readMsr: () => undefined,

@@ -30,6 +30,12 @@ test('a triple fault ends with status 33 and names the machine', async () => {
   assert.match(vm.errors, /^typervisor: victim: .*triple fault\n$/);
 });
 
+test('with CR0.NE clear an x87 error arrives as IRQ 13, and port F0h lets it pass', async () => {
+  await using vm = launch([...DEBUG_EXIT, kernels.coprocessorKernel(folder)]);
+  await vm.exits(1);
+  assert.equal(vm.output, 'iwiw');
+});
+
 for (const how of ['i8042', 'cf9'] as const) {
   test(`a reset through ${how} starts the kernel again, in place`, async () => {
     await using vm = launch([kernels.resetKernel(folder, how)]);

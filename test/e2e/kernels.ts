@@ -97,3 +97,38 @@ export const chattyKernel = (folder: string): string =>
     ...outByte(COM1, 0x78),
     ...code('eb ee'), //             jmp 1b
   ]);
+
+/**
+ * Divides by zero on the x87 with CR0.NE clear, twice. Prints "i" from the handler of IRQ 13, which acknowledges the error at port
+ * F0h and leaves it in the status word, and "w" behind FWAIT; exits with debug-exit value 0.
+ */
+export const coprocessorKernel = (folder: string): string =>
+  kernel(folder, 'coprocessor', [
+    ...code('bc 00 00 09 00'), //             mov esp, 90000h
+    ...code('b0 11 e6 20 e6 a0'), //          the 8259 pair: ICW1,
+    ...code('b0 20 e6 21 b0 28 e6 a1'), //      vectors 20h and 28h,
+    ...code('b0 04 e6 21 b0 02 e6 a1'), //      the cascade,
+    ...code('b0 01 e6 21 e6 a1'), //            ICW4;
+    ...code('b0 fb e6 21 b0 df e6 a1'), //      all but the cascade and 13 masked
+    ...code('e8 00 00 00 00 58'), //          call 1f; 1: pop eax
+    ...code('05 62 00 00 00'), //             add eax, handler - 1b
+    ...code('bf 68 01 08 00 66 89 07'), //    gate 2Dh of the table at 80000h
+    ...code('8c 4f 02 66 c7 47 04 00 8e'),
+    ...code('c1 e8 10 66 89 47 06'),
+    ...code('b8 00 00 08 00 50 66 68 ff 07'), // lidt
+    ...code('0f 01 1c 24'),
+    ...code('0f 20 c0 83 e0 d1 0f 22 c0'), // clear CR0.MP, EM, TS and NE
+    ...code('fb b9 02 00 00 00'), //          sti; mov ecx, 2
+    ...code('db e3 68 7b 03 00 00'), //    2: fninit; push 37Bh: ZE unmasked
+    ...code('d9 2c 24 d9 e8 d9 ee de f9'), // fldcw [esp]; fld1; fldz; fdivp
+    ...code('9b'), //                         fwait
+    ...outByte(COM1, 0x77),
+    ...code('db e2 e2 e4'), //                fnclex; loop 2b
+    ...debugExit(0),
+    ...halt,
+    ...code('50 52'), //             handler: push eax; push edx
+    ...outByte(COM1, 0x69),
+    ...code('e6 f0'), //                      out F0h, al
+    ...code('b0 20 e6 a0 e6 20'), //          end of interrupt
+    ...code('5a 58 cf'), //                   pop edx; pop eax; iret
+  ]);

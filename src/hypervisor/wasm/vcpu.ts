@@ -35,8 +35,8 @@ import {
   TSC_OFFSET,
   VCPU_INDEX,
 } from './state.ts';
-import { CpuState, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
-import { type Cpu, createCpu, VECTOR_DB, VECTOR_SS } from './system/cpu.ts';
+import { CpuState, CR0_NE, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
+import { type Cpu, createCpu, VECTOR_DB, VECTOR_MF, VECTOR_SS } from './system/cpu.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
 import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './system/exceptions.ts';
 import { systemInstructions } from './system/instructions.ts';
@@ -171,7 +171,7 @@ export class WasmVcpu implements Vcpu {
       { clock: options.clock, interrupts: options.interrupts, random32: options.random32 },
       { processors: map.vcpuCount },
     );
-    const x87 = new X87(buffer, area);
+    const x87 = new X87(buffer, area, (asserted) => interrupts.ferr(asserted));
     const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer, area);
     const helperImports: Record<string, WebAssembly.ImportValue> = {
@@ -298,7 +298,14 @@ export class WasmVcpu implements Vcpu {
         status = this.#core.run(this.#area, slice);
         if (status === STATUS_BUDGET) this.#translator.sample();
       }
-      if (status === STATUS_FAULT && this.#deliverFault() === 'shutdown') return { kind: 'shutdown' };
+      if (status !== STATUS_FAULT) continue;
+      if (this.#waitsForFerr()) {
+        // The instruction starts anew after whatever interrupt comes, be it IRQ 13 or another.
+        state.faultVector = -1;
+        const rest = (interrupts.nextDeadline() - clock.nanoseconds()) / 1e6;
+        const deliverable = (state.systemFlags & FLAG_IF) !== 0 && interrupts.pending();
+        if (!deliverable && rest > 0) control.waitForKick(Math.min(rest, 1000));
+      } else if (this.#deliverFault() === 'shutdown') return { kind: 'shutdown' };
     }
   }
 
@@ -374,6 +381,15 @@ export class WasmVcpu implements Vcpu {
     const record = this.#view.getUint32(this.#area + FAULT_RECORD, true);
     const stack = record !== 0 && (this.#view.getUint16(record + R_AUX, true) & AUX_STACK) !== 0;
     state.faultVector = stack ? VECTOR_SS : 13;
+  }
+
+  /**
+   * True when an x87 error is reported as on a PC of old: by FERR# and IRQ 13 (SDM 1 8.7.2), because CR0.NE is clear. An MMX instruction
+   * whose error the guest has asked to be ignored gets #MF nevertheless.
+   */
+  #waitsForFerr(): boolean {
+    const { state } = this.cpu;
+    return state.faultVector === VECTOR_MF && (state.cr0 & CR0_NE) === 0 && this.#options.interrupts.ferr(true);
   }
 
   #deliverFault(): 'delivered' | 'shutdown' {

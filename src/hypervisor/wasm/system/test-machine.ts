@@ -154,6 +154,9 @@ export class TestInterrupts implements VcpuInterrupts {
   takeSipi(): number {
     return -1;
   }
+  ferr(asserted: boolean): boolean {
+    return asserted;
+  }
   apicRead(): number {
     return 0;
   }

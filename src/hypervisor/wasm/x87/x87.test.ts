@@ -27,10 +27,12 @@ const MP = 2,
 const ES_BUSY_IE = 0x8081;
 const OPERAND = STATE_BYTES;
 
-function machine(): { view: DataView; run: (name: string, opcode?: number) => number } {
+type Pin = (asserted: boolean) => boolean;
+
+function machine(ferr?: Pin): { view: DataView; run: (name: string, opcode?: number) => number } {
   const buffer = new ArrayBuffer(STATE_BYTES + 128);
   const view = new DataView(buffer);
-  const fpu = new X87(buffer, 0);
+  const fpu = new X87(buffer, 0, ferr);
   view.setUint32(FPU_CONTROL, 0x37f, true);
   return { view, run: (name, opcode = 0) => fpu.execute(X87Operation[name]!, opcode, OPERAND) };
 }
@@ -75,6 +77,27 @@ test('a pending exception raises #MF at the next waiting instruction', () => {
     view.setUint32(FPU_STATUS, ES_BUSY_IE, true);
     assertFault(view, () => run(name), 16);
   }
+});
+
+test('with CR0.NE clear the error pin says whether an instruction has to wait', () => {
+  const NE = 0x20;
+  const seen: boolean[] = [];
+  let ignored = false;
+  const { view, run } = machine((asserted) => {
+    seen.push(asserted);
+    return asserted && !ignored;
+  });
+  view.setUint32(FPU_STATUS, ES_BUSY_IE, true);
+  assertFault(view, () => run('fnop'), 16);
+  ignored = true;
+  assert.equal(run('fnop'), DONE);
+  assert.equal(run('fnclex'), DONE);
+  assert.equal(run('fnop'), DONE);
+  assert.deepEqual(seen, [true, true, false]);
+  view.setUint32(FPU_STATUS, ES_BUSY_IE, true);
+  view.setUint32(CR0, NE, true);
+  assertFault(view, () => run('fnop'), 16);
+  assert.equal(seen.length, 3);
 });
 
 test('#NM comes before #MF', () => {

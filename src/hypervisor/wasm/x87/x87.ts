@@ -4,7 +4,7 @@
  * An operation computes with `softfloat/` into `out`, raising exceptions in `environment`, and ends with one of the
  * `finish*` methods, which apply the rules for masked and unmasked responses: IE, DE and ZE unmasked suppress the result
  * and the pop; OE, UE and PE unmasked do not, but for stores to memory, where OE and UE do. An unmasked exception sets ES, and
- * the next waiting instruction delivers it as #MF (CR0.NE = 1 is assumed: IRQ 13 through FERR# does not exist).
+ * the next waiting instruction delivers it as #MF. With CR0.NE clear that #MF stands for FERR#: vcpu.ts waits for IRQ 13 instead.
  *
  * As on processors that announce CPUID.7.EBX bits 6 and 13: FDP and FOP change only when an unmasked exception is raised,
  * FCS and FDS stay 0.
@@ -35,7 +35,8 @@ import { BUSY, C1, DONE, ES, FAULT, type Outcome, SF, TOP_MASK, TOP_SHIFT } from
 
 const CR0_MP = 2,
   CR0_EM = 4,
-  CR0_TS = 8;
+  CR0_TS = 8,
+  CR0_NE = 0x20;
 const VECTOR_NM = 7,
   VECTOR_MF = 16;
 
@@ -69,10 +70,15 @@ export class X87 {
 
   /** FPU_CONTROL to FPU_DS, and what they were before a store. */
   readonly #words: Uint32Array;
+  readonly #ferr: (asserted: boolean) => boolean;
   readonly #before: Uint32Array = new Uint32Array((FPU_DS + 4 - FPU_CONTROL) / 4);
 
-  /** `state`: where the CPU state record starts in `buffer`, in bytes, a multiple of 8. */
-  constructor(buffer: ArrayBufferLike, state: number) {
+  /**
+   * `state`: where the CPU state record starts in `buffer`, in bytes, a multiple of 8. `ferr`: told of the error pin when CR0.NE
+   * is clear, says whether the instruction has to wait (VcpuInterrupts.ferr).
+   */
+  constructor(buffer: ArrayBufferLike, state: number, ferr: (asserted: boolean) => boolean = (asserted) => asserted) {
+    this.#ferr = ferr;
     this.environment.x87 = true;
     this.memory = new DataView(buffer);
     this.memoryBytes = new Uint8Array(buffer);
@@ -119,7 +125,9 @@ export class X87 {
     if (isWait ? (cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS) : (cr0 & (CR0_EM | CR0_TS)) !== 0) {
       return this.#fault(VECTOR_NM);
     }
-    return waits && (this.u32[FPU_STATUS >> 2]! & ES) !== 0 && this.#fault(VECTOR_MF);
+    if (!waits) return false;
+    const pending = (this.u32[FPU_STATUS >> 2]! & ES) !== 0;
+    return ((cr0 & CR0_NE) !== 0 ? pending : this.#ferr(pending)) && this.#fault(VECTOR_MF);
   }
 
   #fault(vector: number): true {
