@@ -34,6 +34,18 @@ test('an unknown command is one line and status 35', () => {
   assert.deepEqual(typervisor('rnu'), { status: 35, stdout: '', stderr });
 });
 
+test('an argument that a command does not take is refused', () => {
+  const refused = { status: 35, stdout: '', stderr: 'typervisor: unexpected argument "x"\n' };
+  for (const args of [
+    ['version', 'x'],
+    ['--version', 'x'],
+    ['help', 'run', 'x'],
+    ['help', 'help', 'x'],
+  ]) {
+    assert.deepEqual(typervisor(...args), refused);
+  }
+});
+
 test('a bad value is one line that names the option, the value and the position, and status 35', () => {
   const stderr = 'typervisor: --mem "size=1": 1 is not from 64 to 3072 MiB at position 5\n';
   assert.deepEqual(typervisor('run', '--mem', 'size=1'), { status: 35, stdout: '', stderr });

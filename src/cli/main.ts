@@ -57,14 +57,20 @@ async function run(args: readonly string[]): Promise<number> {
   return (await import('./run/run.ts')).runCommand(args);
 }
 
+function refuseFurther([argument]: readonly string[]): void {
+  if (argument !== undefined) throw new UsageError(`unexpected argument ${quote(argument)}`);
+}
+
 async function help(args: readonly string[]): Promise<number> {
-  const [name] = args;
+  const [name, ...further] = args;
+  refuseFurther(further);
   if (name !== undefined && name !== 'help' && name !== 'version') return findCommand(name).execute(['--help']);
   process.stdout.write(overview());
   return 0;
 }
 
-async function version(): Promise<number> {
+async function version(args: readonly string[]): Promise<number> {
+  refuseFurther(args);
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const known = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   process.stdout.write(`typervisor ${known ? String(manifest.version) : 'unknown'}\n`);
@@ -81,7 +87,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
     return ExitCode.BadArguments;
   }
   if (name === '--help' || name === '-h') return help(rest);
-  if (name === '--version' || name === '-V') return version();
+  if (name === '--version' || name === '-V') return version(rest);
   return findCommand(name).execute(rest);
 }
 
