@@ -137,8 +137,9 @@ export const FPU_IP = 0x6a0, FPU_DP = 0x6a8, FPU_CS = 0x6b0, FPU_DS = 0x6b4;
 export const BOUNCE = 0x700;
 export const BOUNCE_PENDING = 0x740;
 
-/** Counters for --stats, i64 each (stats.ts). */
-export const STATS = 0x780;
+/** Counters for --stats, i64 each: instructions executed in translated regions; how often the main loop called one. */
+// biome-ignore format: a table
+export const STATS_TRANSLATED = 0x780, STATS_REGION_CALLS = 0x788;
 
 /** Further system state of system/: free for that folder, up to FPU_IMAGE. */
 export const SYSTEM_PRIVATE = 0x800;

@@ -32,6 +32,8 @@ import {
   FAULT_RECORD,
   INSTRUCTIONS,
   STATE_BYTES,
+  STATS_REGION_CALLS,
+  STATS_TRANSLATED,
   TSC_OFFSET,
   VCPU_INDEX,
 } from './state.ts';
@@ -240,6 +242,8 @@ export class WasmVcpu implements Vcpu {
       exceptions: this.#exceptions,
       interrupts: this.#interruptCount,
       halts: this.#halts,
+      'instructions translated': Number(this.#longs[STATS_TRANSLATED >> 3]),
+      'region calls': Number(this.#longs[STATS_REGION_CALLS >> 3]),
       'regions built': this.#translator.stats.built,
       'regions dropped': this.#translator.stats.dropped,
       'regions live': this.#translator.live,

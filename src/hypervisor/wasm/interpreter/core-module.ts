@@ -41,6 +41,8 @@ import {
   REGION_RECORD,
   RIP,
   SEGMENTS,
+  STATS_REGION_CALLS,
+  STATS_TRANSLATED,
   TLB_BASE,
   TLB_TAG,
 } from '../state.ts';
@@ -307,6 +309,9 @@ function buildRun(
     f.set(rip, i64.add(i64.load(cpu, RIP_BASE), offset));
     f.if(i32.ne(i32.load(cpu, CODE_SIZE), i32.const(64)), () => f.set(rip, i64.and(rip, i64.const(0xffff_ffff))));
   };
+  const tally = (field: number, by: I64): void => {
+    f.store(8, cpu, i64.add(i64.load(cpu, field), by), field);
+  };
   const thisRip = (): void => codeAddress(i64.load16U(record, R_OFFSET));
 
   reload();
@@ -437,7 +442,11 @@ function buildRun(
                     f.store(4, cpu, record, REGION_RECORD);
                     f.set(status, callTable('i32', 1, regionType, i32.load(record, R_IMMEDIATE), cpu));
                     reload();
+                    f.set(from, budget);
                     f.set(budget, i32.load(cpu, BUDGET));
+                    tally(STATS_TRANSLATED, i64.extendI32S(i32.sub(from, budget)));
+                    tally(STATS_REGION_CALLS, i64.const(1));
+                    f.set(from, i32.const(0));
                     // Regions call each other: the one that refuses need not be the one that was called here.
                     f.if(i32.eq(status, i32.const(STATUS_REFUSED)), () => {
                       f.set(record, i32.load(cpu, REGION_RECORD));

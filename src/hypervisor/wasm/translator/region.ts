@@ -105,6 +105,8 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
   const pages = new Map<number, number>();
   const calls = new Map<number, { readonly target: number; readonly back: number }>();
   const work = [entry];
+  /** Bytes of an instruction that lies in two pages. */
+  const crossing = new Uint8Array(32);
 
   const hostOf = (delta: number): number => {
     const index = delta >> 12;
@@ -137,8 +139,17 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
       const host = hostOf(at);
       if (host === 0) break;
       const pageEnd = host - (at & 0xfff) + 4096;
-      const decoded = decoder.decode(bytes, host, pageEnd, 64);
-      // Instructions across pages are the interpreter's.
+      let decoded = decoder.decode(bytes, host, pageEnd, 64);
+      if (decoded === 'truncated') {
+        const pagesBefore = pages.size;
+        const next = hostOf((at | 0xfff) + 1);
+        if (next === 0) break;
+        const head = pageEnd - host;
+        crossing.set(bytes.subarray(host, pageEnd));
+        crossing.set(bytes.subarray(next, next + 15), head);
+        decoded = decoder.decode(crossing, 0, crossing.length, 64);
+        if (typeof decoded === 'string' && pages.size > pagesBefore) pages.delete((at >> 12) + 1);
+      }
       if (typeof decoded === 'string') break;
       const { row } = decoded;
       if (row.lift === undefined || source.isUnavailable(decoded)) break;

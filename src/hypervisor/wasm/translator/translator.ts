@@ -183,12 +183,17 @@ export class Translator {
 /** The bytes of a region's instructions, page by page in linear memory: [first, end). */
 function extents(region: Region): { readonly from: number; readonly to: number }[] {
   const list: { from: number; to: number }[] = [];
+  const add = (delta: number, bytes: number): void => {
+    const from = (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
+    const last = list.at(-1);
+    if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + bytes;
+    else list.push({ from, to: from + bytes });
+  };
   for (const { insns } of region.blocks.values()) {
     for (const { delta, decoded } of insns) {
-      const from = (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
-      const last = list.at(-1);
-      if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + decoded.length;
-      else list.push({ from, to: from + decoded.length });
+      const rest = 4096 - (delta & 0xfff);
+      add(delta, Math.min(decoded.length, rest));
+      if (decoded.length > rest) add(delta + rest, decoded.length - rest);
     }
   }
   return list;
