@@ -15,7 +15,14 @@ import { BlockCache } from './interpreter/block-cache.ts';
 import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
 import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
-import { AUX_STACK, R_AUX, STATUS_AGAIN, STATUS_BUDGET, STATUS_FAULT } from './interpreter/record.ts';
+import {
+  AUX_STACK,
+  R_AUX,
+  STATUS_AGAIN,
+  STATUS_BUDGET,
+  STATUS_FAULT,
+  STATUS_REGION_BUDGET,
+} from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
 import { RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
@@ -194,7 +201,10 @@ export class WasmVcpu implements Vcpu {
       handlers: this.#handlers,
       fetch: core.fetch,
       system: (row) => systemCalls.add(row, decoder.result),
-      flushed: () => systemCalls.clear(),
+      flushed: () => {
+        systemCalls.clear();
+        this.#translator?.flushed();
+      },
       invalidated: () => tlb.invalidateJumps(),
       regionDropped: (region) => this.#translator.drop(region),
     });
@@ -245,6 +255,7 @@ export class WasmVcpu implements Vcpu {
       'instructions translated': Number(this.#longs[STATS_TRANSLATED >> 3]),
       'region calls': Number(this.#longs[STATS_REGION_CALLS >> 3]),
       'regions built': this.#translator.stats.built,
+      'regions rebuilt': this.#translator.stats.rebuilt,
       'regions dropped': this.#translator.stats.dropped,
       'regions live': this.#translator.live,
       'region bytes': this.#translator.stats.bytes,
@@ -301,6 +312,8 @@ export class WasmVcpu implements Vcpu {
         const slice = rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE;
         status = this.#core.run(this.#area, slice);
         if (status === STATUS_BUDGET) this.#translator.sample();
+        else if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
+        if (this.#translator.isFull) this.#blocks.flush();
       }
       if (status !== STATUS_FAULT) continue;
       if (this.#waitsForFerr()) {

@@ -376,10 +376,30 @@ export class BlockCache {
     const block: Block = { host, mode, at, end: assembler.at, region: index, isPlain: false };
     blocks.set(host | 0, block);
     this.#remember(host, mode, at);
+    this.#markAll(extents, block);
+  }
+
+  /** The region of a block has been translated again, with more code. */
+  extendRegion(host: number, extents: readonly CodeExtent[]): void {
+    const block = this.#blocks[this.mode]?.get(host | 0);
+    if (block !== undefined) this.#markAll(extents, block);
+  }
+
+  #markAll(extents: readonly CodeExtent[], block: Block): void {
+    const { ram } = this.#options;
     for (const { from, to } of extents) {
       const page = from - ((from - ram.offset) & 0xfff);
       this.#mark(page, from, to, block);
     }
+  }
+
+  /** Room in the arena until all code is dropped, 8-byte aligned and zero. */
+  reserve(bytes: number): number {
+    const assembler = this.#assembler;
+    const at = assembler.at;
+    assembler.at += Math.ceil(bytes / RECORD_BYTES) * RECORD_BYTES;
+    this.#bytes.fill(0, at, assembler.at);
+    return at;
   }
 
   /** A record outside any block, for a region that calls the handler of one instruction. */

@@ -84,7 +84,13 @@ export interface CalledHandler {
 export interface EmitOptions {
   /** For instructions with `called`. */
   handlerOf(insn: RegionInsn): CalledHandler;
+  /** Offset in linear memory of the log that an indirect jump or call writes its targets to. */
+  targetLogOf(insn: RegionInsn): number;
 }
+
+/** Of an indirect jump: u32 how many RIPs were noted at 0, then the last ones from 8 on, 8 bytes each. */
+export const TARGET_LOG_ENTRIES = 15;
+export const TARGET_LOG_BYTES: number = 8 + 8 * (TARGET_LOG_ENTRIES + 1);
 
 /** Builds a module with one exported function `r`. */
 export function buildRegionModule(region: Region, options: EmitOptions): Uint8Array<ArrayBuffer> {
@@ -370,7 +376,7 @@ class Emitter {
           fault: this.#fault as Label,
           leave: this.#leave as Label,
           direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
-          dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder),
+          dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder, insn),
         };
         if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -423,7 +429,7 @@ class Emitter {
   }
 
   /** RET and indirect jumps: to the return sites of the region, or out. */
-  #dynamic(from: number, rip: Local<'i64'>, count: number, b: RegionBuilder): void {
+  #dynamic(from: number, rip: Local<'i64'>, count: number, b: RegionBuilder, insn: RegionInsn): void {
     const f = this.#f;
     for (const site of this.#block(from).successors) {
       f.if(i64.eq(rip, i64.add(this.#v.ripBase, i64.const(site))), () => {
@@ -433,6 +439,13 @@ class Emitter {
     b.materialiseAside();
     this.#charge(count);
     f.set(this.#v.rip, rip);
+    if (insn.decoded.row.name !== 'ret') {
+      const at = i32.const(this.#options.targetLogOf(insn));
+      const noted = f.let(i32.load(at));
+      const entry = i32.shl(i32.and(noted, i32.const(TARGET_LOG_ENTRIES)), i32.const(3));
+      f.store(8, i32.add(at, entry), rip, 8);
+      f.store(4, at, i32.add(noted, i32.const(1)));
+    }
     f.br(this.#leave as Label);
   }
 

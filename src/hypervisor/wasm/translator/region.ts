@@ -62,6 +62,8 @@ export interface CodeSource {
   isKnown(host: number): boolean;
   /** The instruction cannot be executed in the current mode (a unit that is switched off). */
   isUnavailable(decoded: Decoded): boolean;
+  /** Where the indirect jump or call at an offset in linear memory has gone before, as deltas, the most frequent first. */
+  learned(host: number): readonly number[];
 }
 
 const CONDITIONAL = /^(j(?!mp)|loop)/;
@@ -103,7 +105,10 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
   const insns = new Map<number, RegionInsn>();
   const leaders = new Set<number>([entry]);
   const pages = new Map<number, number>();
-  const calls = new Map<number, { readonly target: number; readonly back: number }>();
+  /** Calls within the region: their return addresses. */
+  const calls = new Map<number, number>();
+  /** Targets within the region of indirect jumps and calls. */
+  const targets = new Map<number, readonly number[]>();
   const work = [entry];
   /** Bytes of an instruction that lies in two pages. */
   const crossing = new Uint8Array(32);
@@ -170,16 +175,19 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
       insns.set(at, insn);
       at += decoded.length;
       if (row.ends !== true) continue;
-      const target = at + decoded.immediateLow;
-      const isDirect = decoded.operands[0]?.kind === 'J';
-      if (isDirect && follow(target) && row.name === 'call') calls.set(insn.delta, { target, back: at });
-      if (CONDITIONAL.test(row.name)) follow(at);
-      if (row.name === 'call' && calls.has(insn.delta)) follow(at);
+      if (decoded.operands[0]?.kind === 'J') {
+        if (follow(at + decoded.immediateLow) && row.name === 'call') calls.set(insn.delta, at);
+      } else if (row.name !== 'ret') {
+        const known = source.learned(host).filter(follow);
+        targets.set(insn.delta, known);
+        if (row.name === 'call' && known.length > 0) calls.set(insn.delta, at);
+      }
+      if (CONDITIONAL.test(row.name) || calls.has(insn.delta)) follow(at);
       break;
     }
   }
   if (!insns.has(entry)) return undefined;
-  return assemble(entry, insns, leaders, pages, calls);
+  return assemble(entry, insns, leaders, pages, [...calls.values()], targets);
 }
 
 function assemble(
@@ -187,13 +195,12 @@ function assemble(
   insns: ReadonlyMap<number, RegionInsn>,
   leaders: ReadonlySet<number>,
   pages: ReadonlyMap<number, number>,
-  calls: ReadonlyMap<number, { readonly target: number; readonly back: number }>,
+  backs: readonly number[],
+  targets: ReadonlyMap<number, readonly number[]>,
 ): Region {
   const blocks = new Map<number, RegionBlock>();
   const isBlock = (delta: number): boolean => leaders.has(delta) && insns.has(delta);
-  const returnSites = [...new Set([...calls.values()].map((call) => call.back))]
-    .filter((delta) => isBlock(delta))
-    .slice(0, MAX_RETURN_SITES);
+  const returnSites = [...new Set(backs)].filter(isBlock).slice(0, MAX_RETURN_SITES);
   for (const delta of leaders) {
     if (!insns.has(delta)) continue;
     const list: RegionInsn[] = [];
@@ -214,6 +221,7 @@ function assemble(
         end = { kind: 'transfer', next: conditional ? at : undefined };
         if (insn.decoded.operands[0]?.kind === 'J') successors.push(at + insn.decoded.immediateLow);
         else if (row.name === 'ret') successors.push(...returnSites);
+        else successors.push(...(targets.get(insn.delta) ?? []));
         if (conditional) successors.push(at);
       } else if (isBlock(at)) {
         end = { kind: 'next', delta: at };
