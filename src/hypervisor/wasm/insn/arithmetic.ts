@@ -5,7 +5,7 @@
  */
 import { type Expr, i32, i64, type I32, type I64 } from '../emit/expr.ts';
 import type { Local } from '../emit/function-builder.ts';
-import { carryFlag, overflowFlag, withCarry } from './flags.ts';
+import { carryFlag, overflowFlag } from './flags.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 
@@ -33,7 +33,7 @@ const sub: Lift = (b) => {
 
 /** CF widened to the operand's type. */
 function carryIn(b: LiftBuilder): AnyLocal {
-  const cf = carryFlag(b.flagAux());
+  const cf = b.carry();
   return asLocal(b, b.size === 8 ? i64.extendI32U(cf) : cf);
 }
 
@@ -83,14 +83,12 @@ const test: Lift = (b) => {
 const step =
   (direction: 1 | -1): Lift =>
   (b) => {
-    const cf = b.let(carryFlag(b.flagAux()));
+    const cf = b.let(b.carry());
     b.update(0, (x) => {
       const one = asLocal(b, b.t.const(1));
       const r = asLocal(b, direction === 1 ? b.t.add(x, one) : b.t.sub(x, one));
-      if (direction === 1) b.flagsAdd(x, one, r);
-      else b.flagsSub(x, one, r);
-      const aux = b.flagAux();
-      b.setFlags(b.flagResult(), withCarry(aux, cf));
+      if (direction === 1) b.flagsAdd(x, one, r, false, cf);
+      else b.flagsSub(x, one, r, false, cf);
       return r;
     });
   };

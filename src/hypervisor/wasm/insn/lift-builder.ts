@@ -28,6 +28,7 @@ import {
   signExtended,
   signFlag,
   subCarries,
+  withCarry,
   zeroFlag,
 } from './flags.ts';
 
@@ -331,16 +332,29 @@ export abstract class LiftBuilder {
 
   // Flags.
 
-  /** Flags of `r = x + y`, or of `x + y + carry` when `carried`: all six. The operands are locals. */
-  flagsAdd(x: Local, y: Local, r: Local, _carried = false): void {
-    const carries = this.let(addCarries(this.size, x, y, r) as Expr<'i32'>);
-    this.setFlags(signExtended(this.size, r), packCarries(this.size, carries));
+  /** CF as 0 or 1. */
+  carry(): I32 {
+    return carryFlag(this.flagAux());
   }
 
-  /** Flags of `r = x - y`, or of `x - y - borrow` when `carried`: all six. */
-  flagsSub(x: Local, y: Local, r: Local, _carried = false): void {
+  /**
+   * Flags of `r = x + y`, or of `x + y + carry` when `carried`: all six. The operands are locals. With `kept`, a local, CF is that
+   * instead (INC).
+   */
+  flagsAdd(x: Local, y: Local, r: Local, _carried = false, kept?: I32): void {
+    const carries = this.let(addCarries(this.size, x, y, r) as Expr<'i32'>);
+    this.#setCarries(r, carries, kept);
+  }
+
+  /** Flags of `r = x - y`, or of `x - y - borrow` when `carried`: all six; CF is `kept` where that is given (DEC). */
+  flagsSub(x: Local, y: Local, r: Local, _carried = false, kept?: I32): void {
     const carries = this.let(subCarries(this.size, x, y, r) as Expr<'i32'>);
-    this.setFlags(signExtended(this.size, r), packCarries(this.size, carries));
+    this.#setCarries(r, carries, kept);
+  }
+
+  #setCarries(r: Local, carries: Expr, kept: I32 | undefined): void {
+    const aux = packCarries(this.size, carries);
+    this.setFlags(signExtended(this.size, r), kept === undefined ? aux : withCarry(this.let(aux), kept));
   }
 
   /**

@@ -10,7 +10,7 @@
 import { type Expr, type F32, type F64, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
 import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
-import { type IntegerSize, integerOps } from '../insn/flags.ts';
+import { addCarries, type IntegerSize, integerOps, subCarries } from '../insn/flags.ts';
 import { type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
@@ -40,6 +40,8 @@ type PendingFlags =
       readonly y: Local;
       readonly r: Local;
       readonly carried: boolean;
+      /** CF where it is not that of the sum. */
+      readonly kept: I32 | undefined;
     }
   | { readonly kind: 'logic'; readonly size: IntegerSize; readonly r: Local }
   | { readonly kind: 'deferred'; readonly size: IntegerSize; readonly make: () => void };
@@ -415,8 +417,8 @@ export class RegionBuilder extends LiftBuilder {
   setFlagsOf(pending: PendingFlags): void {
     const { size } = this;
     this.#sizeOverride = pending.size;
-    if (pending.kind === 'add') super.flagsAdd(pending.x, pending.y, pending.r);
-    else if (pending.kind === 'sub') super.flagsSub(pending.x, pending.y, pending.r);
+    if (pending.kind === 'add') super.flagsAdd(pending.x, pending.y, pending.r, false, pending.kept);
+    else if (pending.kind === 'sub') super.flagsSub(pending.x, pending.y, pending.r, false, pending.kept);
     else if (pending.kind === 'logic') super.flagsLogic(pending.r);
     else if (pending.kind === 'deferred') pending.make();
     this.#sizeOverride = size;
@@ -433,12 +435,17 @@ export class RegionBuilder extends LiftBuilder {
     else this.setFlagsOf(pending);
   }
 
-  override flagsAdd(x: Local, y: Local, r: Local, carried = false): void {
-    this.#pend({ kind: 'add', size: this.size, x, y, r, carried }, [x, y, r]);
+  override flagsAdd(x: Local, y: Local, r: Local, carried = false, kept?: I32): void {
+    this.#pend({ kind: 'add', size: this.size, x, y, r, carried, kept }, localsOf(x, y, r, kept));
   }
 
-  override flagsSub(x: Local, y: Local, r: Local, carried = false): void {
-    this.#pend({ kind: 'sub', size: this.size, x, y, r, carried }, [x, y, r]);
+  override flagsSub(x: Local, y: Local, r: Local, carried = false, kept?: I32): void {
+    this.#pend({ kind: 'sub', size: this.size, x, y, r, carried, kept }, localsOf(x, y, r, kept));
+  }
+
+  override carry(): I32 {
+    const { pending } = this.#flags;
+    return (pending === undefined ? undefined : conditionOf(CARRY, pending)) ?? super.carry();
   }
 
   override flagsLogic(r: Expr): void {
@@ -582,6 +589,13 @@ export class RegionBuilder extends LiftBuilder {
   }
 }
 
+const localsOf = (x: Local, y: Local, r: Local, kept: I32 | undefined): Local[] =>
+  kept === undefined ? [x, y, r] : [x, y, r, kept as Local<'i32'>];
+
+/** Condition codes / 2. */
+// biome-ignore format: a table
+const OVERFLOW = 0, CARRY = 1, ZERO = 2, CARRY_OR_ZERO = 3, SIGN = 4, LESS = 6, LESS_OR_ZERO = 7;
+
 /** The condition of an even code / 2 straight from what the flags are made of; undefined where that is not simple. */
 function conditionOf(kind: number, pending: PendingFlags): I32 | undefined {
   if (pending.kind === 'deferred') return undefined;
@@ -593,30 +607,41 @@ function conditionOf(kind: number, pending: PendingFlags): I32 | undefined {
     size === 1 ? i32.and(x as I32, i32.const(0xff)) : size === 2 ? i32.and(x as I32, i32.const(0xffff)) : x;
   const negative = t.ltS(signed(r), zero);
   const isZero = t.eqz(whole(r));
-  switch (pending.kind) {
-    case 'sub': {
-      const { x, y } = pending;
-      if (kind === 2) return pending.carried ? isZero : t.eq(x, y);
-      if (kind === 4) return negative;
-      if (pending.carried) return undefined;
-      if (kind === 1) return t.ltU(x, y);
-      if (kind === 3) return i32.eqz(t.gtU(x, y));
-      if (kind === 6) return t.ltS(signed(x), signed(y));
-      if (kind === 7) return i32.eqz(t.gtS(signed(x), signed(y)));
-      return undefined;
-    }
-    case 'add':
-      if (kind === 2) return isZero;
-      if (kind === 4) return negative;
-      if (kind === 1 && !pending.carried && size >= 4) return t.ltU(r, pending.x);
-      return undefined;
-    case 'logic':
-      if (kind === 0 || kind === 1) return i32.const(0);
-      if (kind === 2 || kind === 3) return isZero;
-      if (kind === 4 || kind === 6) return negative;
-      if (kind === 7) return i32.or(negative, isZero);
-      return undefined;
+  if (kind === SIGN) return negative;
+  if (pending.kind === 'logic') {
+    if (kind === OVERFLOW || kind === CARRY) return i32.const(0);
+    if (kind === ZERO || kind === CARRY_OR_ZERO) return isZero;
+    if (kind === LESS) return negative;
+    return kind === LESS_OR_ZERO ? i32.or(negative, isZero) : undefined;
   }
+  const { x, y, carried, kept } = pending;
+  const isSub = pending.kind === 'sub';
+  if (kind === ZERO) return isSub && !carried ? t.eq(x, y) : isZero;
+  const carry = kept ?? (isSub ? borrowOf(size, x, y, r, carried) : carryOf(size, x, y, r, carried));
+  if (kind === CARRY) return carry;
+  if (kind === CARRY_OR_ZERO) {
+    return isSub && !carried && kept === undefined ? i32.eqz(t.gtU(x, y)) : i32.or(carry, isZero);
+  }
+  if (!isSub || carried) return undefined;
+  if (kind === LESS) return t.ltS(signed(x), signed(y));
+  return kind === LESS_OR_ZERO ? i32.eqz(t.gtS(signed(x), signed(y))) : undefined;
+}
+
+/** The carry out of x + y (+ carry) = r. */
+function carryOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: boolean): I32 {
+  const t = integerOps(size);
+  if (!carried && size >= 4) return t.ltU(r, x);
+  return topBit(size, addCarries(size, x, y, r));
+}
+
+/** The borrow out of x - y (- borrow) = r. */
+function borrowOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: boolean): I32 {
+  return carried ? topBit(size, subCarries(size, x, y, r)) : integerOps(size).ltU(x, y);
+}
+
+function topBit(size: IntegerSize, value: Expr): I32 {
+  if (size === 8) return i32.wrap(i64.shrU(value as I64, i64.const(63)));
+  return i32.and(i32.shrU(value as I32, i32.const(size * 8 - 1)), i32.const(1));
 }
 
 /** Stores flags that are in the locals into the state record. */
