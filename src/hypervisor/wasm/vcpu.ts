@@ -28,6 +28,7 @@ import { x87Instructions } from './interpreter/x87-instructions.ts';
 import { RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
 import type { RegionLimits } from './translator/region.ts';
+import { compileAtOnce, type RegionCompiler } from './translator/compile-region.ts';
 import { Translator } from './translator/translator.ts';
 import { NON_CANONICAL } from './mmu/walk.ts';
 import { WasmMmu } from './mmu/wasm-mmu.ts';
@@ -36,6 +37,7 @@ import {
   ACTIVITY_HALTED,
   ACTIVITY_SHUTDOWN,
   ACTIVITY_WAIT_SIPI,
+  CR2,
   FAULT_RECORD,
   INSTRUCTIONS,
   STATE_BYTES,
@@ -87,6 +89,8 @@ export function compileInterpreter(cache?: InterpreterCache): CompiledInterprete
 export interface WasmVcpuOptions extends VcpuOptions {
   /** Made anew when left out. */
   readonly interpreter?: CompiledInterpreter;
+  /** Translates hot code; on the vCPU's own thread when left out. */
+  readonly regionCompiler?: RegionCompiler;
 }
 
 interface CoreExports {
@@ -213,10 +217,13 @@ export class WasmVcpu implements Vcpu {
       cpu: area,
       decoder,
       blocks: this.#blocks,
+      compiler:
+        options.regionCompiler ??
+        compileAtOnce({ memory, cpu: area, table, now: () => options.clock.nanoseconds() / 1e6 }),
+      fetch: (low, high) => this.#peek(low, high),
       helpers: helperImports as WebAssembly.ModuleImports,
       handlers: functions,
       regions,
-      now: () => options.clock.nanoseconds() / 1e6,
     });
     this.#view.setInt32(area + VCPU_INDEX, index, true);
     powerOn(this.cpu);
@@ -258,6 +265,7 @@ export class WasmVcpu implements Vcpu {
       'regions rebuilt': this.#translator.stats.rebuilt,
       'regions dropped': this.#translator.stats.dropped,
       'regions live': this.#translator.live,
+      'regions stale': this.#translator.stats.stale,
       'region bytes': this.#translator.stats.bytes,
       'region instructions': this.#translator.stats.instructions,
       'translation ms': Math.round(this.#translator.stats.milliseconds),
@@ -313,6 +321,7 @@ export class WasmVcpu implements Vcpu {
         status = this.#core.run(this.#area, slice);
         if (status === STATUS_BUDGET) this.#translator.sample();
         else if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
+        this.#translator.poll();
         if (this.#translator.isFull) this.#blocks.flush();
       }
       if (status !== STATUS_FAULT) continue;
@@ -361,6 +370,18 @@ export class WasmVcpu implements Vcpu {
   /** Forgets all decoded code, for callers that change guest memory behind the CPU's back. */
   dropCode(): void {
     this.#blocks.flush();
+  }
+
+  /** Where code at a linear address lies, with no trace of a fault when there is none. */
+  #peek(low: number, high: number): number {
+    const { state } = this.cpu;
+    const { cr2, faultVector, faultError } = state;
+    const host = this.#core.fetch(this.#area, low, high) >>> 0;
+    if (host > 1) return host;
+    state.setBig(CR2, cr2);
+    state.faultVector = faultVector;
+    state.faultError = faultError;
+    return 0;
   }
 
   #setSingle(single: boolean): void {

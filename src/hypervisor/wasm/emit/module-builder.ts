@@ -4,7 +4,7 @@
  * @module
  */
 import { ByteWriter } from './byte-writer.ts';
-import { VAL_TYPE_BYTE, type ValType } from './expr.ts';
+import { type I32, VAL_TYPE_BYTE, type ValType } from './expr.ts';
 import { type Callee, FunctionBuilder } from './function-builder.ts';
 
 /** 4 GiB in pages of 64 KiB. */
@@ -23,6 +23,7 @@ export class ModuleBuilder {
   readonly #exports: { name: string; index: number }[] = [];
   #importsMemory = false;
   readonly #tables: string[] = [];
+  readonly #globals: string[] = [];
 
   /** Index of a function type. */
   type(params: readonly ValType[], result: ValType | undefined): number {
@@ -67,6 +68,19 @@ export class ModuleBuilder {
     this.#tables.push(name);
   }
 
+  /** Imports `env.NAME`, a constant known when the module is instantiated. */
+  importConstant(name: string): I32 {
+    const index = this.#globals.length;
+    this.#globals.push(name);
+    return {
+      type: 'i32',
+      write(out) {
+        out.byte(0x23);
+        out.u32(index);
+      },
+    };
+  }
+
   toBytes(): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(4096);
     out.bytes([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
@@ -87,7 +101,7 @@ export class ModuleBuilder {
       }
     });
     section(2, (c) => {
-      c.u32(this.#imports.length + (this.#importsMemory ? 1 : 0) + this.#tables.length);
+      c.u32(this.#imports.length + (this.#importsMemory ? 1 : 0) + this.#tables.length + this.#globals.length);
       if (this.#importsMemory) {
         c.name('env');
         c.name('memory');
@@ -99,6 +113,11 @@ export class ModuleBuilder {
         c.name('env');
         c.name(table);
         c.bytes([0x01, 0x70, 0x00, 0x00]);
+      }
+      for (const name of this.#globals) {
+        c.name('env');
+        c.name(name);
+        c.bytes([0x03, 0x7f, 0x00]);
       }
       for (const entry of this.#imports) {
         c.name(entry.module);

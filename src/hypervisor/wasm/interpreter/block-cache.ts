@@ -39,6 +39,8 @@ import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
 import { canIndex, memorySize, operandShape } from './forms.ts';
 import type { Handlers } from './handlers.ts';
+import { KnownBlocks } from './known-blocks.ts';
+import { unavailable } from './unavailable.ts';
 import { AUX_NO_LINK, HANDLER_EXIT, HANDLER_GOTO, HANDLER_LEAVE, R_AUX, R_HANDLER, RECORD_BYTES } from './record.ts';
 
 /** Longest block in instructions; the count in a record is a byte. */
@@ -49,11 +51,7 @@ const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
 /** Room that the records of one region may need. */
 const REGION_RESERVE = 0x10000;
 
-const CR0_MP = 1 << 1,
-  CR0_EM = 1 << 2,
-  CR0_TS = 1 << 3;
 const UD = 6,
-  NM = 7,
   GP = 13;
 
 interface Block {
@@ -102,6 +100,7 @@ export class BlockCache {
   /** Blocks by mode, then by the offset in linear memory of their first byte. */
   readonly #blocks: (Map<number, Block> | undefined)[] = [];
   readonly #pages = new Map<number, Block[]>();
+  readonly #known: KnownBlocks;
   readonly #crossing = new Uint8Array(32);
   readonly #arenaEnd: number;
   #accessBytes = 1;
@@ -116,6 +115,7 @@ export class BlockCache {
     this.#assembler = new Assembler(buffer, options.cpu);
     this.#assembler.at = options.cpu + ARENA;
     this.#arenaEnd = options.cpu + ARENA + ARENA_BYTES - BLOCK_RESERVE;
+    this.#known = new KnownBlocks(buffer, options.cpu);
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
     this.#codeMap = new Int32Array(buffer, options.codeMap, Math.ceil(options.ram.bytes / 4096));
@@ -205,9 +205,9 @@ export class BlockCache {
       this.decoded++;
       count++;
       const { row, length } = decoded;
-      const unavailable = this.#unavailable(row, mode);
-      if (unavailable >= 0) {
-        assembler.raise(offset, count, unavailable, -1);
+      const vector = unavailable(row, mode);
+      if (vector >= 0) {
+        assembler.raise(offset, count, vector, -1);
         at += length;
         break;
       }
@@ -252,6 +252,7 @@ export class BlockCache {
     if (secondPage >= 0) this.#noLink(start);
     handlers.compile();
     const block: Block = { host, mode, at: start, end: assembler.at, region: -1, isPlain: secondPage >= 0 };
+    this.#known.add(host, mode);
     // A block across two pages is found again only under the translations it was made with: by the jump cache.
     if (secondPage < 0) {
       blocks.set(host | 0, block);
@@ -312,48 +313,26 @@ export class BlockCache {
     return host;
   }
 
-  /** Vector to raise for an instruction of a unit that is switched off, or -1 (SDM 3A, 2.5, 13.1). */
-  #unavailable(row: Row, mode: number): number {
-    if (row.unit === undefined) return -1;
-    const em = (mode & (CR0_EM << 1)) !== 0;
-    const ts = (mode & (CR0_TS << 1)) !== 0;
-    const mp = (mode & (CR0_MP << 1)) !== 0;
-    switch (row.unit) {
-      case 'x87':
-        return em || ts ? NM : -1;
-      case 'fwait':
-        return mp && ts ? NM : -1;
-      case 'mmx':
-        return em ? UD : ts ? NM : -1;
-      case 'sse':
-        return em || (mode & 0x20) === 0 ? UD : ts ? NM : -1;
-    }
-  }
-
   /** The execution mode that blocks are looked up in. */
   get mode(): number {
     return this.#view.getInt32(this.#options.cpu + CODE_MODE, true);
   }
 
-  /** True when a block of the current mode starts there: it has been executed. */
-  isKnown(host: number): boolean {
-    return this.#blocks[this.mode]?.has(host | 0) === true;
-  }
-
-  isUnavailable(row: Row): boolean {
-    return this.#unavailable(row, this.mode) >= 0;
-  }
-
   /** True for a known block that has no region yet and may get one. */
-  canTranslate(host: number): boolean {
+  canTranslate(host: number, mode: number): boolean {
     // A region's records are not counted when there is room for one more block.
     if (this.#assembler.at > this.#arenaEnd - REGION_RESERVE) return false;
-    const block = this.#blocks[this.mode]?.get(host | 0);
+    const block = this.#blocks[mode]?.get(host | 0);
     return block !== undefined && block.region < 0 && !block.isPlain;
   }
 
-  refuseTranslation(host: number): void {
-    const block = this.#blocks[this.mode]?.get(host | 0);
+  /** Number of the region that starts there, or -1. */
+  regionAt(host: number, mode: number): number {
+    return this.#blocks[mode]?.get(host | 0)?.region ?? -1;
+  }
+
+  refuseTranslation(host: number, mode: number): void {
+    const block = this.#blocks[mode]?.get(host | 0);
     if (block !== undefined) block.isPlain = true;
   }
 
@@ -361,9 +340,8 @@ export class BlockCache {
    * Puts a call of a region in front of a block: a copy of the block with the call before it, for the region may refuse; the old
    * one leads there.
    */
-  installRegion(host: number, index: number, extents: readonly CodeExtent[]): void {
+  installRegion(host: number, mode: number, index: number, extents: readonly CodeExtent[]): void {
     const assembler = this.#assembler;
-    const { mode } = this;
     const blocks = this.#blocks[mode] as Map<number, Block>;
     const old = blocks.get(host | 0) as Block;
     const at = assembler.at;
@@ -380,8 +358,8 @@ export class BlockCache {
   }
 
   /** The region of a block has been translated again, with more code. */
-  extendRegion(host: number, extents: readonly CodeExtent[]): void {
-    const block = this.#blocks[this.mode]?.get(host | 0);
+  extendRegion(host: number, mode: number, extents: readonly CodeExtent[]): void {
+    const block = this.#blocks[mode]?.get(host | 0);
     if (block !== undefined) this.#markAll(extents, block);
   }
 
@@ -480,6 +458,7 @@ export class BlockCache {
       blocks.clear();
     }
     this.#nextGeneration();
+    this.#known.clear();
     const cache = this.#options.cpu + BLOCK_CACHE;
     this.#bytes.fill(0, cache, cache + BLOCK_CACHE_ENTRIES * 16);
     for (const page of this.#pages.keys()) Atomics.store(this.#codeMap, page, 0);

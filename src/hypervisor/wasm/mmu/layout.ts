@@ -46,6 +46,13 @@ export const JUMP_CACHE = 0x30000;
 export const JUMP_CACHE_ENTRIES = 8192;
 
 /**
+ * Where blocks have been decoded: a filter of bits by a hash of the first byte's offset and the mode (interpreter/known-blocks.ts). For the
+ * translator, which may run on another thread.
+ */
+export const KNOWN_BLOCKS = 0x50000;
+export const KNOWN_BLOCKS_BYTES = 0x20000;
+
+/**
  * Block cache: 16 bytes an entry: offset in linear memory of the first byte u32, execution mode i32 (CODE_MODE), block u32, unused.
  * Indexed by the first two. Blocks that cross a page are not here.
  */

@@ -74,26 +74,40 @@ export const REGION_IMPORTS = {
 /** Instructions that a turn of a repeated string instruction is charged for. */
 const STRING_TURN_COST = 256;
 
-/** A handler of the interpreter with the record that it is called with. */
-export interface CalledHandler {
-  /** Index in the table of handlers. */
-  readonly index: number;
-  readonly record: number;
-}
-
-export interface EmitOptions {
-  /** For instructions with `called`. */
-  handlerOf(insn: RegionInsn): CalledHandler;
-  /** Offset in linear memory of the log that an indirect jump or call writes its targets to. */
-  targetLogOf(insn: RegionInsn): number;
+/** What the constants that a region's module imports are: see `bindings`. */
+export interface RegionBindings {
+  /** Instructions executed by handlers of the interpreter: `handlerN` is an index in the table of handlers, `recordN` a record. */
+  readonly called: readonly RegionInsn[];
+  /** Indirect jumps and calls: `logN` is the offset in linear memory of the log that they write their targets to. */
+  readonly indirect: readonly RegionInsn[];
 }
 
 /** Of an indirect jump: u32 how many RIPs were noted at 0, then the last ones from 8 on, 8 bytes each. */
 export const TARGET_LOG_ENTRIES = 15;
 export const TARGET_LOG_BYTES: number = 8 + 8 * (TARGET_LOG_ENTRIES + 1);
 
+/** The instructions of a region that need something of the vCPU, in the order of the constants. */
+export function bindings(region: Region): RegionBindings {
+  const called: RegionInsn[] = [];
+  const indirect: RegionInsn[] = [];
+  for (const { insns } of region.blocks.values()) {
+    for (const insn of insns) {
+      const { row, operands } = insn.decoded;
+      if (insn.called) called.push(insn);
+      else if ((row.name === 'jmp' || row.name === 'call') && operands[0]?.kind !== 'J') indirect.push(insn);
+    }
+  }
+  return { called, indirect };
+}
+
+/** Constants of a module by instruction. */
+interface Constants {
+  readonly handlers: ReadonlyMap<RegionInsn, { readonly index: I32; readonly record: I32 }>;
+  readonly logs: ReadonlyMap<RegionInsn, I32>;
+}
+
 /** Builds a module with one exported function `r`. */
-export function buildRegionModule(region: Region, options: EmitOptions): Uint8Array<ArrayBuffer> {
+export function buildRegionModule(region: Region, { called, indirect }: RegionBindings): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
@@ -102,8 +116,17 @@ export function buildRegionModule(region: Region, options: EmitOptions): Uint8Ar
   for (const [name, [params, result]] of Object.entries(REGION_IMPORTS)) {
     helpers[name] = module.importFunction(name, params, result);
   }
+  const constants: Constants = {
+    handlers: new Map(
+      called.map((insn, n) => [
+        insn,
+        { index: module.importConstant(`handler${n}`), record: module.importConstant(`record${n}`) },
+      ]),
+    ),
+    logs: new Map(indirect.map((insn, n) => [insn, module.importConstant(`log${n}`)])),
+  };
   const f = module.function(['i32'], 'i32');
-  new Emitter(module, f, region, helpers as unknown as HelperFunctions, options).run();
+  new Emitter(module, f, region, helpers as unknown as HelperFunctions, constants).run();
   module.export('r', f);
   return module.toBytes();
 }
@@ -112,7 +135,7 @@ class Emitter {
   readonly #f: FunctionBuilder;
   readonly #region: Region;
   readonly #helpers: HelperFunctions;
-  readonly #options: EmitOptions;
+  readonly #constants: Constants;
   readonly #flow: ControlFlow;
   readonly #handlerType: number;
   readonly #regionType: number;
@@ -135,12 +158,12 @@ class Emitter {
     f: FunctionBuilder,
     region: Region,
     helpers: HelperFunctions,
-    options: EmitOptions,
+    constants: Constants,
   ) {
     this.#f = f;
     this.#region = region;
     this.#helpers = helpers;
-    this.#options = options;
+    this.#constants = constants;
     this.#handlerType = module.type(['i32', 'i32'], 'i32');
     this.#regionType = module.type(['i32'], 'i32');
     this.#flow = analyse(region.entry, (delta) => this.#block(delta).successors);
@@ -439,8 +462,8 @@ class Emitter {
     b.materialiseAside();
     this.#charge(count);
     f.set(this.#v.rip, rip);
-    if (insn.decoded.row.name !== 'ret') {
-      const at = i32.const(this.#options.targetLogOf(insn));
+    const at = this.#constants.logs.get(insn);
+    if (at !== undefined) {
       const noted = f.let(i32.load(at));
       const entry = i32.shl(i32.and(noted, i32.const(TARGET_LOG_ENTRIES)), i32.const(3));
       f.store(8, i32.add(at, entry), rip, 8);
@@ -453,12 +476,13 @@ class Emitter {
   #call(insn: RegionInsn): void {
     const f = this.#f;
     const v = this.#v;
-    const { index, record } = this.#options.handlerOf(insn);
+    const handler = this.#constants.handlers.get(insn);
+    if (handler === undefined) throw new Error(`${insn.decoded.row.name} has no handler`);
     const page = insn.delta & ~0xfff;
     f.loop((again) => {
       this.#spill();
       f.store(8, v.cpu, i64.add(v.ripBase, i64.const(page)), RIP_BASE);
-      f.set(v.status, callIndirect('i32', this.#handlerType, i32.const(index), v.cpu, i32.const(record)));
+      f.set(v.status, callIndirect('i32', this.#handlerType, handler.index, v.cpu, handler.record));
       this.#loadRegisters();
       f.if(i32.ne(v.status, i32.const(STATUS_NEXT)), () => {
         f.set(v.rip, i64.add(v.ripBase, i64.const(insn.delta)));

@@ -2,7 +2,8 @@
  * Decides what is translated, and keeps the regions of one vCPU.
  *
  * The profile costs the interpreter nothing: whenever a slice of instructions ends, the block at RIP is noted. A block that is
- * met several times in a row of slices has taken tens of thousands of instructions, and gets a region.
+ * met in several slices has taken tens of thousands of instructions, and gets a region. Translating is a compiler's business
+ * (compile-region.ts), which may be a thread of its own: the guest goes on meanwhile.
  *
  * @module
  */
@@ -12,14 +13,9 @@ import { R_IMMEDIATE } from '../interpreter/record.ts';
 import { TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import { MODE_SINGLE } from '../mmu/tlb.ts';
 import { CODE_SIZE, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
-import {
-  buildRegionModule,
-  type CalledHandler,
-  REGION_IMPORTS,
-  TARGET_LOG_BYTES,
-  TARGET_LOG_ENTRIES,
-} from './emit-region.ts';
-import { type CodeSource, discoverRegion, type Region, type RegionInsn, type RegionLimits } from './region.ts';
+import type { RegionCompiler, TranslatedRegion } from './compile-region.ts';
+import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './emit-region.ts';
+import type { RegionLimits } from './region.ts';
 
 export interface TranslatorOptions {
   readonly memory: WebAssembly.Memory;
@@ -27,12 +23,13 @@ export interface TranslatorOptions {
   readonly cpu: number;
   readonly decoder: Decoder;
   readonly blocks: BlockCache;
+  readonly compiler: RegionCompiler;
+  /** Offset in linear memory of code at a linear address by the page tables, or 0; raises nothing. */
+  readonly fetch: (low: number, high: number) => number;
   /** Functions of REGION_IMPORTS. */
   readonly helpers: WebAssembly.ModuleImports;
   readonly handlers: WebAssembly.Table;
   readonly regions: WebAssembly.Table;
-  /** Milliseconds, for statistics. */
-  readonly now: () => number;
 }
 
 export interface TranslatorStats {
@@ -40,6 +37,8 @@ export interface TranslatorStats {
   /** Translated again because they are hot. */
   rebuilt: number;
   dropped: number;
+  /** Requests whose code had changed when the region came. */
+  stale: number;
   /** Bytes of WebAssembly. */
   bytes: number;
   /** Guest instructions in regions, as often as they were translated. */
@@ -53,12 +52,16 @@ export interface TranslatorStats {
 const THRESHOLD = 3;
 /** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
 const MAX_REGIONS = 8192;
+/** Requests under way at once. */
+const MAX_PENDING = 32;
 const LIMITS: RegionLimits = { instructions: 120, pages: 4 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
 const MORE = 8;
 /** How large it may become then. */
 const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 8 };
+/** Pages on either side of the entry's that a region may reach into, besides those of learned targets. */
+const NEIGHBOURS = 8;
 /** Farthest target of an indirect jump from the region's page, in bytes. */
 const MAX_DISTANCE = 0x1000_0000;
 /** Most targets of an indirect jump that a region holds. */
@@ -73,11 +76,21 @@ interface TargetLog {
 /** A region that can be entered. */
 interface LiveRegion {
   readonly host: number;
+  readonly mode: number;
   /** Linear address of the page that it was translated for. */
   readonly base: bigint;
+  shape: string;
   samples: number;
   /** Samples at which it is translated again. */
   next: number;
+}
+
+interface Pending {
+  readonly host: number;
+  readonly mode: number;
+  readonly base: bigint;
+  /** The region to be replaced. */
+  readonly replaces: { readonly index: number; readonly region: LiveRegion } | undefined;
 }
 
 export class Translator {
@@ -85,19 +98,24 @@ export class Translator {
   readonly #words: Int32Array;
   readonly #longs: BigUint64Array;
   readonly #bytes: Uint8Array;
-  readonly #imports: WebAssembly.Imports;
+  readonly #env: WebAssembly.ModuleImports;
   /** How often slices ended at a block, by its offset in linear memory. */
   readonly #samples = new Map<number, number>();
   /** By number. */
   readonly #live: (LiveRegion | undefined)[] = [];
-  /** Logs of indirect jumps, by the offset in linear memory of the instruction. */
-  readonly #logs = new Map<number, TargetLog>();
+  /** Logs of indirect jumps, by page and the offset in linear memory of the instruction. */
+  readonly #logs = new Map<number, Map<number, TargetLog>>();
+  readonly #pending = new Map<number, Pending>();
+  /** Places that are being translated. */
+  readonly #asked = new Set<number>();
   #free: number[] = [];
   #next = 0;
+  #lastId = 0;
   readonly stats: TranslatorStats = {
     built: 0,
     rebuilt: 0,
     dropped: 0,
+    stale: 0,
     bytes: 0,
     instructions: 0,
     milliseconds: 0,
@@ -111,59 +129,76 @@ export class Translator {
     this.#longs = new BigUint64Array(buffer);
     this.#bytes = new Uint8Array(buffer);
     const { memory, handlers, regions } = options;
-    const env: WebAssembly.ModuleImports = { memory, handlers, regions };
-    for (const name of Object.keys(REGION_IMPORTS)) env[name] = options.helpers[name] as WebAssembly.ImportValue;
-    this.#imports = { env };
+    this.#env = { memory, handlers, regions };
+    for (const name of Object.keys(REGION_IMPORTS)) this.#env[name] = options.helpers[name] as WebAssembly.ImportValue;
   }
 
   /** A slice has ended at RIP. */
   sample(): void {
     const host = this.#hostOfRip();
-    if (host === 0) return;
+    const { blocks } = this.#options;
+    const region = blocks.regionAt(host, blocks.mode);
+    if (region >= 0) this.#sampleRegion(region);
+    if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     const count = (this.#samples.get(host) ?? 0) + 1;
-    if (count < THRESHOLD) {
-      this.#samples.set(host, count);
-      return;
-    }
+    this.#samples.set(host, count);
+    if (count < THRESHOLD || this.#pending.size >= MAX_PENDING) return;
     this.#samples.delete(host);
-    this.#build(host, this.#pageOfRip(), LIMITS);
+    this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), replaces: undefined }, LIMITS);
   }
 
   /** A slice has ended in a translated region. */
   sampleRegion(): void {
     const record = this.#words[REGION_RECORD >> 2] as number;
-    const index = this.#words[(record - this.#options.cpu + R_IMMEDIATE) >> 2] as number;
+    this.#sampleRegion(this.#words[(record - this.#options.cpu + R_IMMEDIATE) >> 2] as number);
+  }
+
+  #sampleRegion(index: number): void {
     const region = this.#live[index];
     if (region === undefined) return;
     region.samples++;
-    if (region.samples < region.next) return;
+    if (region.samples < region.next || this.#pending.size >= MAX_PENDING) return;
     region.next *= MORE;
-    this.#rebuild(index, region);
-  }
-
-  /** All code is gone: so are the logs. */
-  flushed(): void {
-    this.#logs.clear();
+    const { host, mode, base } = region;
+    this.#ask({ host, mode, base, replaces: { index, region } }, HOT_LIMITS);
   }
 
   /** Translates the block at RIP now, whatever the profile says. False when it has a region or cannot be translated. */
   translateHere(limits: RegionLimits = LIMITS): boolean {
     const host = this.#hostOfRip();
-    return host !== 0 && this.#build(host, this.#pageOfRip(), limits);
+    if (!this.#options.blocks.canTranslate(host, this.#options.blocks.mode)) return false;
+    const { built } = this.stats;
+    this.#ask({ host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), replaces: undefined }, limits);
+    this.poll();
+    return this.stats.built > built;
   }
 
-  /** Offset in linear memory of the instruction at RIP, when it starts a decoded block of 64-bit code; else 0. */
+  /** Puts regions in place that have been translated meanwhile. Not while guest code runs. */
+  poll(): void {
+    if (this.#pending.size === 0) return;
+    for (let found = this.#options.compiler.poll(); found !== undefined; found = this.#options.compiler.poll()) {
+      this.#take(found);
+    }
+  }
+
+  /** All code is gone: so are the logs, and what is being translated is of no use. */
+  flushed(): void {
+    this.#logs.clear();
+    this.#pending.clear();
+    this.#asked.clear();
+  }
+
+  /** Offset in linear memory of the instruction at RIP in 64-bit code, as far as the TLB knows; else 0. */
   #hostOfRip(): number {
     const { blocks } = this.#options;
     if (this.#words[CODE_SIZE >> 2] !== 64 || (blocks.mode & MODE_SINGLE) !== 0) return 0;
     const low = this.#words[RIP >> 2] as number;
     const page = this.#hostPage(low & ~0xfff, this.#words[(RIP >> 2) + 1] as number);
     if (page === 0) return 0;
-    const host = page + (low & 0xfff);
-    return blocks.canTranslate(host) ? host : 0;
+    return page + (low & 0xfff);
   }
 
-  /** Where a page of code lies in linear memory, as far as the TLB knows. */
+  /** Where a page of code lies in linear memory, as far as the TLB knows; else 0. */
   #hostPage(low: number, high: number): number {
     const entry = (this.#words[TLB_BASE >> 2] as number) + ((low >>> 7) & 0x7fe0);
     const tag = (BigInt(high >>> 0) << 32n) | BigInt((low | (this.#words[TLB_TAG >> 2] as number)) >>> 0);
@@ -177,57 +212,35 @@ export class Translator {
     return (BigInt((this.#words[(RIP >> 2) + 1] as number) >>> 0) << 32n) | BigInt((low & ~0xfff) >>> 0);
   }
 
-  /** Translates from the block at `host`, whose page is at `base`. False when nothing there can be translated. */
-  #build(host: number, base: bigint, limits: RegionLimits): boolean {
-    const started = this.#options.now();
-    const region = this.#discover(host, base, limits);
-    if (region === undefined) {
-      this.#options.blocks.refuseTranslation(host);
-      return false;
-    }
-    const { blocks, regions } = this.#options;
-    const index = this.#free.pop() ?? this.#next++;
-    if (index >= regions.length) regions.grow(1024);
-    regions.set(index, this.#compile(region));
-    blocks.installRegion(host, index, extents(region));
-    this.#live[index] = { host, base, samples: 0, next: HOT_THRESHOLD };
-    this.stats.built++;
-    this.stats.milliseconds += this.#options.now() - started;
-    return true;
-  }
-
-  /** Translates a region again, larger and with what has been learned about its indirect jumps. */
-  #rebuild(index: number, { host, base }: LiveRegion): void {
-    const started = this.#options.now();
-    const region = this.#discover(host, base, HOT_LIMITS);
-    if (region !== undefined) {
-      this.#options.regions.set(index, this.#compile(region));
-      this.#options.blocks.extendRegion(host, extents(region));
-      this.stats.rebuilt++;
-    }
-    this.stats.milliseconds += this.#options.now() - started;
-  }
-
-  #discover(host: number, base: bigint, limits: RegionLimits): Region | undefined {
-    const { blocks, decoder } = this.#options;
-    const source: CodeSource = {
-      bytes: this.#bytes,
-      decoder,
-      hostPage: (index) => {
-        const page = BigInt.asUintN(64, base + BigInt(index) * 4096n);
-        return this.#hostPage(Number(page & 0xffff_ffffn) | 0, Number(page >> 32n) | 0);
-      },
-      isKnown: (at) => blocks.isKnown(at),
-      isUnavailable: (decoded) => blocks.isUnavailable(decoded.row),
-      learned: (at) => this.#learned(at, base),
+  #ask(pending: Pending, limits: RegionLimits): void {
+    const { host, mode, base } = pending;
+    const learned = new Map<number, number[]>();
+    const pages = new Map<number, number>();
+    const note = (index: number): void => {
+      if (pages.has(index)) return;
+      const page = BigInt.asUintN(64, base + BigInt(index) * 4096n);
+      const low = Number(page & 0xffff_ffffn) | 0;
+      const high = Number(page >> 32n) | 0;
+      // Translated code runs without looking its own pages up: for the entry's, and for targets, the page tables are asked.
+      const isNear = index !== 0 && Math.abs(index) <= NEIGHBOURS;
+      const found = this.#hostPage(low, high) || (isNear ? 0 : this.#options.fetch(low, high));
+      if (found === 0) return;
+      pages.set(index, found);
+      for (const [at, log] of this.#logs.get(found) ?? []) learned.set(at, this.#read(log, base));
     };
-    return discoverRegion(source, host & 0xfff, limits);
+    for (let index = -NEIGHBOURS; index <= NEIGHBOURS; index++) note(index);
+    for (const targets of [...learned.values()]) for (const delta of targets) note(delta >> 12);
+    // The entry's own page: the TLB knows it no longer, or otherwise.
+    if (pages.get(0) !== host - (host & 0xfff)) return;
+    const id = ++this.#lastId;
+    this.#pending.set(id, pending);
+    this.#asked.add(host);
+    const isHot = pending.replaces !== undefined;
+    this.#options.compiler.request({ id, entry: host & 0xfff, mode, pages, learned, limits, isHot });
   }
 
-  /** The targets in the log of the indirect jump at `host`, as deltas from the page at `base`, the most frequent first. */
-  #learned(host: number, base: bigint): number[] {
-    const log = this.#logs.get(host);
-    if (log === undefined) return [];
+  /** The targets in a log, as deltas from the page at `base`, the most frequent first. */
+  #read(log: TargetLog, base: bigint): number[] {
     const counter = (log.at - this.#options.cpu) >> 2;
     const noted = Math.min(this.#words[counter] as number, TARGET_LOG_ENTRIES + 1);
     this.#words[counter] = 0;
@@ -242,30 +255,89 @@ export class Translator {
       .filter((delta) => Math.abs(delta) < MAX_DISTANCE);
   }
 
-  #compile(region: Region): unknown {
+  #take(translated: TranslatedRegion): void {
+    const { stats } = this;
+    stats.milliseconds += translated.milliseconds;
+    stats.compileMilliseconds += translated.compileMilliseconds;
+    const pending = this.#pending.get(translated.id);
+    if (pending === undefined) return;
+    this.#pending.delete(translated.id);
+    this.#asked.delete(pending.host);
     const { blocks } = this.#options;
-    const bytes = buildRegionModule(region, {
-      handlerOf: (insn) => this.#handlerOf(insn),
-      targetLogOf: (insn) => {
-        const host = (region.pages.get(insn.delta >> 12) as number) + (insn.delta & 0xfff);
-        let log = this.#logs.get(host);
-        if (log === undefined) {
-          log = { at: blocks.reserve(TARGET_LOG_BYTES), counts: new Map() };
-          this.#logs.set(host, log);
-        }
-        return log.at;
-      },
-    });
-    const compiling = this.#options.now();
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
-    this.stats.compileMilliseconds += this.#options.now() - compiling;
-    this.stats.bytes += bytes.length;
-    this.stats.instructions += region.instructions;
-    return instance.exports['r'];
+    const { host, mode, replaces } = pending;
+    const isWanted =
+      replaces === undefined ? blocks.canTranslate(host, mode) : this.#live[replaces.index] === replaces.region;
+    if (!isWanted) return;
+    if (translated.module === undefined) {
+      if (replaces === undefined) blocks.refuseTranslation(host, mode);
+      return;
+    }
+    if (!this.#isCurrent(translated)) {
+      stats.stale++;
+      return;
+    }
+    if (replaces !== undefined && replaces.region.shape === translated.shape) return;
+    this.#install(pending, translated, translated.module);
+    stats.bytes += translated.bytes;
+    stats.instructions += translated.instructions;
+    if (replaces === undefined) stats.built++;
+    else stats.rebuilt++;
   }
 
-  #handlerOf(insn: RegionInsn): CalledHandler {
-    return this.#options.blocks.recordFor(insn.decoded, insn.delta & 0xfff);
+  /** The guest's code is still what was translated. */
+  #isCurrent({ extents, code }: TranslatedRegion): boolean {
+    let at = 0;
+    for (const { from, to } of extents) {
+      for (let host = from; host < to; host++) if (this.#bytes[host] !== code[at++]) return false;
+    }
+    return true;
+  }
+
+  #install(pending: Pending, translated: TranslatedRegion, module: WebAssembly.Module): void {
+    const { blocks, regions } = this.#options;
+    const { host, mode, base, replaces } = pending;
+    const env: WebAssembly.ModuleImports = { ...this.#env };
+    translated.called.forEach((at, n) => {
+      const { index, record } = this.#recordFor(at);
+      env[`handler${n}`] = index;
+      env[`record${n}`] = record;
+    });
+    translated.indirect.forEach((at, n) => {
+      env[`log${n}`] = this.#logOf(at);
+    });
+    const { r } = new WebAssembly.Instance(module, { env }).exports;
+    const index = replaces?.index ?? this.#free.pop() ?? this.#next++;
+    if (index >= regions.length) regions.grow(1024);
+    regions.set(index, r);
+    if (replaces !== undefined) {
+      replaces.region.shape = translated.shape;
+      blocks.extendRegion(host, mode, translated.extents);
+      return;
+    }
+    blocks.installRegion(host, mode, index, translated.extents);
+    this.#live[index] = { host, mode, base, shape: translated.shape, samples: 0, next: HOT_THRESHOLD };
+  }
+
+  #recordFor(host: number): { readonly index: number; readonly record: number } {
+    const { blocks, decoder } = this.#options;
+    const decoded = decoder.decode(this.#bytes, host, host - (host & 0xfff) + 4096, 64);
+    if (typeof decoded === 'string') throw new Error(`the instruction at ${host} does not decode: ${decoded}`);
+    return blocks.recordFor(decoded, host & 0xfff);
+  }
+
+  #logOf(host: number): number {
+    const page = host - (host & 0xfff);
+    let logs = this.#logs.get(page);
+    if (logs === undefined) {
+      logs = new Map();
+      this.#logs.set(page, logs);
+    }
+    let log = logs.get(host);
+    if (log === undefined) {
+      log = { at: this.#options.blocks.reserve(TARGET_LOG_BYTES), counts: new Map() };
+      logs.set(host, log);
+    }
+    return log.at;
   }
 
   /** The number of a region is free again: its code will not be entered any more. */
@@ -277,29 +349,10 @@ export class Translator {
 
   /** Too many regions: the caller drops all code between two slices. */
   get isFull(): boolean {
-    return this.#next - this.#free.length > MAX_REGIONS;
+    return this.live > MAX_REGIONS;
   }
 
   get live(): number {
     return this.#next - this.#free.length;
   }
-}
-
-/** The bytes of a region's instructions, page by page in linear memory: [first, end). */
-function extents(region: Region): { readonly from: number; readonly to: number }[] {
-  const list: { from: number; to: number }[] = [];
-  const add = (delta: number, bytes: number): void => {
-    const from = (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
-    const last = list.at(-1);
-    if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + bytes;
-    else list.push({ from, to: from + bytes });
-  };
-  for (const { insns } of region.blocks.values()) {
-    for (const { delta, decoded } of insns) {
-      const rest = 4096 - (delta & 0xfff);
-      add(delta, Math.min(decoded.length, rest));
-      if (decoded.length > rest) add(delta + rest, decoded.length - rest);
-    }
-  }
-  return list;
 }

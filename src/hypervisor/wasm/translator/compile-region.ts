@@ -1,0 +1,184 @@
+/**
+ * From a request for a region to its WebAssembly code. It reads guest code and what is known of it from shared memory only, so that it
+ * can run on a thread of its own; what it makes is checked against memory when it is put in place.
+ *
+ * @module
+ */
+import { Decoder } from '../decode/decoder.ts';
+import type { DecodeTable } from '../decode/table.ts';
+import { KnownBlocks } from '../interpreter/known-blocks.ts';
+import { unavailable } from '../interpreter/unavailable.ts';
+import { bindings, buildRegionModule } from './emit-region.ts';
+import { discoverRegion, type Region, type RegionInsn, type RegionLimits } from './region.ts';
+
+/** A wish for a region; survives `structuredClone`. */
+export interface RegionRequest {
+  readonly id: number;
+  /** Where the entry lies in its page, and the execution mode. */
+  readonly entry: number;
+  readonly mode: number;
+  /** Where pages lie in linear memory, by their distance from the entry's page. */
+  readonly pages: ReadonlyMap<number, number>;
+  /** Targets of indirect jumps as deltas, by the offset in linear memory of the instruction. */
+  readonly learned: ReadonlyMap<number, readonly number[]>;
+  readonly limits: RegionLimits;
+  /** Worth V8's optimising compiler at once. */
+  readonly isHot: boolean;
+}
+
+export interface CodeExtent {
+  /** Bytes of code within one page, as offsets in linear memory: [from, to). */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A translated region; survives `structuredClone`. */
+export interface TranslatedRegion {
+  readonly id: number;
+  /** Undefined when not even one instruction can be translated. */
+  readonly module: WebAssembly.Module | undefined;
+  readonly extents: readonly CodeExtent[];
+  /** The guest's code in these, one after the other, as it was translated. */
+  readonly code: Uint8Array;
+  /** Offsets in linear memory of the instructions that the module's constants belong to (`bindings`), and in their page. */
+  readonly called: readonly number[];
+  readonly indirect: readonly number[];
+  /** Equal for regions with the same blocks and branches. */
+  readonly shape: string;
+  readonly instructions: number;
+  readonly bytes: number;
+  /** Spent on it, and the part that went to WebAssembly's compiler. */
+  readonly milliseconds: number;
+  readonly compileMilliseconds: number;
+}
+
+/** Carries requests out, here or on another thread. */
+export interface RegionCompiler {
+  request(request: RegionRequest): void;
+  /** The next finished region, in the order of the requests, or undefined. Cheap when there is none. */
+  poll(): TranslatedRegion | undefined;
+}
+
+export interface RegionTranslatorOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Offset of the vCPU's private area. */
+  readonly cpu: number;
+  readonly table: DecodeTable;
+  /** Milliseconds. */
+  readonly now: () => number;
+  /** Compiles; hot modules perhaps with the optimising compiler at once. */
+  readonly compile: (bytes: Uint8Array<ArrayBuffer>, isHot: boolean) => WebAssembly.Module;
+}
+
+export class RegionTranslator {
+  readonly #options: RegionTranslatorOptions;
+  readonly #decoder: Decoder;
+  readonly #known: KnownBlocks;
+  readonly #bytes: Uint8Array;
+
+  constructor(options: RegionTranslatorOptions) {
+    this.#options = options;
+    this.#decoder = new Decoder(options.table);
+    this.#known = new KnownBlocks(options.memory.buffer, options.cpu);
+    this.#bytes = new Uint8Array(options.memory.buffer);
+  }
+
+  translate(request: RegionRequest): TranslatedRegion {
+    const { now, compile } = this.#options;
+    const { id, entry, mode, pages, learned, limits, isHot } = request;
+    const started = now();
+    const region = discoverRegion(
+      {
+        bytes: this.#bytes,
+        decoder: this.#decoder,
+        hostPage: (index) => pages.get(index) ?? 0,
+        isKnown: (host) => this.#known.has(host, mode),
+        isUnavailable: (decoded) => unavailable(decoded.row, mode) >= 0,
+        learned: (host) => learned.get(host) ?? [],
+      },
+      entry,
+      limits,
+    );
+    if (region === undefined) return { ...NOTHING, id, milliseconds: now() - started };
+    const extents = extentsOf(region);
+    const code = this.#codeOf(extents);
+    const bound = bindings(region);
+    const bytes = buildRegionModule(region, bound);
+    const compiling = now();
+    const module = compile(bytes, isHot);
+    const done = now();
+    const hostOf = ({ delta }: RegionInsn): number => (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
+    return {
+      id,
+      module,
+      extents,
+      code,
+      called: bound.called.map(hostOf),
+      indirect: bound.indirect.map(hostOf),
+      shape: shapeOf(region),
+      instructions: region.instructions,
+      bytes: bytes.length,
+      milliseconds: done - started,
+      compileMilliseconds: done - compiling,
+    };
+  }
+
+  #codeOf(extents: readonly CodeExtent[]): Uint8Array {
+    const code = new Uint8Array(extents.reduce((sum, { from, to }) => sum + to - from, 0));
+    let at = 0;
+    for (const { from, to } of extents) {
+      code.set(this.#bytes.subarray(from, to), at);
+      at += to - from;
+    }
+    return code;
+  }
+}
+
+const NOTHING: TranslatedRegion = {
+  id: 0,
+  module: undefined,
+  extents: [],
+  code: new Uint8Array(0),
+  called: [],
+  indirect: [],
+  shape: '',
+  instructions: 0,
+  bytes: 0,
+  milliseconds: 0,
+  compileMilliseconds: 0,
+};
+
+/** The bytes of a region's instructions, page by page. */
+function extentsOf(region: Region): CodeExtent[] {
+  const list: { from: number; to: number }[] = [];
+  const add = (delta: number, bytes: number): void => {
+    const from = (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
+    const last = list.at(-1);
+    if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + bytes;
+    else list.push({ from, to: from + bytes });
+  };
+  for (const { insns } of region.blocks.values()) {
+    for (const { delta, decoded } of insns) {
+      const rest = 4096 - (delta & 0xfff);
+      add(delta, Math.min(decoded.length, rest));
+      if (decoded.length > rest) add(delta + rest, decoded.length - rest);
+    }
+  }
+  return list;
+}
+
+const shapeOf = (region: Region): string =>
+  [...region.blocks.values()]
+    .map(({ delta, insns, successors }) => `${delta}.${insns.length}.${successors.join(',')}`)
+    .sort()
+    .join(';');
+
+/** Translates when it is asked, on the asking thread. */
+export function compileAtOnce(options: Omit<RegionTranslatorOptions, 'compile'>): RegionCompiler {
+  const translator = new RegionTranslator({ ...options, compile: (bytes) => new WebAssembly.Module(bytes) });
+  const done: TranslatedRegion[] = [];
+  return {
+    request: (request) => done.push(translator.translate(request)),
+    poll: () => done.shift(),
+  };
+}
