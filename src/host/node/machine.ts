@@ -10,6 +10,7 @@ import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/vcpu.ts';
+import { vcpuArea } from '../../memory/machine-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
@@ -22,6 +23,8 @@ import { createProgressLine } from './progress.ts';
 import { formatStats } from './stats.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
+import { startRegionCompiler } from './region-compiler.ts';
+import type { VcpuWorkerTask } from './vcpu-worker.ts';
 import { takeVcpuWorker } from './vcpu-workers.ts';
 
 /** The embedded guest, in the package. */
@@ -60,7 +63,10 @@ function startVcpu(worker: Worker, config: VcpuThreadConfig): VcpuThread {
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
   });
-  worker.postMessage(config);
+  const compiler = startRegionCompiler(config.memory, vcpuArea(config.map, config.index));
+  worker.once('exit', () => void compiler.worker.terminate());
+  const task: VcpuWorkerTask = { config, compiler: compiler.wire };
+  worker.postMessage(task, [compiler.wire.port]);
   return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
 }
 

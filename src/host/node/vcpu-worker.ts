@@ -11,6 +11,13 @@ import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
 import { createInterpreterCache } from './interpreter-cache.ts';
+import { type CompilerWire, regionCompiler } from './region-compiler.ts';
+
+/** What the VMM thread sends first; initial states may follow. */
+export interface VcpuWorkerTask {
+  readonly config: VcpuThreadConfig;
+  readonly compiler: CompilerWire;
+}
 
 const RANDOM_POOL = new Uint32Array(256);
 let poolAt = RANDOM_POOL.length;
@@ -30,10 +37,10 @@ const port = parentPort as MessagePort;
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
 const interpreter = compileInterpreter(createInterpreterCache());
 const clock = createClock();
-port.once('message', (config: VcpuThreadConfig) => {
+port.once('message', ({ config, compiler }: VcpuWorkerTask) => {
   const end = runVcpuThread(config, {
     clock,
-    hypervisor: wasmHypervisor(interpreter),
+    hypervisor: wasmHypervisor(interpreter, regionCompiler(compiler)),
     random32,
     takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
   });

@@ -4,13 +4,19 @@
  * @module
  */
 import type { Hypervisor } from '../hypervisor.ts';
+import type { RegionCompiler } from './translator/compile-region.ts';
 import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
 
-/** `interpreter` may have been compiled beforehand. */
-export function wasmHypervisor(interpreter?: CompiledInterpreter): Hypervisor {
+/** `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made. */
+export function wasmHypervisor(interpreter?: CompiledInterpreter, regionCompiler?: RegionCompiler): Hypervisor {
   return {
     name: 'wasm',
     vcpuAreaBytes: VCPU_AREA_BYTES,
-    createVcpu: (options) => new WasmVcpu(interpreter === undefined ? options : { ...options, interpreter }),
+    createVcpu: (options) =>
+      new WasmVcpu({
+        ...options,
+        ...(interpreter !== undefined && { interpreter }),
+        ...(regionCompiler !== undefined && { regionCompiler }),
+      }),
   };
 }

@@ -1,0 +1,42 @@
+/**
+ * Entry of a compiler's thread: translates the regions that a vCPU asks for.
+ *
+ * @module
+ */
+import v8 from 'node:v8';
+import { workerData } from 'node:worker_threads';
+import { DecodeTable } from '../../hypervisor/wasm/decode/table.ts';
+import { rows } from '../../hypervisor/wasm/insn/index.ts';
+import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
+import type { CompilerTask } from './region-compiler.ts';
+
+const { memory, cpu, port, sent } = workerData as CompilerTask;
+
+/**
+ * Compiles everything now, on this thread: what is compiled when it is first called holds the guest up. Hot regions get V8's
+ * optimising compiler at once. The flags are the process's: they are put back before anything else is compiled here, and a
+ * module that another thread compiles meanwhile only takes longer.
+ */
+function compile(bytes: Uint8Array<ArrayBuffer>, isHot: boolean): WebAssembly.Module {
+  v8.setFlagsFromString('--no-wasm-lazy-compilation');
+  if (isHot) v8.setFlagsFromString('--no-liftoff');
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    if (isHot) v8.setFlagsFromString('--liftoff');
+    v8.setFlagsFromString('--wasm-lazy-compilation');
+  }
+}
+
+const translator = new RegionTranslator({
+  memory,
+  cpu,
+  table: new DecodeTable(rows),
+  now: () => performance.now(),
+  compile,
+});
+
+port.on('message', (request: RegionRequest) => {
+  port.postMessage(translator.translate(request));
+  Atomics.add(sent, 0, 1);
+});
