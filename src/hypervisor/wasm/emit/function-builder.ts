@@ -112,6 +112,9 @@ export class FunctionBuilder implements Callee {
   readonly result: ValType | undefined;
   code: ByteWriter = new ByteWriter(512);
   #prologue: ByteWriter | undefined;
+  readonly #unlikely: { readonly code: ByteWriter; readonly at: number }[] = [];
+  /** Where in its body a function has branches that are seldom taken; known once `body` has been called. */
+  unlikelyAt: readonly number[] = [];
   readonly #locals: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #scope: Local[] | undefined;
@@ -245,6 +248,19 @@ export class FunctionBuilder implements Callee {
     this.#close();
   }
 
+  /** `if` whose condition seldom holds: compilers keep what is in it off the straight path. */
+  unlikely(condition: I32, then: () => void, otherwise?: () => void): void {
+    condition.write(this.code);
+    this.#unlikely.push({ code: this.code, at: this.code.length });
+    this.#open(0x04);
+    then();
+    if (otherwise !== undefined) {
+      this.code.byte(0x05);
+      otherwise();
+    }
+    this.#close();
+  }
+
   br(label: Label): void {
     this.code.byte(0x0c);
     this.code.u32(this.#depth - label.depth);
@@ -333,8 +349,13 @@ export class FunctionBuilder implements Callee {
       out.u32(run.count);
       out.byte(VAL_TYPE_BYTE[run.type]);
     }
+    const start = out.length;
     if (this.#prologue !== undefined) out.bytes(this.#prologue.view());
+    const rest = out.length;
     out.bytes(this.code.view());
+    this.unlikelyAt = this.#unlikely
+      .map(({ code, at }) => at + (code === this.#prologue ? start : rest))
+      .sort((x, y) => x - y);
     out.byte(0x0b);
     return out;
   }

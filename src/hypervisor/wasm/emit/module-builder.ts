@@ -138,9 +138,26 @@ export class ModuleBuilder {
         c.u32(entry.index);
       }
     });
+    const bodies = this.#functions.map((built) => built.body());
+    const hinted = this.#functions.filter(({ unlikelyAt }) => unlikelyAt.length > 0);
+    if (hinted.length > 0) {
+      // Branch hints: a custom section in front of the code; each is an offset in a body, and whether the branch is likely.
+      section(0, (c) => {
+        c.name('metadata.code.branch_hint');
+        c.u32(hinted.length);
+        for (const { index, unlikelyAt } of hinted) {
+          c.u32(index);
+          c.u32(unlikelyAt.length);
+          for (const at of unlikelyAt) {
+            c.u32(at);
+            c.bytes([1, 0]);
+          }
+        }
+      });
+    }
     section(10, (c) => {
-      c.u32(this.#functions.length);
-      for (const built of this.#functions) c.sized(built.body());
+      c.u32(bodies.length);
+      for (const body of bodies) c.sized(body);
     });
     return out.toBytes();
   }

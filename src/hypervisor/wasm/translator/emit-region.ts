@@ -348,7 +348,7 @@ class Emitter {
       return;
     }
     if (isBack) {
-      f.if(i32.ltS(this.#v.budget, i32.const(0)), () => {
+      f.unlikely(i32.ltS(this.#v.budget, i32.const(0)), () => {
         if (!live) b.materialiseAside();
         this.#exit(to, STATUS_BUDGET);
       });

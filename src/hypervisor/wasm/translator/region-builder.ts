@@ -485,11 +485,11 @@ export class RegionBuilder extends LiftBuilder {
     const { f } = this;
     const host = f.local('i32');
     const entry = this.#tlbEntry(va);
-    f.if(
+    f.unlikely(
       this.#tlbMiss(va, entry, bytes, TLB_READ),
       () => {
         f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
-        f.if(i32.eqz(host), () => this.leaveWithFault());
+        f.unlikely(i32.eqz(host), () => this.leaveWithFault());
       },
       () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
     );
@@ -500,12 +500,12 @@ export class RegionBuilder extends LiftBuilder {
     const { f } = this;
     const host = f.local('i32');
     const entry = this.#tlbEntry(va);
-    f.if(
+    f.unlikely(
       this.#tlbMiss(va, entry, bytes, TLB_WRITE),
       () => {
         const first = i32.const(readFirst ? 1 : 0);
         f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), first));
-        f.if(i32.eqz(host), () => this.leaveWithFault());
+        f.unlikely(i32.eqz(host), () => this.leaveWithFault());
         f.set(this.#v.slow, i32.const(1));
       },
       () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
@@ -516,7 +516,7 @@ export class RegionBuilder extends LiftBuilder {
 
   finishWrite(host: Local<'i32'>): void {
     const { f } = this;
-    f.if(this.#v.slow, () => {
+    f.unlikely(this.#v.slow, () => {
       f.if(i32.eq(host, i32.add(this.cpu, i32.const(BOUNCE))), () => f.callVoid(this.helpers.commit, this.cpu));
     });
   }
@@ -534,7 +534,7 @@ export class RegionBuilder extends LiftBuilder {
   #checkDropped(rip: I64): void {
     if (!this.#stored) return;
     const { f } = this;
-    f.if(this.#v.slow, () => {
+    f.unlikely(this.#v.slow, () => {
       f.set(this.#v.slow, i32.const(0));
       f.if(i32.ne(i32.load(this.cpu, CODE_GENERATION), this.#v.generation), () => {
         this.materialiseAside();
