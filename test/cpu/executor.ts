@@ -270,11 +270,11 @@ export class InterpreterExecutor implements Executor {
     return this.#outcomeOf(status, initial, input.environment);
   }
 
-  /** Runs code that ends with a fault, in slices of `slice` instructions. */
-  runProgram(input: CaseInput, slice: number): Outcome {
+  /** Runs code that ends with a fault, in slices of `slice` instructions; translated code as if it were `hot`. */
+  runProgram(input: CaseInput, slice: number, hot = false): Outcome {
     for (let turn = 0; ; turn++) {
       if (turn > MAX_TURNS) throw new Error('the program does not end');
-      if (this.#isTranslating) this.vcpu.translateHere();
+      if (this.#isTranslating) this.vcpu.translateHere(undefined, hot);
       if (this.vcpu.execute(slice) === STATUS_FAULT) break;
     }
     return this.#outcomeOf(STATUS_FAULT, input.initial, input.environment);

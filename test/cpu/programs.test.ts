@@ -21,16 +21,17 @@ const textOf = (outcome: Outcome): string =>
   );
 
 /** Runs a program once as it is met, and then translated, in slices. */
-function translated(executor: InterpreterExecutor, program: CaseInput, slice: number): string {
+function translated(executor: InterpreterExecutor, program: CaseInput, slice: number, hot: boolean): string {
   executor.load(program);
   executor.vcpu.execute(PLENTY);
   executor.load(program, true);
-  return textOf(executor.runProgram(program, slice));
+  return textOf(executor.runProgram(program, slice, hot));
 }
 
-for (const [name, slice] of [
-  ['in one go', PLENTY],
-  ['in slices that end in the middle of loops', 37],
+for (const [name, slice, hot] of [
+  ['in one go', PLENTY, false],
+  ['in slices that end in the middle of loops', 37, false],
+  ['as hot code', PLENTY, true],
 ] as const) {
   test(`${COUNT} random programs do the same translated, ${name}, as interpreted`, () => {
     const interpreter = new InterpreterExecutor();
@@ -40,7 +41,7 @@ for (const [name, slice] of [
       const program = randomProgram(seed);
       interpreter.load(program);
       const expected = textOf(interpreter.runProgram(program, PLENTY));
-      assert.equal(translated(translator, program, slice), expected, `seed ${seed}`);
+      assert.equal(translated(translator, program, slice, hot), expected, `seed ${seed}`);
       regions = Number(translator.vcpu.stats()['regions built']);
     }
     assert.ok(regions >= COUNT * 0.9, `${regions} regions`);

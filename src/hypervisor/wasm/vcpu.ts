@@ -343,8 +343,8 @@ export class WasmVcpu implements Vcpu {
   }
 
   /** Translates what starts at RIP, if it has been executed before, whatever the profile says. */
-  translateHere(limits?: RegionLimits): boolean {
-    return this.#translator.translateHere(limits);
+  translateHere(limits?: RegionLimits, isHot?: boolean): boolean {
+    return this.#translator.translateHere(limits, isHot);
   }
 
   /** Runs exactly one instruction; a fault is left undelivered. */

@@ -149,6 +149,12 @@ export class FunctionBuilder implements Callee {
     return local;
   }
 
+  /** A variable that nothing else uses, before or after: it keeps its value from turn to turn of any loop. */
+  ownLocal<T extends ValType>(type: T): Local<T> {
+    this.#locals.push(type);
+    return new Local(type, this.params.length + this.#locals.length - 1);
+  }
+
   /** Runs `body`; the variables it made may be reused afterwards. */
   scope(body: () => void): void {
     this.release(this.collect(body));

@@ -103,7 +103,7 @@ export class RegionTranslator {
     const extents = extentsOf(region);
     const code = this.#codeOf(extents);
     const bound = bindings(region);
-    const bytes = buildRegionModule(region, bound);
+    const bytes = buildRegionModule(region, bound, isHot);
     const compiling = now();
     const module = compile(bytes, isHot);
     const done = now();
@@ -115,7 +115,7 @@ export class RegionTranslator {
       code,
       called: bound.called.map(hostOf),
       indirect: bound.indirect.map(hostOf),
-      shape: shapeOf(region),
+      shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
       instructions: region.instructions,
       bytes: bytes.length,
       milliseconds: done - started,

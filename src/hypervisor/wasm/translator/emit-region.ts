@@ -49,11 +49,13 @@ import type { Region, RegionBlock, RegionInsn } from './region.ts';
 import {
   FLAGS_IN_LOCALS,
   type FlagState,
+  type PageCache,
   RegionBuilder,
   type RegionControl,
   type RegionLocals,
   storeFlags,
 } from './region-builder.ts';
+import { type SteadyAccess, steadyAccess } from './steady.ts';
 
 /** Functions that a region's module imports, with their types. */
 // biome-ignore format: a table
@@ -71,6 +73,8 @@ export const REGION_IMPORTS = {
   slowFloat:         [['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'],
 } as const;
 
+/** What is no page's address. */
+const NO_PAGE = 1;
 /** Instructions that a turn of a repeated string instruction is charged for. */
 const STRING_TURN_COST = 256;
 
@@ -106,8 +110,12 @@ interface Constants {
   readonly logs: ReadonlyMap<RegionInsn, I32>;
 }
 
-/** Builds a module with one exported function `r`. */
-export function buildRegionModule(region: Region, { called, indirect }: RegionBindings): Uint8Array<ArrayBuffer> {
+/** Builds a module with one exported function `r`; code that is hot may be larger for speed. */
+export function buildRegionModule(
+  region: Region,
+  { called, indirect }: RegionBindings,
+  isHot: boolean,
+): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
@@ -126,7 +134,7 @@ export function buildRegionModule(region: Region, { called, indirect }: RegionBi
     logs: new Map(indirect.map((insn, n) => [insn, module.importConstant(`log${n}`)])),
   };
   const f = module.function(['i32'], 'i32');
-  new Emitter(module, f, region, helpers as unknown as HelperFunctions, constants).run();
+  new Emitter(module, f, region, helpers as unknown as HelperFunctions, constants, isHot).run();
   module.export('r', f);
   return module.toBytes();
 }
@@ -150,6 +158,9 @@ class Emitter {
   #fault: Label | undefined;
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
+  /** Translations of last pages, by base register and kind of access. */
+  readonly #caches = new Map<number, PageCache>();
+  readonly #steady: SteadyAccess | undefined;
   /** Locals whose instruction is over, which were pinned then. */
   #waiting: Local[] = [];
 
@@ -159,6 +170,7 @@ class Emitter {
     region: Region,
     helpers: HelperFunctions,
     constants: Constants,
+    isHot: boolean,
   ) {
     this.#f = f;
     this.#region = region;
@@ -173,6 +185,8 @@ class Emitter {
     this.#xmms = used.xmms;
     this.#xmmsWritten = used.xmmsWritten;
     this.#flagsLiveIn = liveFlags(region, this.#flow);
+    // A change of mode within the region would have to empty caches that are not known yet.
+    this.#steady = isHot && !changesMode(region) ? steadyAccess(region, this.#flow) : undefined;
     const registers = <T extends 'i64' | 'v128'>(type: T, mask: number): Local<T>[] =>
       Array.from({ length: 16 }, (_, n) => ((mask >> n) & 1 ? f.local(type) : undefined) as Local<T>);
     this.#v = {
@@ -260,6 +274,7 @@ class Emitter {
       f.if(i32.eqz(i32.and(known, same)), () => f.return(i32.const(STATUS_REFUSED)));
     }
     this.#loadRegisters();
+    this.#clearCaches();
     f.set(v.budget, i32.load(v.cpu, BUDGET));
     f.set(v.generation, i32.load(v.cpu, CODE_GENERATION));
     f.set(v.status, i32.const(STATUS_JUMP));
@@ -381,6 +396,33 @@ class Emitter {
     f.br(this.#leave as Label);
   }
 
+  /** The cache for an access from a block, when it is steady there. */
+  #cacheOf(
+    block: number,
+    insn: RegionInsn,
+    base: number,
+    index: number,
+    displacement: number,
+    write: boolean,
+  ): PageCache | undefined {
+    const steady = this.#steady;
+    if (steady === undefined || !steady.inLoop(block)) return undefined;
+    if (base >= 0 && ((steady.bases(block) >> base) & 1) === 0) return undefined;
+    if (index >= 0 && !steady.isSmall(block, insn, index)) return undefined;
+    // Without a base register, the page that the displacement is in.
+    const key = (base >= 0 ? base : 16 + ((displacement >>> 12) & 0xfff)) * 2 + (write ? 1 : 0);
+    let cache = this.#caches.get(key);
+    if (cache === undefined) {
+      cache = { page: this.#f.ownLocal('i64'), addend: this.#f.ownLocal('i32') };
+      this.#caches.set(key, cache);
+    }
+    return cache;
+  }
+
+  #clearCaches(): void {
+    for (const { page } of this.#caches.values()) this.#f.set(page, i64.const(NO_PAGE));
+  }
+
   // Code.
 
   #code(delta: number, flagsBefore: FlagState): void {
@@ -400,6 +442,7 @@ class Emitter {
           leave: this.#leave as Label,
           direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
           dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder, insn),
+          cacheOf: (base, index, displacement, write) => this.#cacheOf(delta, insn, base, index, displacement, write),
         };
         if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -438,6 +481,7 @@ class Emitter {
         leave: this.#leave as Label,
         direct() {},
         dynamic() {},
+        cacheOf: () => undefined,
       };
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);
       this.#edge(delta, block.end.delta, count, flags, b);
@@ -509,6 +553,9 @@ class Emitter {
     return i32.and(i32.geS(v.budget, i32.const(0)), i32.eq(i32.load(v.cpu, CODE_GENERATION), v.generation));
   }
 }
+
+const changesMode = (region: Region): boolean =>
+  [...region.blocks.values()].some(({ insns }) => insns.some(({ traits }) => traits.changesMode));
 
 interface Registers {
   readonly gprs: number;

@@ -31,6 +31,8 @@ import {
 } from '../state.ts';
 import type { RegionInsn } from './region.ts';
 
+const RSP = 4;
+
 /** What arithmetic flags will be computed from. `undefined` in the builder: they are in the two flag locals. */
 type PendingFlags =
   | {
@@ -75,6 +77,12 @@ export interface RegionLocals {
   readonly slow: Local<'i32'>;
 }
 
+/** The translation of the page that a base register was last used in; the page is no page's address while there is none. */
+export interface PageCache {
+  readonly page: Local<'i64'>;
+  readonly addend: Local<'i32'>;
+}
+
 /** Control transfers, which the region's structure decides. */
 export interface RegionControl {
   readonly fault: Label;
@@ -84,6 +92,8 @@ export interface RegionControl {
   dynamic(rip: Local<'i64'>): void;
   /** Leaves with `rip` and `status` set. */
   readonly leave: Label;
+  /** Where accesses by a base register are worth a cache of their own. */
+  cacheOf(base: number, index: number, displacement: number, write: boolean): PageCache | undefined;
 }
 
 export class RegionBuilder extends LiftBuilder {
@@ -482,35 +492,64 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {
-    const { f } = this;
-    const host = f.local('i32');
-    const entry = this.#tlbEntry(va);
-    f.unlikely(
-      this.#tlbMiss(va, entry, bytes, TLB_READ),
-      () => {
-        f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
-        f.unlikely(i32.eqz(host), () => this.leaveWithFault());
-      },
-      () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
-    );
-    return host;
+    return this.#host(va, bytes, false, (host) => {
+      this.f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
+      this.f.unlikely(i32.eqz(host), () => this.leaveWithFault());
+    });
   }
 
   hostWrite(va: Local<'i64'>, bytes: number, readFirst: boolean): Local<'i32'> {
+    this.#stored = true;
+    return this.#host(va, bytes, true, (host) => {
+      const first = i32.const(readFirst ? 1 : 0);
+      this.f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), first));
+      this.f.unlikely(i32.eqz(host), () => this.leaveWithFault());
+      this.f.set(this.#v.slow, i32.const(1));
+    });
+  }
+
+  /** Where `va` lies in linear memory: by the TLB, or as `slow` finds out. */
+  #host(va: Local<'i64'>, bytes: number, write: boolean, slow: (host: Local<'i32'>) => void): Local<'i32'> {
     const { f } = this;
     const host = f.local('i32');
-    const entry = this.#tlbEntry(va);
+    const tagOffset = write ? TLB_WRITE : TLB_READ;
+    const { base, index, displacement, hasMemory, segment } = this.#insn.decoded;
+    const isBased = !this.stack && (!hasMemory || segment === FS || segment === GS);
+    const cache = isBased
+      ? undefined
+      : this.stack
+        ? this.#control.cacheOf(RSP, -1, 0, write)
+        : this.#control.cacheOf(base, index, displacement, write);
+    if (cache === undefined) {
+      const entry = this.#tlbEntry(va);
+      f.unlikely(
+        this.#tlbMiss(va, entry, bytes, tagOffset),
+        () => slow(host),
+        () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
+      );
+      return host;
+    }
+    const page = this.let(i64.and(va, i64.const(-4096)));
+    const isOther = i64.ne(page, cache.page);
+    // An access that begins in the page may end in the next.
+    const crosses = i32.gtU(i32.and(i32.wrap(va), i32.const(4095)), i32.const(4096 - bytes));
+    const byCache = (): void => f.set(host, i32.add(i32.wrap(va), cache.addend));
     f.unlikely(
-      this.#tlbMiss(va, entry, bytes, TLB_WRITE),
+      bytes === 1 ? isOther : i32.or(isOther, crosses),
       () => {
-        const first = i32.const(readFirst ? 1 : 0);
-        f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), first));
-        f.unlikely(i32.eqz(host), () => this.leaveWithFault());
-        f.set(this.#v.slow, i32.const(1));
+        const entry = this.#tlbEntry(va);
+        f.unlikely(
+          this.#tlbMiss(va, entry, bytes, tagOffset),
+          () => slow(host),
+          () => {
+            f.set(cache.page, page);
+            f.set(cache.addend, i32.load(entry, TLB_ADDEND));
+            byCache();
+          },
+        );
       },
-      () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
+      byCache,
     );
-    this.#stored = true;
     return host;
   }
 

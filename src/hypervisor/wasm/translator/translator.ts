@@ -163,12 +163,15 @@ export class Translator {
     this.#ask({ host, mode, base, replaces: { index, region } }, HOT_LIMITS);
   }
 
-  /** Translates the block at RIP now, whatever the profile says. False when it has a region or cannot be translated. */
-  translateHere(limits: RegionLimits = LIMITS): boolean {
+  /**
+   * Translates the block at RIP now, as code that is hot or not, whatever the profile says. False when it has a region or cannot be
+   * translated.
+   */
+  translateHere(limits: RegionLimits = LIMITS, isHot = false): boolean {
     const host = this.#hostOfRip();
     if (!this.#options.blocks.canTranslate(host, this.#options.blocks.mode)) return false;
     const { built } = this.stats;
-    this.#ask({ host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), replaces: undefined }, limits);
+    this.#ask({ host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), replaces: undefined }, limits, isHot);
     this.poll();
     return this.stats.built > built;
   }
@@ -212,7 +215,7 @@ export class Translator {
     return (BigInt((this.#words[(RIP >> 2) + 1] as number) >>> 0) << 32n) | BigInt((low & ~0xfff) >>> 0);
   }
 
-  #ask(pending: Pending, limits: RegionLimits): void {
+  #ask(pending: Pending, limits: RegionLimits, isHot = pending.replaces !== undefined): void {
     const { host, mode, base } = pending;
     const learned = new Map<number, number[]>();
     const pages = new Map<number, number>();
@@ -235,7 +238,6 @@ export class Translator {
     const id = ++this.#lastId;
     this.#pending.set(id, pending);
     this.#asked.add(host);
-    const isHot = pending.replaces !== undefined;
     this.#options.compiler.request({ id, entry: host & 0xfff, mode, pages, learned, limits, isHot });
   }
 
