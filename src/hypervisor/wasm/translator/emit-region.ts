@@ -14,6 +14,7 @@ import { type I32, i32, i64 } from '../emit/expr.ts';
 import { callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
 import { v128 } from '../emit/simd.ts';
+import type { IntegerSize } from '../insn/flags.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
 import { jumpCacheSlot } from '../interpreter/jump-cache.ts';
 import {
@@ -47,6 +48,7 @@ import {
 import { analyse, type ControlFlow } from './control-flow.ts';
 import type { Region, RegionBlock, RegionInsn } from './region.ts';
 import {
+  computeFlags,
   FLAGS_IN_LOCALS,
   type FlagState,
   type PageCache,
@@ -73,6 +75,8 @@ export const REGION_IMPORTS = {
   slowFloat:         [['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'],
 } as const;
 
+/** Sums whose flags are computed at the end of a region for all the ways out of it. */
+const SUMS = (['add', 'sub'] as const).flatMap((kind) => ([1, 2, 4, 8] as const).map((size) => ({ kind, size })));
 /** What is no page's address. */
 const NO_PAGE = 1;
 /** Instructions that a turn of a repeated string instruction is charged for. */
@@ -155,7 +159,10 @@ class Emitter {
   readonly #flagsLiveIn: ReadonlySet<number>;
   readonly #labels = new Map<number, Label>();
   #leave: Label | undefined;
-  #fault: Label | undefined;
+  #leaveAt: Label | undefined;
+  /** By SUMS. */
+  readonly #flagLabels: Label[] = [];
+  readonly #flagsUsed = new Set<number>();
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
   /** Translations of last pages, by base register and kind of access. */
@@ -199,6 +206,9 @@ class Emitter {
       tlbTag: f.local('i64'),
       ripBase: f.local('i64'),
       rip: f.local('i64'),
+      delta: f.local('i32'),
+      narrow: [f.local('i32'), f.local('i32'), f.local('i32')],
+      wide: [f.local('i64'), f.local('i64'), f.local('i64')],
       budget: f.local('i32'),
       status: f.local('i32'),
       generation: f.local('i32'),
@@ -217,21 +227,43 @@ class Emitter {
     const v = this.#v;
     f.block((leave) => {
       this.#leave = leave;
-      f.block((fault) => {
-        this.#fault = fault;
-        this.#tree(this.#region.entry, FLAGS_IN_LOCALS);
-        f.unreachable();
+      f.block((leaveAt) => {
+        this.#leaveAt = leaveAt;
+        this.#withFlags(0);
       });
-      f.store(4, v.cpu, i32.const(0), FAULT_RECORD);
-      f.set(v.status, i32.const(STATUS_FAULT));
+      f.set(v.rip, i64.add(v.ripBase, i64.extendI32S(v.delta)));
     });
     this.#spill();
     f.store(8, v.cpu, v.rip, RIP);
     f.store(4, v.cpu, v.budget, BUDGET);
+    f.store(4, v.cpu, i32.const(0), FAULT_RECORD);
     this.#chain();
     f.return(v.status);
     f.unreachable();
     f.prologue(() => this.#enter());
+  }
+
+  /** The body, within blocks whose ends compute the flags of sums of each kind. */
+  #withFlags(n: number): void {
+    const sum = SUMS[n];
+    if (sum === undefined) {
+      this.#tree(this.#region.entry, FLAGS_IN_LOCALS);
+      this.#f.unreachable();
+      return;
+    }
+    this.#f.block((label) => {
+      this.#flagLabels.push(label);
+      this.#withFlags(n + 1);
+    });
+    if (!this.#flagsUsed.has(n)) return;
+    this.#f.scope(() => computeFlags(this.#f, this.#v, sum.kind, sum.size));
+    this.#f.br(this.#leaveAt as Label);
+  }
+
+  #leaveWithFlags(kind: 'add' | 'sub', size: IntegerSize): Label {
+    const n = SUMS.findIndex((sum) => sum.kind === kind && sum.size === size);
+    this.#flagsUsed.add(n);
+    return this.#flagLabels[n] as Label;
   }
 
   /** Goes on in the region at RIP, if the jump cache knows one and the budget is not used up. */
@@ -347,9 +379,8 @@ class Emitter {
     const isBack = target !== undefined && target <= source;
     const known = target !== undefined && this.#block(from).successors.includes(to);
     if (!known || ((isBack || merges.has(to)) && label === undefined)) {
-      b.materialiseAside();
       this.#charge(count);
-      this.#exit(to, STATUS_JUMP);
+      b.leaveAt(to);
       return;
     }
     const live = this.#flagsLiveIn.has(to);
@@ -364,8 +395,10 @@ class Emitter {
     }
     if (isBack) {
       f.unlikely(i32.ltS(this.#v.budget, i32.const(0)), () => {
-        if (!live) b.materialiseAside();
-        this.#exit(to, STATUS_BUDGET);
+        f.set(this.#v.status, i32.const(STATUS_BUDGET));
+        // What is live is in the flag locals; what is not is computed here.
+        if (live) this.#leaveWithLocals(to);
+        else b.leaveAt(to);
       });
     }
     f.br(label);
@@ -389,11 +422,9 @@ class Emitter {
     if (count > 0) this.#f.set(this.#v.budget, i32.sub(this.#v.budget, i32.const(count)));
   }
 
-  #exit(delta: number, status: number): void {
-    const f = this.#f;
-    f.set(this.#v.rip, i64.add(this.#v.ripBase, i64.const(delta)));
-    if (status !== STATUS_JUMP) f.set(this.#v.status, i32.const(status));
-    f.br(this.#leave as Label);
+  #leaveWithLocals(delta: number): void {
+    this.#f.set(this.#v.delta, i32.const(delta));
+    this.#f.br(this.#leaveAt as Label);
   }
 
   /** The cache for an access from a block, when it is steady there. */
@@ -438,7 +469,8 @@ class Emitter {
       const start = flags;
       const made = f.collect(() => {
         const control: RegionControl = {
-          fault: this.#fault as Label,
+          leaveAt: this.#leaveAt as Label,
+          leaveWithFlags: (kind, size) => this.#leaveWithFlags(kind, size),
           leave: this.#leave as Label,
           direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
           dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder, insn),
@@ -477,7 +509,8 @@ class Emitter {
     if (block.end.kind === 'next') {
       const last = block.insns.at(-1) as RegionInsn;
       const control: RegionControl = {
-        fault: this.#fault as Label,
+        leaveAt: this.#leaveAt as Label,
+        leaveWithFlags: (kind, size) => this.#leaveWithFlags(kind, size),
         leave: this.#leave as Label,
         direct() {},
         dynamic() {},
@@ -529,13 +562,13 @@ class Emitter {
       f.set(v.status, callIndirect('i32', this.#handlerType, handler.index, v.cpu, handler.record));
       this.#loadRegisters();
       f.if(i32.ne(v.status, i32.const(STATUS_NEXT)), () => {
-        f.set(v.rip, i64.add(v.ripBase, i64.const(insn.delta)));
-        f.brIf(this.#fault as Label, i32.eq(v.status, i32.const(STATUS_FAULT)));
+        f.set(v.delta, i32.const(insn.delta));
+        f.brIf(this.#leaveAt as Label, i32.eq(v.status, i32.const(STATUS_FAULT)));
         f.if(i32.eq(v.status, i32.const(STATUS_AGAIN)), () => {
           f.set(v.budget, i32.sub(v.budget, i32.const(STRING_TURN_COST)));
           f.brIf(again, this.#mayGoOn());
           f.set(v.status, i32.const(STATUS_BUDGET));
-          f.br(this.#leave as Label);
+          f.br(this.#leaveAt as Label);
         });
         f.unreachable();
       });
@@ -543,8 +576,7 @@ class Emitter {
     f.set(v.status, i32.const(STATUS_JUMP));
     // The handler may have written to translated code.
     f.if(i32.ne(i32.load(v.cpu, CODE_GENERATION), v.generation), () => {
-      f.set(v.rip, i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length)));
-      f.br(this.#leave as Label);
+      this.#leaveWithLocals(insn.delta + insn.decoded.length);
     });
   }
 

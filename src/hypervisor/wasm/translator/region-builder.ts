@@ -10,8 +10,9 @@
 import { type Expr, type F32, type F64, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
 import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
-import { addCarries, type IntegerSize, integerOps, subCarries } from '../insn/flags.ts';
+import { addCarries, type IntegerSize, integerOps, packCarries, signExtended, subCarries } from '../insn/flags.ts';
 import { type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
+import { STATUS_FAULT } from '../interpreter/record.ts';
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
   BOUNCE,
@@ -67,8 +68,12 @@ export interface RegionLocals {
   readonly tlbTag: Local<'i64'>;
   /** Linear address of the entry's page. */
   readonly ripBase: Local<'i64'>;
-  /** RIP to leave with. */
+  /** RIP to leave with, or where that is from the entry's page, by the label that is left through. */
   readonly rip: Local<'i64'>;
+  readonly delta: Local<'i32'>;
+  /** What flags are to be computed from on the way out: x, y and r of a sum of up to 4 bytes, and of 8. */
+  readonly narrow: readonly Local<'i32'>[];
+  readonly wide: readonly Local<'i64'>[];
   readonly budget: Local<'i32'>;
   readonly status: Local<'i32'>;
   /** CODE_GENERATION at entry. */
@@ -85,12 +90,14 @@ export interface PageCache {
 
 /** Control transfers, which the region's structure decides. */
 export interface RegionControl {
-  readonly fault: Label;
   /** Goes to the instruction at `delta`, within the region or out of it. */
   direct(delta: number): void;
   /** Goes to the RIP in a local. */
   dynamic(rip: Local<'i64'>): void;
-  /** Leaves with `rip` and `status` set. */
+  /** Leaves with `delta` and `status` set: flags in the flag locals, or to be computed from x, y and r. */
+  readonly leaveAt: Label;
+  leaveWithFlags(kind: 'add' | 'sub', size: IntegerSize): Label;
+  /** Leaves with `rip` set. */
   readonly leave: Label;
   /** Where accesses by a base register are worth a cache of their own. */
   cacheOf(base: number, index: number, displacement: number, write: boolean): PageCache | undefined;
@@ -407,6 +414,22 @@ export class RegionBuilder extends LiftBuilder {
     this.#flags = kept;
   }
 
+  /** Leaves to a place of the region's linear address space, with the flags as they are now. `status` is set already. */
+  leaveAt(delta: number): void {
+    const { f } = this;
+    const v = this.#v;
+    f.set(v.delta, i32.const(delta));
+    const { pending } = this.#flags;
+    if (pending !== undefined && (pending.kind === 'add' || pending.kind === 'sub') && pending.kept === undefined) {
+      const into = pending.size === 8 ? v.wide : v.narrow;
+      [pending.x, pending.y, pending.r].forEach((local, n) => f.set(into[n] as Local, local));
+      f.br(this.#control.leaveWithFlags(pending.kind, pending.size));
+      return;
+    }
+    this.materialiseAside();
+    f.br(this.#control.leaveAt);
+  }
+
   flagResult(): Local<'i64'> {
     this.materialise();
     return this.#v.flagResult;
@@ -569,27 +592,21 @@ export class RegionBuilder extends LiftBuilder {
     this.f.set(this.#v.slow, i32.const(1));
   }
 
-  /** At the end of an instruction that stored: out to `rip` when translated code has been dropped meanwhile. */
-  #checkDropped(rip: I64): void {
+  /** At the end of an instruction that stored: out, by `leave`, when translated code has been dropped meanwhile. */
+  #checkDropped(leave: () => void): void {
     if (!this.#stored) return;
     const { f } = this;
     f.unlikely(this.#v.slow, () => {
       f.set(this.#v.slow, i32.const(0));
-      f.if(i32.ne(i32.load(this.cpu, CODE_GENERATION), this.#v.generation), () => {
-        this.materialiseAside();
-        f.set(this.#v.rip, rip);
-        f.br(this.#control.leave);
-      });
+      f.if(i32.ne(i32.load(this.cpu, CODE_GENERATION), this.#v.generation), leave);
     });
   }
 
   // Control.
 
   leaveWithFault(): void {
-    const { f } = this;
-    this.materialiseAside();
-    f.set(this.#v.rip, this.thisRip());
-    f.br(this.#control.fault);
+    this.f.set(this.#v.status, i32.const(STATUS_FAULT));
+    this.leaveAt(this.#insn.delta);
   }
 
   raise(vector: number, error?: I32): void {
@@ -600,22 +617,26 @@ export class RegionBuilder extends LiftBuilder {
 
   next(): void {
     if (this.#end === undefined) throw new Error(`${this.#insn.decoded.row.name} ends early unannounced`);
-    this.#checkDropped(this.nextRip());
+    this.finish();
     this.f.br(this.#end);
   }
 
   /** Falls through to the next instruction. */
   finish(): void {
-    this.#checkDropped(this.nextRip());
+    this.#checkDropped(() => this.leaveAt(this.#insn.delta + this.#insn.decoded.length));
   }
 
   jump(rip: Local<'i64'>): void {
-    this.#checkDropped(rip);
+    this.#checkDropped(() => {
+      this.materialiseAside();
+      this.f.set(this.#v.rip, rip);
+      this.f.br(this.#control.leave);
+    });
     this.#control.dynamic(rip);
   }
 
   jumpDirect(): void {
-    this.#checkDropped(this.directTarget());
+    this.#checkDropped(() => this.leaveAt(this.#targetDelta()));
     this.#control.direct(this.#targetDelta());
   }
 
@@ -681,6 +702,14 @@ function borrowOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: bool
 function topBit(size: IntegerSize, value: Expr): I32 {
   if (size === 8) return i32.wrap(i64.shrU(value as I64, i64.const(63)));
   return i32.and(i32.shrU(value as I32, i32.const(size * 8 - 1)), i32.const(1));
+}
+
+/** Sets the flag locals from x, y and r of a sum. */
+export function computeFlags(f: FunctionBuilder, v: RegionLocals, kind: 'add' | 'sub', size: IntegerSize): void {
+  const [x, y, r] = (size === 8 ? v.wide : v.narrow) as readonly Local[] as [Local, Local, Local];
+  const carries = f.let((kind === 'add' ? addCarries : subCarries)(size, x, y, r) as Expr<'i32'>);
+  f.set(v.flagResult, signExtended(size, r));
+  f.set(v.flagAux, packCarries(size, carries));
 }
 
 /** Stores flags that are in the locals into the state record. */
