@@ -43,6 +43,8 @@ export interface TranslatedRegion {
   /** Offsets in linear memory of the instructions that the module's constants belong to (`bindings`), and in their page. */
   readonly called: readonly number[];
   readonly indirect: readonly number[];
+  /** Offsets in linear memory of the starts of its blocks. */
+  readonly blocks: readonly number[];
   /** Equal for regions with the same blocks and branches. */
   readonly shape: string;
   readonly instructions: number;
@@ -115,6 +117,7 @@ export class RegionTranslator {
       code,
       called: bound.called.map(hostOf),
       indirect: bound.indirect.map(hostOf),
+      blocks: [...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)),
       shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
       instructions: region.instructions,
       bytes: bytes.length,
@@ -141,6 +144,7 @@ const NOTHING: TranslatedRegion = {
   code: new Uint8Array(0),
   called: [],
   indirect: [],
+  blocks: [],
   shape: '',
   instructions: 0,
   bytes: 0,

@@ -50,6 +50,11 @@ export interface TranslatorStats {
 
 /** Slices that end at a block before it is translated. */
 const THRESHOLD = 3;
+/**
+ * The same for a block that a region holds already: slices end in the middle of regions, and the code soon comes by their entries again.
+ * If it does not, the block is worth a region of its own.
+ */
+const COVERED_THRESHOLD = 24;
 /** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
 const MAX_REGIONS = 8192;
 /** Requests under way at once. */
@@ -80,6 +85,7 @@ interface LiveRegion {
   /** Linear address of the page that it was translated for. */
   readonly base: bigint;
   shape: string;
+  blocks: readonly number[];
   samples: number;
   /** Samples at which it is translated again. */
   next: number;
@@ -105,6 +111,8 @@ export class Translator {
   readonly #live: (LiveRegion | undefined)[] = [];
   /** Logs of indirect jumps, by page and the offset in linear memory of the instruction. */
   readonly #logs = new Map<number, Map<number, TargetLog>>();
+  /** How many regions hold the block at an offset in linear memory. */
+  readonly #covered = new Map<number, number>();
   readonly #pending = new Map<number, Pending>();
   /** Places that are being translated. */
   readonly #asked = new Set<number>();
@@ -142,7 +150,7 @@ export class Translator {
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     const count = (this.#samples.get(host) ?? 0) + 1;
     this.#samples.set(host, count);
-    if (count < THRESHOLD || this.#pending.size >= MAX_PENDING) return;
+    if (count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) || this.#pending.size >= MAX_PENDING) return;
     this.#samples.delete(host);
     this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), replaces: undefined }, LIMITS);
   }
@@ -312,12 +320,25 @@ export class Translator {
     if (index >= regions.length) regions.grow(1024);
     regions.set(index, r);
     if (replaces !== undefined) {
+      this.#cover(replaces.region.blocks, -1);
+      this.#cover(translated.blocks, 1);
       replaces.region.shape = translated.shape;
+      replaces.region.blocks = translated.blocks;
       blocks.extendRegion(host, mode, translated.extents);
       return;
     }
     blocks.installRegion(host, mode, index, translated.extents);
-    this.#live[index] = { host, mode, base, shape: translated.shape, samples: 0, next: HOT_THRESHOLD };
+    const { shape, blocks: starts } = translated;
+    this.#cover(starts, 1);
+    this.#live[index] = { host, mode, base, shape, blocks: starts, samples: 0, next: HOT_THRESHOLD };
+  }
+
+  #cover(blocks: readonly number[], by: 1 | -1): void {
+    for (const host of blocks) {
+      const count = (this.#covered.get(host) ?? 0) + by;
+      if (count === 0) this.#covered.delete(host);
+      else this.#covered.set(host, count);
+    }
   }
 
   #recordFor(host: number): { readonly index: number; readonly record: number } {
@@ -344,6 +365,7 @@ export class Translator {
 
   /** The number of a region is free again: its code will not be entered any more. */
   drop(index: number): void {
+    this.#cover(this.#live[index]?.blocks ?? [], -1);
     this.#live[index] = undefined;
     this.#free.push(index);
     this.stats.dropped++;
