@@ -17,10 +17,10 @@ export interface RegionRequest {
   /** Where the entry lies in its page, and the execution mode. */
   readonly entry: number;
   readonly mode: number;
-  /** Where pages lie in linear memory, by their distance from the entry's page. */
-  readonly pages: ReadonlyMap<number, number>;
-  /** Targets of indirect jumps as deltas, by the offset in linear memory of the instruction. */
-  readonly learned: ReadonlyMap<number, readonly number[]>;
+  /** Pairs: a page's distance from the entry's page, where it lies in linear memory. Flat arrays are cheap to send. */
+  readonly pages: Float64Array;
+  /** Runs: an indirect jump's offset in linear memory, how many targets, the targets as deltas. */
+  readonly learned: Float64Array;
   readonly limits: RegionLimits;
   /** Worth V8's optimising compiler at once. */
   readonly isHot: boolean;
@@ -87,8 +87,10 @@ export class RegionTranslator {
 
   translate(request: RegionRequest): TranslatedRegion {
     const { now, compile } = this.#options;
-    const { id, entry, mode, pages, learned, limits, isHot } = request;
+    const { id, entry, mode, limits, isHot } = request;
     const started = now();
+    const pages = pairs(request.pages);
+    const learned = runs(request.learned);
     const region = discoverRegion(
       {
         bytes: this.#bytes,
@@ -135,6 +137,22 @@ export class RegionTranslator {
     }
     return code;
   }
+}
+
+function pairs(flat: Float64Array): Map<number, number> {
+  const map = new Map<number, number>();
+  for (let at = 0; at < flat.length; at += 2) map.set(flat[at] as number, flat[at + 1] as number);
+  return map;
+}
+
+function runs(flat: Float64Array): Map<number, number[]> {
+  const map = new Map<number, number[]>();
+  for (let at = 0; at < flat.length; ) {
+    const count = flat[at + 1] as number;
+    map.set(flat[at] as number, [...flat.subarray(at + 2, at + 2 + count)]);
+    at += 2 + count;
+  }
+  return map;
 }
 
 const NOTHING: TranslatedRegion = {

@@ -246,7 +246,15 @@ export class Translator {
     const id = ++this.#lastId;
     this.#pending.set(id, pending);
     this.#asked.add(host);
-    this.#options.compiler.request({ id, entry: host & 0xfff, mode, pages, learned, limits, isHot });
+    this.#options.compiler.request({
+      id,
+      entry: host & 0xfff,
+      mode,
+      pages: Float64Array.from([...pages].flat()),
+      learned: Float64Array.from([...learned].flatMap(([at, targets]) => [at, targets.length, ...targets])),
+      limits,
+      isHot,
+    });
   }
 
   /** The targets in a log, as deltas from the page at `base`, the most frequent first. */
