@@ -21,6 +21,7 @@ import {
   type Environment,
 } from './environment.ts';
 import { CS, DS, ES, FS, GS, MachineState, RBP, RBX, RDI, RSI, RSP, SS } from './machine-state.ts';
+import type { VexSpec } from './forms/form.ts';
 import type { Prng } from './prng.ts';
 import { INTEGER_EDGES } from './values.ts';
 
@@ -97,7 +98,12 @@ export class CaseBuilder {
   target: Target | undefined;
   readonly #memory = new Map<number, number>();
 
-  constructor(prng: Prng, environment: number, seed: number, profile: Profile) {
+  /** A VEX prefix instead of REX, mandatory prefix and escape bytes. */
+  vex: VexSpec | undefined;
+  /** Register in VEX.vvvv. */
+  vvvv = 0;
+
+  constructor(prng: Prng, environment: number, seed: number, profile: Profile, ymm: boolean) {
     this.prng = prng;
     this.environment = environment;
     this.env = ENVIRONMENTS[environment];
@@ -106,7 +112,7 @@ export class CaseBuilder {
     this.#profile = profile;
     this.operandBytes = this.env.bits === 16 ? 2 : 4;
     this.addressBytes = this.env.bits / 8;
-    fillDefault(this.state, environment, seed, profile);
+    fillDefault(this.state, environment, seed, profile, ymm);
   }
 
   /** Number of general registers of the mode. */
@@ -473,7 +479,8 @@ export class CaseBuilder {
   #assemble(): Uint8Array {
     const out = [...this.prefixes];
     if (this.mandatory !== 0) out.push(this.mandatory);
-    if (this.rex !== 0 || this.forceRex) out.push(0x40 | this.rex);
+    if (this.vex !== undefined) out.push(...this.#vexBytes(this.vex));
+    else if (this.rex !== 0 || this.forceRex) out.push(0x40 | this.rex);
     out.push(...this.opcode);
     if (this.modrmReg >= 0) {
       out.push((this.modrmMod << 6) | ((this.modrmReg & 7) << 3) | (this.modrmRm & 7));
@@ -489,6 +496,47 @@ export class CaseBuilder {
     return Uint8Array.from(out);
   }
 
+  /** Ignored bits of VEX, for every assembly of the case alike. */
+  readonly vexNoise = { l: 0, w: 0, short: true, b: 0 };
+
+  #vexBytes({ l, pp, map, w }: VexSpec): number[] {
+    const { rex, vexNoise } = this;
+    const wide = w >= 0 ? w : (rex & 8) !== 0 ? 1 : vexNoise.w;
+    const low = ((~this.vvvv & 15) << 3) | ((l >= 0 ? l : vexNoise.l) << 2) | pp;
+    if (map === 1 && wide === 0 && (rex & 3) === 0 && vexNoise.short) return [0xc5, ((~rex & 4) << 5) | low];
+    const inverted = (~rex & 7) ^ (this.long ? 0 : vexNoise.b);
+    return [0xc4, (inverted << 5) | map, (wide << 7) | low];
+  }
+
+  /** A memory operand at `target` with a vector register as index: base register + vector * scale + displacement. Returns the value of the base and displacement. */
+  addressWithVector(target: Target, index: number, scale: number): bigint {
+    const { prng } = this;
+    this.target = target;
+    const override = this.#chooseOverride();
+    const at = this.#reachable(target, override);
+    let base = this.#pickRegister(-1);
+    while (base % 8 === RSP) base = this.#pickRegister(-1);
+    this.segment = this.#segmentFor(override, base);
+    const wanted = this.#effective(at.linear, this.segment);
+    let rest = wanted;
+    this.modrmMod = base % 8 === RBP ? 1 + prng.below(2) : prng.below(3);
+    if (this.modrmMod === 1) {
+      const displacement = prng.below(256);
+      this.#displacement = [displacement];
+      rest -= BigInt.asIntN(8, BigInt(displacement));
+    } else if (this.modrmMod === 2) {
+      const displacement = prng.u32();
+      this.#displacement = bytesOf(BigInt(displacement), 4);
+      rest -= BigInt.asIntN(32, BigInt(displacement));
+    }
+    this.modrmRm = 4;
+    this.#sib = (scale << 6) | ((index % 8) << 3) | (base % 8);
+    if (base >= 8) this.rex |= 1;
+    if (index >= 8) this.rex |= 2;
+    this.#setAddressRegister(base, truncate(rest, this.addressBytes));
+    return at.linear;
+  }
+
   /** Length of the instruction as it stands. */
   get length(): number {
     return this.#assemble().length;
@@ -496,7 +544,7 @@ export class CaseBuilder {
 
   /** The finished case, or undefined when its bytes do not fit (too long, or REX with AH..BH). */
   finish(form: string, limit = 15): CaseInput | undefined {
-    if (this.noRex && (this.rex !== 0 || this.forceRex)) return undefined;
+    if (this.vex === undefined && this.noRex && (this.rex !== 0 || this.forceRex)) return undefined;
     const code = this.#assemble();
     if (code.length > limit) return undefined;
     return this.finishRaw(form, code);

@@ -1,7 +1,7 @@
 /**
  * Vector files: recorded cases in columns, compressed.
  *
- * A state is 72 quadwords (machine-state.ts). The initial state is stored as its difference from the default state of
+ * A state is 72 quadwords (machine-state.ts), and 32 more with YMM registers. The initial state is stored as its difference from the default state of
  * (environment, seed, profile), the final one as its difference from the initial, with RIP predicted; so a case costs
  * a few tens of bytes before compression. Each kind of datum has its own column, which is what lets the compressor
  * see the repetition.
@@ -15,11 +15,12 @@ import { ByteReader, ByteWriter, VectorFileError } from './byte-stream.ts';
 import { VECTOR_NONE, type Comparison, type CpuCase, type Outcome, type Patch } from './case.ts';
 import { fillDefault, type Profile } from './default-state.ts';
 import { ENVIRONMENTS } from './environment.ts';
-import { MachineState, STATE_BYTES } from './machine-state.ts';
+import { BASE_STATE_BYTES, MachineState, STATE_BYTES } from './machine-state.ts';
 
 export const FORMAT_VERSION = 1;
 const MAGIC = [0x54, 0x56, 0x43, FORMAT_VERSION];
-const WORDS = STATE_BYTES / 8;
+const WORDS = STATE_BYTES / 8,
+  BASE_WORDS = BASE_STATE_BYTES / 8;
 const PAGE_FAULT = 14;
 const MASK64 = (1n << 64n) - 1n;
 
@@ -46,6 +47,8 @@ const COLUMNS = [
 type Column = (typeof COLUMNS)[number];
 
 interface FileHeader {
+  /** The processor model that has the instructions; x86-64-v2 when left out. States of `v3` have YMM registers. */
+  readonly model?: 'v3';
   readonly forms: readonly { readonly form: string; readonly cases: number }[];
   readonly comparisons: readonly Comparison[];
 }
@@ -141,7 +144,7 @@ function writePatches(columns: ColumnSet, name: 'patch' | 'write', patches: read
 }
 
 /** Encodes cases into one file; cases of a form must follow each other. */
-export function encodeCases(cases: readonly CpuCase[]): Uint8Array {
+export function encodeCases(cases: readonly CpuCase[], model?: 'v3'): Uint8Array {
   const columns = new ColumnSet();
   const forms: { form: string; cases: number }[] = [];
   const comparisons: Comparison[] = [],
@@ -166,7 +169,7 @@ export function encodeCases(cases: readonly CpuCase[]): Uint8Array {
     columns.get('codeLength').u8(c.code.length);
     columns.get('code').write(c.code);
 
-    fillDefault(base, c.environment, c.seed, c.profile);
+    fillDefault(base, c.environment, c.seed, c.profile, model === 'v3');
     writeDifference(columns, 'initial', base, c.initial);
     writePatches(columns, 'patch', c.patches);
 
@@ -179,7 +182,7 @@ export function encodeCases(cases: readonly CpuCase[]): Uint8Array {
     writeDifference(columns, 'final', base, expected.state);
     writePatches(columns, 'write', expected.writes);
   }
-  const header: FileHeader = { forms, comparisons };
+  const header: FileHeader = { ...(model === undefined ? {} : { model }), forms, comparisons };
   const out = new ByteWriter();
   const json = new TextEncoder().encode(JSON.stringify(header));
   out.write(Uint8Array.from(MAGIC));
@@ -197,12 +200,12 @@ export function encodeCases(cases: readonly CpuCase[]): Uint8Array {
 
 type Readers = Record<Column, ByteReader>;
 
-function readDifference(readers: Readers, prefix: 'initial' | 'final', state: MachineState): void {
+function readDifference(readers: Readers, prefix: 'initial' | 'final', state: MachineState, limit: number): void {
   const target = words(state);
   const count = readers[`${prefix}Index`].u8();
   for (let i = 0; i < count; i++) {
     const index = readers[`${prefix}Index`].u8();
-    if (index >= WORDS) throw new VectorFileError(`state word ${index} is not defined`);
+    if (index >= limit) throw new VectorFileError(`state word ${index} is not defined`);
     const kind = readers[`${prefix}Kind`].u8();
     const value = readers[`${prefix}Value`].little(KIND_BYTES[kind] ?? 0);
     target[index] = apply(kind, target[index] as bigint, value);
@@ -218,13 +221,19 @@ function readPatches(readers: Readers, name: 'patch' | 'write'): Patch[] {
   return patches;
 }
 
-function readOutcome(readers: Readers, initial: MachineState, environment: number, codeBytes: number): Outcome {
+function readOutcome(
+  readers: Readers,
+  initial: MachineState,
+  environment: number,
+  codeBytes: number,
+  limit: number,
+): Outcome {
   const vector = readers.vector.u8() - 1;
   const errorCode = vector === VECTOR_NONE ? 0 : readers.fault.varint();
   const cr2 = vector === PAGE_FAULT ? readers.fault.little(8) : 0n;
   const state = initial.clone();
   state.rip = predictedRip(initial, environment, codeBytes, vector);
-  readDifference(readers, 'final', state);
+  readDifference(readers, 'final', state, limit);
   return { vector, errorCode, cr2, state, writes: readPatches(readers, 'write') };
 }
 
@@ -239,6 +248,7 @@ export function* decodeCases(file: Uint8Array): Generator<CpuCase> {
     COLUMNS.map((name) => [name, new ByteReader(reader.take(reader.varint()))]),
   ) as Readers;
 
+  const limit = header.model === 'v3' ? WORDS : BASE_WORDS;
   let seed = 0;
   for (const { form, cases } of header.forms) {
     for (let left = cases; left > 0; left--) {
@@ -250,18 +260,18 @@ export function* decodeCases(file: Uint8Array): Generator<CpuCase> {
       seed = (seed + readers.seed.varint()) >>> 0;
       const code = readers.code.take(readers.codeLength.u8());
       const initial = new MachineState();
-      fillDefault(initial, environment, seed, profile);
-      readDifference(readers, 'initial', initial);
+      fillDefault(initial, environment, seed, profile, header.model === 'v3');
+      readDifference(readers, 'initial', initial, limit);
       const patches = readPatches(readers, 'patch');
-      const expected = readOutcome(readers, initial, environment, code.length);
+      const expected = readOutcome(readers, initial, environment, code.length, limit);
       yield { form, environment, seed, profile, code, initial, patches, comparison, expected };
     }
   }
 }
 
-/** Form names and case counts of a vector file, without decoding the cases. */
-export function readForms(file: Uint8Array): FileHeader['forms'] {
+/** Form names and case counts of a vector file and its model, without decoding the cases. */
+export function readHeader(file: Uint8Array): FileHeader {
   const reader = new ByteReader(zstdDecompressSync(file));
   reader.take(4);
-  return (JSON.parse(new TextDecoder().decode(reader.take(reader.varint()))) as FileHeader).forms;
+  return JSON.parse(new TextDecoder().decode(reader.take(reader.varint()))) as FileHeader;
 }

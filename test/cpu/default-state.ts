@@ -19,8 +19,14 @@ export const FCW_DEFAULT = 0x037f;
 
 const prng = new Prng();
 
-/** Fills `state` with the default of (environment, seed, profile). */
-export function fillDefault(state: MachineState, environmentIndex: number, seed: number, profile: Profile): void {
+/** Fills `state` with the default of (environment, seed, profile); the upper halves of YMM registers are zero without `ymm`. */
+export function fillDefault(
+  state: MachineState,
+  environmentIndex: number,
+  seed: number,
+  profile: Profile,
+  ymm: boolean,
+): void {
   const env = ENVIRONMENTS[environmentIndex];
   if (env === undefined) throw new RangeError(`environment ${environmentIndex} is not defined`);
   prng.reseed(seed, profile);
@@ -49,10 +55,15 @@ export function fillDefault(state: MachineState, environmentIndex: number, seed:
   }
   fillVectors(state, profile);
   fillX87(state, profile);
+  if (ymm) fillRegisters(state.ymmHigh, profile);
 }
 
 function fillVectors(state: MachineState, profile: Profile): void {
   state.mxcsr = MXCSR_DEFAULT;
+  fillRegisters(state.xmm, profile);
+}
+
+function fillRegisters(halves: BigUint64Array, profile: Profile): void {
   for (let i = 0; i < 32; i++) {
     let value: bigint;
     switch (profile) {
@@ -71,7 +82,7 @@ function fillVectors(state: MachineState, profile: Profile): void {
         value = prng.u64();
         break;
     }
-    state.xmm[i] = value;
+    halves[i] = value;
   }
 }
 

@@ -7,7 +7,7 @@
 import { bytesOf, CaseBuilder, truncate, type Place, type Target } from './builder.ts';
 import type { CaseInput, Comparison } from './case.ts';
 import { CODE16, COMPAT, LONG, PAGE_BYTES, SEGMENTED } from './environment.ts';
-import { type Form, formName, type OperandSpec } from './forms/form.ts';
+import { type Form, formName, type OperandSpec, type VexSpec } from './forms/form.ts';
 import { COMPARED_FLAGS, Flag } from './machine-state.ts';
 import { type Flavour, flavourOf, integerValue, operandValue } from './operand-values.ts';
 import { hashName, Prng } from './prng.ts';
@@ -79,6 +79,7 @@ export function operandSizes(form: Form, long: boolean): readonly (2 | 4 | 8)[] 
 
 /** Bytes of an operand by its size letter. */
 export function operandBytes(spec: OperandSpec, operandSize: number): number {
+  if (spec.size === 'qq') return 32;
   switch (spec.size[0]) {
     case 'b':
       return 1;
@@ -119,7 +120,8 @@ function bindRegister(d: Drawing, spec: OperandSpec, bytes: number): number {
     }
   }
   if (builder.noRex) n %= 8;
-  if (spec.kind === 'G') {
+  if (spec.kind === 'B') builder.vvvv = n;
+  else if (spec.kind === 'G') {
     builder.modrmReg = n;
     if (n >= 8) builder.rex |= 4;
   } else {
@@ -130,7 +132,7 @@ function bindRegister(d: Drawing, spec: OperandSpec, bytes: number): number {
   return n;
 }
 
-const VECTOR_KINDS = new Set(['V', 'W', 'U', 'P', 'Q', 'N']);
+const VECTOR_KINDS = new Set(['V', 'W', 'U', 'P', 'Q', 'N', 'H', 'L']);
 const MEMORY_KINDS = new Set(['E', 'W', 'Q', 'M']);
 
 function vectorPlace(d: Drawing, kind: string, n: number, bytes: number): Place {
@@ -146,11 +148,17 @@ function vectorPlace(d: Drawing, kind: string, n: number, bytes: number): Place 
       },
     };
   }
+  const { xmm, ymmHigh } = state;
   return {
     bytes,
-    get: () => truncate(state.xmm[n * 2] | (state.xmm[n * 2 + 1] << 64n), bytes),
+    get: () =>
+      truncate(xmm[n * 2] | (xmm[n * 2 + 1] << 64n) | (ymmHigh[n * 2] << 128n) | (ymmHigh[n * 2 + 1] << 192n), bytes),
     set: (v) => {
-      if (bytes === 16) state.xmm[n * 2 + 1] = v >> 64n;
+      if (bytes === 32) {
+        ymmHigh[n * 2] = BigInt.asUintN(64, v >> 128n);
+        ymmHigh[n * 2 + 1] = v >> 192n;
+      }
+      if (bytes >= 16) state.xmm[n * 2 + 1] = BigInt.asUintN(64, v >> 64n);
       const low = BigInt.asUintN(64, v);
       state.xmm[n * 2] = bytes >= 8 ? low : (state.xmm[n * 2] & ~((1n << BigInt(bytes * 8)) - 1n)) | low;
     },
@@ -160,7 +168,9 @@ function vectorPlace(d: Drawing, kind: string, n: number, bytes: number): Place 
 function bindVectorRegister(d: Drawing, spec: OperandSpec): number {
   const { builder, prng } = d;
   const n = prng.below('PQN'.includes(spec.kind) ? 8 : builder.registers);
-  if (spec.kind === 'V' || spec.kind === 'P') {
+  if (spec.kind === 'H') builder.vvvv = n;
+  else if (spec.kind === 'L') builder.immediate.push((n << 4) | prng.below(16));
+  else if (spec.kind === 'V' || spec.kind === 'P') {
     builder.modrmReg = n;
     if (n >= 8) builder.rex |= 4;
   } else {
@@ -172,7 +182,7 @@ function bindVectorRegister(d: Drawing, spec: OperandSpec): number {
 }
 
 function bindOperand(d: Drawing, spec: OperandSpec, useMemory: boolean): BoundOperand {
-  const { builder, form } = d;
+  const { builder, form, prng } = d;
   const bytes = operandBytes(spec, builder.operandBytes);
   const bound = (register: number, place: Place | undefined, isMemory = false): BoundOperand => ({
     spec,
@@ -185,6 +195,7 @@ function bindOperand(d: Drawing, spec: OperandSpec, useMemory: boolean): BoundOp
     const size = spec.kind === 'M' && spec.size === '' ? 1 : bytes;
     const aligned = form.words.has('aligned');
     d.target ??= builder.chooseTarget(size, { aligned });
+    if (size === 32 && aligned && prng.chance(90)) d.target = { ...d.target, linear: d.target.linear & ~31n };
     return bound(-1, builder.memory(d.target, 0, size), true);
   };
   switch (spec.kind) {
@@ -216,11 +227,16 @@ function bindOperand(d: Drawing, spec: OperandSpec, useMemory: boolean): BoundOp
     case 'U':
     case 'P':
     case 'N':
+    case 'B':
+    case 'H':
+    case 'L':
       break;
+    case 'X':
+      return bound(-1, undefined);
   }
   if (VECTOR_KINDS.has(spec.kind)) {
     const n = bindVectorRegister(d, spec);
-    return bound(n, vectorPlace(d, spec.kind, n, Math.min(bytes, 'PQN'.includes(spec.kind) ? 8 : 16)));
+    return bound(n, vectorPlace(d, spec.kind, n, Math.min(bytes, 'PQN'.includes(spec.kind) ? 8 : 32)));
   }
   const n = bindRegister(d, spec, bytes);
   return bound(n, undefined);
@@ -278,6 +294,10 @@ function addNoise(d: Drawing): void {
   } else if (prng.chance(2) && !d.plain) {
     builder.prefixes.push(0xf0);
   }
+  if (form.vex !== undefined) {
+    addVexNoise(d);
+    return;
+  }
   if (d.plain) return;
   // FS and GS would move a memory operand; the others do not count in 64-bit mode.
   if (builder.long && prng.chance(4)) builder.prefixes.push(prng.pick([0x26, 0x2e, 0x36, 0x3e]));
@@ -302,6 +322,25 @@ function addNoise(d: Drawing): void {
     builder.prefixes.unshift(0x40 + prng.below(16));
 }
 
+/** Bits that VEX forms ignore, and what makes them invalid. */
+function addVexNoise(d: Drawing): void {
+  const { builder, form, prng } = d;
+  builder.vexNoise.l = prng.below(2);
+  builder.vexNoise.short = prng.chance(60);
+  builder.vexNoise.b = prng.below(2);
+  // In 64-bit code the size of a general register depends on W.
+  const sized = form.operands.some((o) => o.size === 'y');
+  builder.vexNoise.w = sized && builder.long ? 0 : prng.below(2);
+  if (builder.long && prng.chance(4)) builder.prefixes.push(prng.pick([0x26, 0x2e, 0x36, 0x3e]));
+  if (!prng.chance(5)) return;
+  const invalid = prng.below(4);
+  const { vex } = form as { readonly vex: VexSpec };
+  if (invalid === 0) builder.prefixes.push(prng.pick([0x66, 0xf2, 0xf3]));
+  else if (invalid === 1 && builder.long) builder.prefixes.push(0x40 + prng.below(16));
+  else if (invalid === 2 && !form.operands.some((o) => o.kind === 'B' || o.kind === 'H')) builder.vvvv = prng.below(16);
+  else builder.vex = { ...vex, w: vex.w < 0 ? vex.w : 1 - vex.w, l: vex.l < 0 || prng.chance(50) ? vex.l : 1 - vex.l };
+}
+
 /** Repeats prefixes until the instruction is about as long as it may be. */
 function stretch(d: Drawing): void {
   const { builder, prng } = d;
@@ -321,6 +360,8 @@ function shuffle(list: number[], prng: Prng): void {
 export interface DrawOptions {
   /** Sets RFLAGS.AC. */
   readonly alignmentCheck?: boolean;
+  /** The state has YMM registers. */
+  readonly ymm?: boolean;
 }
 
 /** Puts some instructions across the end of a code page; behind the second page nothing is mapped. */
@@ -338,9 +379,9 @@ export function draw(
   seed: number,
   options: DrawOptions = {},
 ): CaseInput | undefined {
-  const { alignmentCheck = false } = options;
+  const { alignmentCheck = false, ymm = false } = options;
   const prng = new Prng(hashName(formName(form)) + (alignmentCheck ? 1 : 0), ordinal);
-  const builder = new CaseBuilder(prng, chooseEnvironment(form, prng), seed, form.profile);
+  const builder = new CaseBuilder(prng, chooseEnvironment(form, prng), seed, form.profile, ymm);
   const d: Drawing = {
     form,
     builder,
@@ -358,6 +399,7 @@ export function draw(
   if (sizes.length > 0)
     builder.setOperandSize(sizes[ordinal % sizes.length], form.words.has('d64') || form.words.has('f64'));
   builder.opcode = form.opcode;
+  builder.vex = form.vex;
   builder.mandatory = Math.max(form.mandatory, 0);
   if (form.digit >= 0) builder.modrmReg = form.digit;
   const fixed = /digit(\d)/.exec([...form.words].join(' '));
@@ -385,7 +427,7 @@ export function draw(
       builder.reserved.add(operand.register);
   });
   // ModRM.reg says nothing here.
-  if (builder.modrmReg < 0 && form.operands.some((o) => 'ERMWUQN'.includes(o.kind[0]) && o.kind !== 'implicit'))
+  if (builder.modrmReg < 0 && form.operands.some((o) => 'ERMWUQNX'.includes(o.kind[0]) && o.kind !== 'implicit'))
     builder.modrmReg = prng.below(8);
   setValues(d);
   for (const operand of d.operands) {

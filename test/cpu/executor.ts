@@ -22,7 +22,8 @@ import {
   FS,
   GS,
 } from '../../src/hypervisor/wasm/state.ts';
-import { VCPU_AREA_BYTES, WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
+import type { CpuModel } from '../../src/hypervisor/wasm/system/cpu-model.ts';
+import { compileInterpreter, VCPU_AREA_BYTES, WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
 import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../../src/memory/machine-memory.ts';
 import { type CaseInput, type Outcome, type Patch, VECTOR_NONE } from './case.ts';
 import {
@@ -124,13 +125,14 @@ export class InterpreterExecutor implements Executor {
   /** Instructions that were run as translated code. */
   translated = 0;
 
-  constructor(tier: 'interpreter' | 'translator' = 'interpreter') {
+  constructor(model: CpuModel, tier: 'interpreter' | 'translator' = 'interpreter') {
     this.#isTranslating = tier === 'translator';
     const map: MachineMemoryMap = planMachineMemory({ ramBytes: 8 << 20, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
     const memory = allocateMachineMemory(map);
     const control = new ControlArea(memory.buffer, map);
     control.initialize();
     this.vcpu = new WasmVcpu({
+      interpreter: compileInterpreter(undefined, model),
       memory,
       map,
       index: 0,
@@ -143,10 +145,10 @@ export class InterpreterExecutor implements Executor {
     this.#ram = new Uint8Array(memory.buffer, map.ram, map.ramBytes);
     this.#view = new DataView(memory.buffer, map.ram, map.ramBytes);
     this.#outcome = { vector: VECTOR_NONE, errorCode: 0, cr2: 0n, state: new MachineState(), writes: [] };
-    this.#prepare();
+    this.#prepare(model);
   }
 
-  #prepare(): void {
+  #prepare(model: CpuModel): void {
     const tables = new PageTables(this.#view);
     for (const high of [0n, HIGH]) {
       for (let at = 0; at < CODE_BYTES; at += 4096) tables.map(BigInt(CODE_LOW + at) + high, CODE + at, P | U);
@@ -171,7 +173,7 @@ export class InterpreterExecutor implements Executor {
     state.cr0 = 0x8005_0033;
     // OSXSAVE, FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, UMIP.
     state.cr4 = 0x0005_0e20;
-    state.setBig(XCR0, 3n);
+    state.setBig(XCR0, model === 'v3' ? 7n : 3n);
     state.efer = 0xd01;
     state.setBig(CR3, BigInt(TABLES));
     state.cpl = 3;
@@ -227,6 +229,8 @@ export class InterpreterExecutor implements Executor {
     for (let i = 0; i < 16; i++) {
       state.setBig(xmmOffset(i), initial.xmm[i * 2] as bigint);
       state.setBig(xmmOffset(i) + 8, initial.xmm[i * 2 + 1] as bigint);
+      state.setBig(xmmOffset(i) + 16, initial.ymmHigh[i * 2] as bigint);
+      state.setBig(xmmOffset(i) + 24, initial.ymmHigh[i * 2 + 1] as bigint);
     }
     state.i32[MXCSR >> 2] = initial.mxcsr;
     state.i32[FPU_CONTROL >> 2] = initial.fcw;
@@ -303,6 +307,8 @@ export class InterpreterExecutor implements Executor {
     for (let i = 0; i < 16; i++) {
       out.xmm[i * 2] = state.big(xmmOffset(i));
       out.xmm[i * 2 + 1] = state.big(xmmOffset(i) + 8);
+      out.ymmHigh[i * 2] = state.big(xmmOffset(i) + 16);
+      out.ymmHigh[i * 2 + 1] = state.big(xmmOffset(i) + 24);
     }
     out.mxcsr = state.i32[MXCSR >> 2] as number;
     out.fcw = state.i32[FPU_CONTROL >> 2] as number;

@@ -34,7 +34,10 @@ export function generateGroup(group: FormGroup): CaseInput[] {
     let made = 0;
     // Some draws cannot be encoded; give up on a form where none can.
     for (let ordinal = 0; made < wanted && ordinal < wanted * 4; ordinal++) {
-      const input = draw(form, hook, ordinal, inputs.length, { alignmentCheck: group.alignmentCheck === true });
+      const input = draw(form, hook, ordinal, inputs.length, {
+        alignmentCheck: group.alignmentCheck === true,
+        ymm: group.model === 'v3',
+      });
       if (input === undefined) continue;
       inputs.push(input);
       made++;
@@ -57,7 +60,7 @@ function main(): void {
   for (const group of FORM_GROUPS) {
     if (only !== undefined && !only.includes(group.file)) continue;
     const cases = record(generateGroup(group));
-    const bytes = encodeCases(cases);
+    const bytes = encodeCases(cases, group.model);
     writeFileSync(join(out, `${group.file}.vec`), bytes);
     console.log(`${group.file}: ${cases.length} cases of ${group.forms.length} forms, ${bytes.length} bytes`);
   }

@@ -102,6 +102,22 @@ const bitScan: Hook = {
   },
 };
 
+/** The last operand is a count, or for BEXTR two. */
+const bitField: Hook = {
+  values(d) {
+    const place = d.operands.at(-1)?.place;
+    if (place === undefined || d.prng.chance(20)) return;
+    const junk = place.bytes === 8 ? d.prng.u64() & ~0xffffn : BigInt(d.prng.below(0x10000)) << 16n;
+    place.set(junk | BigInt(shiftCount(d.prng)) | (BigInt(shiftCount(d.prng)) << 8n));
+  },
+};
+
+const multiplyLong: Hook = {
+  begin(d) {
+    d.builder.pinned.add(RDX);
+  },
+};
+
 const compareExchange: Hook = {
   begin(d) {
     d.builder.pinned.add(RAX);
@@ -418,6 +434,17 @@ const BY_NAME: Record<string, Hook> = {
   bsf: bitScan,
   bsr: bitScan,
   popcnt: bitScan,
+  tzcnt: bitScan,
+  lzcnt: bitScan,
+  blsr: bitScan,
+  blsmsk: bitScan,
+  blsi: bitScan,
+  bextr: bitField,
+  bzhi: bitField,
+  shlx: bitField,
+  shrx: bitField,
+  sarx: bitField,
+  mulx: multiplyLong,
   cmpxchg: compareExchange,
   cmpxchg8b: compareExchangeWide,
   bound,

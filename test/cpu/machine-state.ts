@@ -7,7 +7,9 @@
  * @module
  */
 
-export const STATE_BYTES = 576;
+export const STATE_BYTES = 832;
+/** Without the upper halves of the YMM registers: what vector files of x86-64-v2 hold. */
+export const BASE_STATE_BYTES = 576;
 
 const XMM_OFFSET = 160;
 const ST_OFFSET = 416;
@@ -64,6 +66,8 @@ export class MachineState {
   readonly #wide: BigUint64Array;
   /** XMM0..15, two quadwords each, low first. */
   readonly xmm: BigUint64Array;
+  /** Upper halves of YMM0..15, likewise. */
+  readonly ymmHigh: BigUint64Array;
   /** ST(0)..ST(7), relative to TOP as FXSAVE stores them: per register the significand, then sign and exponent. MMn is the significand of the physical register n. */
   readonly st: BigUint64Array;
   /** ES CS SS DS FS GS. */
@@ -75,6 +79,7 @@ export class MachineState {
     this.gpr = new BigUint64Array(buffer, offset, 16);
     this.#wide = new BigUint64Array(buffer, offset + 128, 4);
     this.xmm = new BigUint64Array(buffer, offset + XMM_OFFSET, 32);
+    this.ymmHigh = new BigUint64Array(buffer, offset + BASE_STATE_BYTES, 32);
     this.st = new BigUint64Array(buffer, offset + ST_OFFSET, 16);
     this.selectors = new Uint16Array(buffer, offset + SELECTOR_OFFSET, 6);
     this.#view = new DataView(buffer, offset, STATE_BYTES);

@@ -34,8 +34,8 @@ for (const [name, slice, hot] of [
   ['as hot code', PLENTY, true],
 ] as const) {
   test(`${COUNT} random programs do the same translated, ${name}, as interpreted`, () => {
-    const interpreter = new InterpreterExecutor();
-    const translator = new InterpreterExecutor('translator');
+    const interpreter = new InterpreterExecutor('v2');
+    const translator = new InterpreterExecutor('v2', 'translator');
     let regions = 0;
     for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       const program = randomProgram(seed);

@@ -191,7 +191,7 @@ export function randomProgram(seed: number): CaseInput {
   const random = new Prng();
   random.reseed(seed, 77);
   const initial = new MachineState();
-  fillDefault(initial, LONG, seed, [Profile.Integer, Profile.F64, Profile.F32][seed % 3] as Profile);
+  fillDefault(initial, LONG, seed, [Profile.Integer, Profile.F64, Profile.F32][seed % 3] as Profile, false);
   const w = new Writer(random);
   sequence(w, 10 + random.below(30), 4);
   if (random.chance(15)) stray(w);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import type { CaseInput, CpuCase, Outcome } from './case.ts';
-import { decodeCases, encodeCases, readForms } from './case-format.ts';
+import { decodeCases, encodeCases, readHeader } from './case-format.ts';
 import { fillDefault, Profile } from './default-state.ts';
 import { LONG } from './environment.ts';
 import { COMPARED_FLAGS, Flag, MachineState, RAX, STATUS_FLAGS } from './machine-state.ts';
@@ -13,7 +13,7 @@ import { differences, type Executor, readVectors, replay, summarize, VECTOR_DIRE
 /** ADD RAX, RCX (48 01 C8) from the seeded state 7, its flags all compared but AF. */
 function addition(): CpuCase {
   const initial = new MachineState();
-  fillDefault(initial, LONG, 7, Profile.Random);
+  fillDefault(initial, LONG, 7, Profile.Random, false);
   const state = initial.clone();
   state.gpr[RAX] = BigInt.asUintN(64, initial.gpr[RAX] + initial.gpr[1]);
   state.rip = initial.rip + 3n;
@@ -262,7 +262,7 @@ test('the native recorder reports a page fault with error code and address', { s
 
 test('the native recorder runs legacy instructions in compatibility mode', { skip: recorder ?? false }, () => {
   const initial = new MachineState();
-  fillDefault(initial, 1, 7, Profile.Random);
+  fillDefault(initial, 1, 7, Profile.Random, false);
   initial.gpr[RAX] = 0x0fn;
   initial.rflags &= ~STATUS_FLAGS;
   // AAA
@@ -276,7 +276,7 @@ test('the recorded vectors hold at least 50,000 cases in at most 10 MB', () => {
   for (const name of vectorFiles()) {
     const file = readFileSync(join(VECTOR_DIRECTORY, `${name}.vec`));
     bytes += file.length;
-    for (const form of readForms(file)) cases += form.cases;
+    for (const form of readHeader(file).forms) cases += form.cases;
   }
   assert.ok(cases >= 50_000, `${cases} cases`);
   assert.ok(bytes <= 10_000_000, `${bytes} bytes`);

@@ -6,7 +6,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CaseInput, type CpuCase, type Outcome, type Patch, VECTOR_NONE } from './case.ts';
-import { decodeCases } from './case-format.ts';
+import type { CpuModel } from '../../src/hypervisor/wasm/system/cpu-model.ts';
+import { decodeCases, readHeader } from './case-format.ts';
 import { DATA_BYTES, DATA_START, ENVIRONMENTS, memoryBackground, SEL_LONG_CODE } from './environment.ts';
 import { CS, Flag, type MachineState } from './machine-state.ts';
 import { C1 } from './undefined-flags.ts';
@@ -155,21 +156,29 @@ function closeSingles(a: number, b: number, exponent: number): boolean {
   return Number.isFinite(x) && Number.isFinite(y) && Math.abs(x - y) <= Math.abs(x) * 2 ** exponent;
 }
 
+/** True when both singles of a quadword are equal or close; `exponent` undefined: never. */
+function closePair(want: bigint, have: bigint, exponent: number | undefined): boolean {
+  if (exponent === undefined) return false;
+  const low =
+    closeSingles(Number(want & 0xffff_ffffn), Number(have & 0xffff_ffffn), exponent) ||
+    (want ^ have) % 0x1_0000_0000n === 0n;
+  return low && (closeSingles(Number(want >> 32n), Number(have >> 32n), exponent) || (want ^ have) >> 32n === 0n);
+}
+
 function compareVectors(c: CpuCase, got: MachineState, note: Note): void {
   const { expected, comparison, initial } = c;
   const exponent = comparison.f32RelativeExponent;
   for (let i = 0; i < (ENVIRONMENTS[c.environment].bits === 64 ? 32 : 16); i++) {
     const want = expected.state.xmm[i],
       have = got.xmm[i];
-    if (want === have) continue;
-    if (exponent !== undefined) {
-      const low =
-        closeSingles(Number(want & 0xffff_ffffn), Number(have & 0xffff_ffffn), exponent) ||
-        (want ^ have) % 0x1_0000_0000n === 0n;
-      const high = closeSingles(Number(want >> 32n), Number(have >> 32n), exponent) || (want ^ have) >> 32n === 0n;
-      if (low && high) continue;
-    }
+    if (want === have || closePair(want, have, exponent)) continue;
     note(`xmm${i >> 1}${(i & 1) === 0 ? ' low' : ' high'}`, hex(initial.xmm[i]), hex(want), hex(have));
+  }
+  for (let i = 0; i < (ENVIRONMENTS[c.environment].bits === 64 ? 32 : 16); i++) {
+    const want = expected.state.ymmHigh[i],
+      have = got.ymmHigh[i];
+    if (want !== have && !closePair(want, have, exponent))
+      note(`ymm${i >> 1} ${(i & 1) === 0 ? 'third' : 'fourth'}`, hex(initial.ymmHigh[i]), hex(want), hex(have));
   }
   if (expected.state.mxcsr !== got.mxcsr) note('mxcsr', hex(initial.mxcsr), hex(expected.state.mxcsr), hex(got.mxcsr));
 }
@@ -307,6 +316,10 @@ export function vectorFiles(): string[] {
     .map((name) => name.slice(0, -4))
     .sort();
 }
+
+/** The processor model that a vector file is for. */
+export const vectorModel = (name: string): CpuModel =>
+  readHeader(readFileSync(join(VECTOR_DIRECTORY, `${name}.vec`))).model ?? 'v2';
 
 /** The cases of a vector file by name. */
 export function readVectors(name: string): Generator<CpuCase> {

@@ -7,7 +7,7 @@
  */
 import { parseArgs } from 'node:util';
 import { InterpreterExecutor } from './executor.ts';
-import { type FormResult, readVectors, replay, summarize, vectorFiles } from './replay.ts';
+import { type FormResult, readVectors, replay, summarize, vectorFiles, vectorModel } from './replay.ts';
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +23,10 @@ const wanted = values.files?.split(',') ?? vectorFiles();
 const results: FormResult[] = [];
 for (const name of wanted) {
   const started = performance.now();
-  const executor = new InterpreterExecutor(values.tier === 'translator' ? 'translator' : 'interpreter');
+  const executor = new InterpreterExecutor(
+    vectorModel(name),
+    values.tier === 'translator' ? 'translator' : 'interpreter',
+  );
   const found = replay(readVectors(name), executor, {
     every: Number(values.every),
     reports: Number(values.reports),

@@ -55,6 +55,18 @@ export function undefinedFlags(name: string, bits: number, count = 0): number {
     case 'btr':
     case 'btc':
       return OF | SF | AF | PF;
+    // TZCNT, LZCNT: CF and ZF are defined; BEXTR: ZF, and CF and OF clear; the others: no AF and no PF.
+    case 'tzcnt':
+    case 'lzcnt':
+      return OF | SF | AF | PF;
+    case 'bextr':
+      return SF | AF | PF;
+    case 'andn':
+    case 'blsi':
+    case 'blsmsk':
+    case 'blsr':
+    case 'bzhi':
+      return AF | PF;
     case 'aaa':
     case 'aas':
       return OF | SF | ZF | PF;

@@ -6,7 +6,8 @@
 import v8 from 'node:v8';
 import { workerData } from 'node:worker_threads';
 import { DecodeTable } from '../../hypervisor/wasm/decode/table.ts';
-import { rows } from '../../hypervisor/wasm/insn/index.ts';
+import { rowsOf } from '../../hypervisor/wasm/insn/index.ts';
+import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpu-model.ts';
 import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
 import type { CompilerTask } from './region-compiler.ts';
 
@@ -31,7 +32,7 @@ function compile(bytes: Uint8Array<ArrayBuffer>, isHot: boolean): WebAssembly.Mo
 const translator = new RegionTranslator({
   memory,
   cpu,
-  table: new DecodeTable(rows),
+  table: new DecodeTable(rowsOf(DEFAULT_MODEL)),
   now: () => performance.now(),
   compile,
 });

@@ -10,7 +10,7 @@ import type { InitialCpuState } from '../initial-state.ts';
 import type { Vcpu, VcpuOptions, VcpuStats } from '../hypervisor.ts';
 import { Decoder } from './decode/decoder.ts';
 import { DecodeTable } from './decode/table.ts';
-import { rows } from './insn/index.ts';
+import { rowsOf } from './insn/index.ts';
 import { BlockCache } from './interpreter/block-cache.ts';
 import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
 import { Handlers } from './interpreter/handlers.ts';
@@ -46,6 +46,7 @@ import {
   TSC_OFFSET,
   VCPU_INDEX,
 } from './state.ts';
+import { type CpuModel, DEFAULT_MODEL } from './system/cpu-model.ts';
 import { CpuState, CR0_NE, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_MF, VECTOR_SS } from './system/cpu.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
@@ -64,8 +65,9 @@ const SHORTEST_SLICE = 200;
 /** Instructions a nanosecond, for slices that end at a deadline. */
 const PACE = 0.25;
 
-/** The interpreter, compiled: the same for every machine and vCPU. */
+/** The interpreter, compiled: the same for every machine and vCPU of a processor model. */
 export interface CompiledInterpreter {
+  readonly model: CpuModel;
   readonly table: DecodeTable;
   readonly core: CoreModule;
   readonly module: WebAssembly.Module;
@@ -78,12 +80,12 @@ export interface InterpreterCache {
 }
 
 /** Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. */
-export function compileInterpreter(cache?: InterpreterCache): CompiledInterpreter {
-  const table = new DecodeTable(rows);
+export function compileInterpreter(cache?: InterpreterCache, model: CpuModel = DEFAULT_MODEL): CompiledInterpreter {
+  const table = new DecodeTable(rowsOf(model));
   const known = cache?.load();
   const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK }, known);
   if (known === undefined) cache?.store(core.bytes);
-  return { table, core, module: new WebAssembly.Module(core.bytes) };
+  return { model, table, core, module: new WebAssembly.Module(core.bytes) };
 }
 
 export interface WasmVcpuOptions extends VcpuOptions {
@@ -124,7 +126,7 @@ export class WasmVcpu implements Vcpu {
     this.#view = new DataView(buffer);
     this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
     const ram = { offset: map.ram, bytes: map.ramBytes };
-    const { table, core: built, module } = options.interpreter ?? compileInterpreter();
+    const { model, table, core: built, module } = options.interpreter ?? compileInterpreter();
     if (map.codeMap !== CODE_MAP_OFFSET) throw new Error('the code map is not where the interpreter was built for');
     this.#view.setUint32(area + RAM_OFFSET, ram.offset, true);
     this.#view.setUint32(area + RAM_BYTES, ram.bytes, true);
@@ -182,7 +184,7 @@ export class WasmVcpu implements Vcpu {
       state,
       mmu,
       { clock: options.clock, interrupts: options.interrupts, random32: options.random32 },
-      { processors: map.vcpuCount },
+      { processors: map.vcpuCount, model },
     );
     const x87 = new X87(buffer, area, (asserted) => interrupts.ferr(asserted));
     const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };

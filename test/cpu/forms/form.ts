@@ -5,8 +5,8 @@
  * there is found here and the other way round (coverage.test.ts compares the two).
  *
  * `enc`: optional mandatory prefix (`NP`, `66`, `F2`, `F3`), opcode bytes, `+r` when the low bits name a register, `/0`..`/7`
- * ModRM.reg digit, `!C1` an exact ModRM byte. `ops`: letters of SDM vol. 2, appendix A.2.1, sizes b w d q o (1 2 4 8 16
- * bytes), t (10), v (16/32/64 by operand size), y (32/64), z (16/32); `bs`, `zs`: sign-extended immediates.
+ * ModRM.reg digit, `!C1` an exact ModRM byte. `VEX.length.prefix.map.W opcode` as in the SDM: length 128, 256, X (both: two forms), LZ or LIG. `ops`: letters of SDM vol. 2, appendix A.2.1, sizes b w d q o (1 2 4 8 16
+ * bytes), t (10), x (16/32 by VEX.L) and xh xq xe (a half, a quarter, an eighth of x), v (16/32/64 by operand size), y (32/64), z (16/32); `bs`, `zs`: sign-extended immediates.
  *
  * @module
  */
@@ -30,6 +30,17 @@ export interface Form {
   readonly digit: number;
   readonly exact: number;
   readonly operands: readonly OperandSpec[];
+  /** Undefined without VEX. */
+  readonly vex: VexSpec | undefined;
+}
+
+export interface VexSpec {
+  /** 0, 1, or -1 when ignored. */
+  readonly l: number;
+  readonly pp: number;
+  readonly map: number;
+  /** 0, 1, or -1 when ignored (in 64-bit code an operand's size may depend on it). */
+  readonly w: number;
 }
 
 export type OperandKind =
@@ -49,6 +60,10 @@ export type OperandKind =
   | 'N'
   | 'S'
   | 'A'
+  | 'B'
+  | 'H'
+  | 'L'
+  | 'X'
   | 'implicit';
 
 export interface OperandSpec {
@@ -57,11 +72,20 @@ export interface OperandSpec {
   readonly text: string;
 }
 
-const KINDS = 'EGRMIJZOVWUPQNSA';
+const KINDS = 'EGRMIJZOVWUPQNSABHLX';
+const VECTOR_SIZES: Record<string, readonly [string, string]> = {
+  x: ['o', 'qq'],
+  xh: ['q', 'o'],
+  xq: ['d', 'q'],
+  xe: ['w', 'd'],
+};
 
-function parseOperand(text: string): OperandSpec {
+function parseOperand(text: string, wide: boolean): OperandSpec {
   const match = /^([A-Z])([a-z]*)$/.exec(text);
-  if (match !== null && KINDS.includes(match[1])) return { kind: match[1] as OperandKind, size: match[2], text };
+  if (match !== null && KINDS.includes(match[1])) {
+    const size = VECTOR_SIZES[match[2]]?.[wide ? 1 : 0] ?? match[2];
+    return { kind: match[1] as OperandKind, size, text };
+  }
   return { kind: 'implicit', size: '', text };
 }
 
@@ -76,6 +100,8 @@ export function makeForm(
 ): Form {
   const tokens = enc.split(' ');
   let mandatory = 0;
+  const vex = parseVex(tokens[0]);
+  if (vex !== undefined) tokens.shift();
   if (tokens[0] === 'NP') {
     mandatory = -1;
     tokens.shift();
@@ -95,7 +121,7 @@ export function makeForm(
     }
   }
   if (opcode.some(Number.isNaN)) throw new Error(`form ${enc} ${name}: the opcode is not hexadecimal`);
-  const operands = ops === '' ? [] : ops.split(',').map(parseOperand);
+  const operands = ops === '' ? [] : ops.split(',').map((o) => parseOperand(o, vex?.l === 1));
   return {
     enc,
     name,
@@ -109,6 +135,18 @@ export function makeForm(
     digit,
     exact,
     operands,
+    vex,
+  };
+}
+
+function parseVex(token: string): VexSpec | undefined {
+  const match = /^VEX\.(128|256|LZ|LIG)\.(NP|66|F3|F2)\.(0F|0F38|0F3A)\.(W0|W1|WIG)$/.exec(token);
+  if (match === null) return undefined;
+  return {
+    l: match[1] === '256' ? 1 : match[1] === 'LIG' ? -1 : 0,
+    pp: ['NP', '66', 'F3', 'F2'].indexOf(match[2]),
+    map: ['0F', '0F38', '0F3A'].indexOf(match[3]) + 1,
+    w: match[4] === 'WIG' ? -1 : Number(match[4][1]),
   };
 }
 
@@ -125,7 +163,8 @@ export function formTable(text: string, profile: Profile, common: readonly strin
     const [enc, name, ops = '', options = ''] = content.split('|').map((c) => c.trim());
     const words = [...common, ...options.split(/\s+/).filter((w) => w !== '')];
     const weight = words.map((w) => /^x(\d)$/.exec(w)?.[1]).findLast((w) => w !== undefined);
-    forms.push(makeForm(enc, name, ops, words, profile, Number(weight ?? 1)));
+    for (const one of enc.startsWith('VEX.X.') ? ['128', '256'] : ['X'])
+      forms.push(makeForm(enc.replace('VEX.X.', `VEX.${one}.`), name, ops, words, profile, Number(weight ?? 1)));
   }
   return forms;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { bmiForms } from './bmi.ts';
 import { branchForms, privilegedForms, segmentForms, stackForms, stringForms } from './control.ts';
 import type { Form } from './form.ts';
 import { integerForms } from './integer.ts';
@@ -18,6 +19,8 @@ export interface FormGroup {
   readonly draws: number;
   /** Draws run with RFLAGS.AC set: misaligned accesses are #AC. */
   readonly alignmentCheck?: true;
+  /** For a processor of x86-64-v3, with YMM registers. */
+  readonly model?: 'v3';
 }
 
 /** Forms whose accesses have one size and one address, so that what is misaligned is not in doubt. */
@@ -49,4 +52,5 @@ export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'xmm', forms: xmmIntegerForms, draws: 45 },
   { file: 'float', forms: [...singleForms, ...doubleForms, ...fromIntegerForms], draws: 70 },
   { file: 'x87', forms: [...x87Forms, ...stateForms, ...extendedStateForms], draws: 60 },
+  { file: 'v3-integer', forms: bmiForms, draws: 60, model: 'v3' },
 ];

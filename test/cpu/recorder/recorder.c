@@ -53,8 +53,9 @@ struct state {
   uint8_t ftw, pad0[7]; /* abridged tags: bit n set, physical register n is not empty */
   uint16_t sel[6];      /* ES CS SS DS FS GS */
   uint8_t pad1[4];
+  uint8_t ymm_high[16][16];
 };
-_Static_assert(sizeof(struct state) == 576, "machine-state.ts has these offsets");
+_Static_assert(sizeof(struct state) == 832, "machine-state.ts has these offsets");
 
 struct case_head {
   uint8_t code_length, pad[3];
@@ -85,8 +86,15 @@ struct fxsave {
   uint32_t mxcsr, mxcsr_mask;
   uint8_t st[8][16];
   uint8_t xmm[16][16];
-  uint8_t rest[96];
+  uint8_t rest[48];
+  struct _fpx_sw_bytes software; /* says to the kernel that XSAVE's header and components follow */
+  uint64_t xstate_bv, header[7];
+  uint8_t ymm_high[16][16];
+  uint32_t magic2;
 };
+_Static_assert(offsetof(struct fxsave, ymm_high) == 576, "SDM vol. 1, 13.5.2");
+#define XSTATE_LEGACY 3
+#define XSTATE_AVX 4
 
 /* Shared with the assembly below. */
 struct exchange {
@@ -254,7 +262,16 @@ static void load_frame(const struct state *s) {
   fx.mxcsr = s->mxcsr;
   memcpy(fx.st, s->st, sizeof fx.st);
   memcpy(fx.xmm, s->xmm, sizeof fx.xmm);
-  /* No XSAVE magic in the reserved bytes: the kernel restores x87 and SSE and resets everything else. */
+  memcpy(fx.ymm_high, s->ymm_high, sizeof fx.ymm_high);
+  fx.xstate_bv = XSTATE_LEGACY;
+  for (size_t i = 0; i < sizeof fx.ymm_high; i++) {
+    if (((uint8_t *)fx.ymm_high)[i] != 0) fx.xstate_bv |= XSTATE_AVX;
+  }
+  fx.software.magic1 = FP_XSTATE_MAGIC1;
+  fx.software.xstate_bv = XSTATE_LEGACY | XSTATE_AVX;
+  fx.software.xstate_size = offsetof(struct fxsave, magic2);
+  fx.software.extended_size = offsetof(struct fxsave, magic2) + sizeof fx.magic2;
+  fx.magic2 = FP_XSTATE_MAGIC2;
   context.uc_mcontext.fpregs = (fpregset_t)&fx;
   memcpy(x.in_sel, s->sel, sizeof x.in_sel);
   x.in_fs_base = s->fs_base;
@@ -279,6 +296,8 @@ static void store_frame(struct state *s, const struct state *initial) {
   s->mxcsr = f->mxcsr;
   for (int i = 0; i < 8; i++) memcpy(s->st[i], f->st[i], 10);
   memcpy(s->xmm, f->xmm, sizeof s->xmm);
+  if ((f->xstate_bv & XSTATE_AVX) != 0) memcpy(s->ymm_high, f->ymm_high, sizeof s->ymm_high);
+  else memset(s->ymm_high, 0, sizeof s->ymm_high);
   memcpy(s->sel, x.out_sel, sizeof s->sel);
   s->sel[1] = (uint16_t)g[REG_CSGSFS];
   s->sel[2] = (uint16_t)((uint64_t)g[REG_CSGSFS] >> 48);

@@ -6,7 +6,7 @@
  * @module
  */
 import { CS, DS, ES, FS, GS, SS } from '../state.ts';
-import type { DecodeTable, Encoding, OperandSpec } from './table.ts';
+import { type DecodeTable, type Encoding, type OperandSpec, VEX_MAP } from './table.ts';
 
 export type CodeSize = 16 | 32 | 64;
 
@@ -32,7 +32,10 @@ export class Decoded {
   /** ModRM.reg and ModRM.rm (or the opcode's register), REX applied. */
   reg = 0;
   rm = 0;
-  /** Memory operand: register numbers or -1; scale is log2. */
+  /** Register in VEX.vvvv, and the one in the upper half of the immediate byte. */
+  vvvv = 0;
+  immediateRegister = 0;
+  /** Memory operand: register numbers or -1; scale is log2. With `encoding.vsib` the index is an XMM register. */
   base = -1;
   index = -1;
   scale = 0;
@@ -65,6 +68,8 @@ export class Decoded {
 }
 
 const SEGMENT_PREFIX: Record<number, number> = { 0x26: ES, 0x2e: CS, 0x36: SS, 0x3e: DS, 0x64: FS, 0x65: GS };
+/** Mandatory prefixes as VEX.pp has them. */
+const VEX_PREFIX = [1, 0x66, 0xf3, 0xf2];
 /** Base and index of 16-bit addressing, SDM volume 2A, table 2-1. */
 const BASE16 = [3, 3, 5, 5, -1, -1, 5, 3];
 const INDEX16 = [6, 7, 6, 7, 6, 7, -1, -1];
@@ -144,6 +149,10 @@ export class Decoder {
         if (this.#at >= end) return 'truncated';
         byte = bytes[this.#at++] as number;
       }
+    } else if ((byte & 0xfe) === 0xc4 && this.table.hasVex) {
+      if (this.#at >= end) return 'truncated';
+      // Outside 64-bit mode VEX takes the ModRM bytes of LES and LDS that name registers.
+      if (codeSize === 64 || (bytes[this.#at] as number) >= 0xc0) return this.#vex(byte, codeSize);
     }
     d.opcode = byte;
     const candidates = this.table.candidates(map, byte);
@@ -157,9 +166,77 @@ export class Decoder {
     const encoding = this.#choose(candidates, modrm, codeSize);
     if (encoding === undefined) return 'undefined';
     d.encoding = encoding;
-    const { row } = encoding;
-    const w = (d.rex & 8) !== 0;
-    d.operandSize = this.#operandSize(encoding, codeSize, w);
+    d.operandSize = this.#operandSize(encoding, codeSize, (d.rex & 8) !== 0);
+    const failure = this.#operands(encoding, modrm, codeSize);
+    if (failure !== undefined) return failure;
+    if (encoding.hasSegment && (d.modrm & 0x38) > 0x28) return 'undefined';
+    if (d.lock && !(encoding.row.lock === true && d.hasMemory)) return 'undefined';
+    return undefined;
+  }
+
+  /** What follows a C4 or C5 byte (SDM volume 2A, 2.3.5). */
+  #vex(lead: number, codeSize: CodeSize): DecodeFailure | undefined {
+    const d = this.result;
+    const bytes = this.#bytes;
+    if (d.lock || d.operandPrefix || d.rep !== 0 || d.rex !== 0) return 'undefined';
+    const first = bytes[this.#at++] as number;
+    let payload = first;
+    let map = 1;
+    let rex = (~first >> 5) & 4;
+    let w = 0;
+    if (lead === 0xc4) {
+      map = first & 31;
+      rex = (~first >> 5) & 7;
+      if (this.#at >= this.#end) return 'truncated';
+      payload = bytes[this.#at++] as number;
+      w = payload >> 7;
+    }
+    d.vvvv = (~payload >> 3) & 15;
+    if (codeSize !== 64) {
+      d.vvvv &= 7;
+      rex = 0;
+    } else if (w !== 0) rex |= 8;
+    d.rex = rex;
+    if (this.#at >= this.#end) return 'truncated';
+    const opcode = bytes[this.#at++] as number;
+    d.opcode = opcode;
+    const candidates = map >= 1 && map <= 3 ? this.table.candidates(map + VEX_MAP, opcode) : undefined;
+    if (candidates === undefined) return 'undefined';
+    let modrm = -1;
+    if ((candidates[0] as Encoding).hasModrm) {
+      if (this.#at >= this.#end) return 'truncated';
+      modrm = bytes[this.#at++] as number;
+    }
+    const encoding = this.#chooseVex(candidates, modrm, payload & 3, w, (payload >> 2) & 1);
+    if (encoding === undefined) return 'undefined';
+    if (!encoding.usesVvvv && (payload & 0x78) !== 0x78) return 'undefined';
+    if (encoding.vsib && (modrm & 7) !== 4) return 'undefined';
+    d.encoding = encoding;
+    d.operandSize = (rex & 8) !== 0 ? 8 : 4;
+    const failure = this.#operands(encoding, modrm, codeSize);
+    if (failure !== undefined) return failure;
+    // Destination, mask and indices of a gather must be three registers.
+    if (encoding.vsib && (d.reg === d.vvvv || d.reg === d.index || d.vvvv === d.index)) return 'undefined';
+    return undefined;
+  }
+
+  #chooseVex(candidates: readonly Encoding[], modrm: number, pp: number, w: number, l: number): Encoding | undefined {
+    const prefix = VEX_PREFIX[pp];
+    for (const e of candidates) {
+      if (e.prefix !== prefix) continue;
+      if (e.l >= 0 && e.l !== l) continue;
+      if (e.w >= 0 && e.w !== w) continue;
+      if (e.digit >= 0 && ((modrm >> 3) & 7) !== e.digit) continue;
+      if (e.form === 'register' && modrm < 0xc0) continue;
+      if (e.form === 'memory' && modrm >= 0xc0) continue;
+      return e;
+    }
+    return undefined;
+  }
+
+  /** ModRM's operands and immediates. */
+  #operands(encoding: Encoding, modrm: number, codeSize: CodeSize): DecodeFailure | undefined {
+    const d = this.result;
     d.addressSize = codeSize === 64 ? (d.addressPrefix ? 4 : 8) : (codeSize === 32) !== d.addressPrefix ? 4 : 2;
     d.hasMemory = false;
     d.base = -1;
@@ -177,20 +254,18 @@ export class Decoder {
       d.rm = (modrm & 7) | ((d.rex & 1) << 3);
       if (d.mod !== 3 && !encoding.ignoresMod) {
         d.hasMemory = true;
-        const failure = this.#memory(modrm);
+        const failure = this.#memory(modrm, encoding.vsib);
         if (failure !== undefined) return failure;
       }
     } else {
       d.modrm = -1;
       d.mod = 3;
-      d.rm = (byte & 7) | ((d.rex & 1) << 3);
+      d.rm = (d.opcode & 7) | ((d.rex & 1) << 3);
     }
     for (const operand of encoding.immediates) {
       const failure = this.#immediate(operand, codeSize);
       if (failure !== undefined) return failure;
     }
-    if (encoding.hasSegment && (d.modrm & 0x38) > 0x28) return 'undefined';
-    if (d.lock && !(row.lock === true && d.hasMemory)) return 'undefined';
     return undefined;
   }
 
@@ -232,13 +307,15 @@ export class Decoder {
     return (codeSize === 32) !== (d.operandPrefix && encoding.prefix !== 0x66) ? 4 : 2;
   }
 
-  #memory(modrm: number): DecodeFailure | undefined {
+  #memory(modrm: number, vsib: boolean): DecodeFailure | undefined {
     const d = this.result;
     const { mod } = d;
     const rm = modrm & 7;
     let displacementBytes = mod === 1 ? 1 : 0;
     let stackBase = false;
     if (d.addressSize === 2) {
+      // 16-bit addresses have no SIB byte.
+      if (vsib) return 'undefined';
       d.base = BASE16[rm] as number;
       d.index = INDEX16[rm] as number;
       if (d.base < 0) {
@@ -258,7 +335,7 @@ export class Decoder {
         const sib = this.#bytes[this.#at++] as number;
         d.scale = sib >> 6;
         const index = ((sib >> 3) & 7) | ((d.rex & 2) << 2);
-        d.index = index === 4 ? -1 : index;
+        d.index = index === 4 && !vsib ? -1 : index;
         const base = sib & 7;
         if (base === 5 && mod === 0) displacementBytes = 4;
         else d.base = base | ((d.rex & 1) << 3);
@@ -324,7 +401,7 @@ export class Decoder {
     }
     let bytes: number;
     let unsigned = false;
-    switch (operand.size) {
+    switch (operand.kind === 'L' ? 'b' : operand.size) {
       case 'b':
         bytes = 1;
         unsigned = operand.kind !== 'J';
@@ -348,6 +425,10 @@ export class Decoder {
     if (unsigned) {
       low &= bytes === 1 ? 0xff : 0xffff;
       this.#high = 0;
+    }
+    if (operand.kind === 'L') {
+      d.immediateRegister = (low >> 4) & (codeSize === 64 ? 15 : 7);
+      return undefined;
     }
     // ENTER has two immediates: a word and a byte.
     if (operand.size === 'b' && d.row.ops.startsWith('Iw,')) d.immediate2 = low;

@@ -25,6 +25,10 @@ export type OperandKind =
   | 'N'
   | 'A'
   | 'T'
+  | 'B'
+  | 'H'
+  | 'L'
+  | 'X'
   | 'implicit';
 
 /** Size letter of an operand: see insn/row.ts. '' where it has none. */
@@ -41,7 +45,8 @@ export interface Encoding {
   readonly operands: readonly OperandSpec[];
   /** Mandatory prefix: 0 any, 1 none of 66 F2 F3, 2 none of F2 F3, else the byte. */
   readonly prefix: 0 | 1 | 2 | 0x66 | 0xf2 | 0xf3;
-  readonly map: 0 | 1 | 2 | 3;
+  /** Opcode map: one-byte, 0F, 0F 38, 0F 3A, and `VEX_MAP` more for the last three behind VEX. */
+  readonly map: number;
   readonly opcode: number;
   readonly hasModrm: boolean;
   /** ModRM.reg digit, or -1. */
@@ -50,8 +55,15 @@ export interface Encoding {
   readonly exact: number;
   /** ModRM.mod must be 3 ('register'), must not be ('memory'), or either. */
   readonly form: 'any' | 'register' | 'memory';
-  /** REX.W requirement: -1 none. */
+  /** REX.W or VEX.W requirement: -1 none. */
   readonly w: -1 | 0 | 1;
+  readonly vex: boolean;
+  /** VEX.L requirement: -1 none. */
+  readonly l: -1 | 0 | 1;
+  /** VEX.vvvv names an operand; else it must be all ones. */
+  readonly usesVvvv: boolean;
+  /** The memory operand has a vector of indices. */
+  readonly vsib: boolean;
   /** REX.B must be clear (90h is NOP only then). */
   readonly noRexB: boolean;
   /** ModRM.mod is ignored and ModRM.rm names a register (MOV to and from control and debug registers). */
@@ -77,6 +89,19 @@ const IMPLICIT: Record<string, [number, string]> = {
   eAX: [0, 'z'],
 };
 
+/** Added to the map number of VEX encodings. */
+export const VEX_MAP = 3;
+const VEX_MAPS: Record<string, number> = { '0F': 1, '0F38': 2, '0F3A': 3 };
+const VEX_PREFIXES: Record<string, Encoding['prefix']> = { NP: 1, '66': 0x66, F3: 0xf3, F2: 0xf2 };
+
+/** Sizes by VEX.L: those that depend on it, resolved. */
+const VECTOR_SIZES: Record<string, readonly [string, string]> = {
+  x: ['o', 'qq'],
+  xh: ['q', 'o'],
+  xq: ['d', 'q'],
+  xe: ['w', 'd'],
+};
+
 function parseOperand(text: string): OperandSpec {
   const implicit = IMPLICIT[text];
   if (implicit !== undefined) return { kind: 'implicit', size: implicit[1], register: implicit[0] };
@@ -88,6 +113,7 @@ function parse(row: Row): Encoding[] {
   const tokens = row.enc.split(' ');
   let prefix: Encoding['prefix'] = 0;
   const first = tokens[0] as string;
+  if (first.startsWith('VEX.')) return parseVex(row, tokens);
   if (first === 'NP') {
     prefix = 1;
     tokens.shift();
@@ -101,7 +127,7 @@ function parse(row: Row): Encoding[] {
     prefix = 0xf3;
     tokens.shift();
   }
-  let map: Encoding['map'] = 0;
+  let map = 0;
   const [lead] = tokens;
   if (lead === '0F') {
     tokens.shift();
@@ -112,12 +138,38 @@ function parse(row: Row): Encoding[] {
       tokens.shift();
     }
   }
+  return parseRest(row, tokens, { prefix, map, vex: false, w: -1, lengths: [-1] });
+}
+
+function parseVex(row: Row, tokens: string[]): Encoding[] {
+  const [, length, prefix, map, w] = (tokens.shift() as string).split('.') as [string, string, string, string, string];
+  const lengths: Record<string, readonly (-1 | 0 | 1)[]> = { 128: [0], LZ: [0], 256: [1], X: [0, 1], LIG: [-1] };
+  return parseRest(row, tokens, {
+    prefix: VEX_PREFIXES[prefix] as Encoding['prefix'],
+    map: (VEX_MAPS[map] as number) + VEX_MAP,
+    vex: true,
+    w: w === 'W0' ? 0 : w === 'W1' ? 1 : -1,
+    lengths: lengths[length] as readonly (-1 | 0 | 1)[],
+  });
+}
+
+/** What stands before the opcode. */
+interface Lead {
+  readonly prefix: Encoding['prefix'];
+  readonly map: number;
+  readonly vex: boolean;
+  readonly w: Encoding['w'];
+  readonly lengths: readonly (-1 | 0 | 1)[];
+}
+
+function parseRest(row: Row, tokens: string[], lead: Lead): Encoding[] {
+  const { prefix, map, vex } = lead;
   const opcodeText = tokens.shift() as string;
   const plusRegister = opcodeText.endsWith('+r');
   const opcode = Number.parseInt(opcodeText, 16);
   let digit = -1;
   let exact = -1;
-  let w: Encoding['w'] = -1;
+  let { w } = lead;
   let noRexB = false;
   for (const token of tokens) {
     if (token.startsWith('/')) digit = Number(token.slice(1));
@@ -130,30 +182,39 @@ function parse(row: Row): Encoding[] {
   const operands = row.ops === '' ? [] : row.ops.split(',').map(parseOperand);
   const letters = operands.map((o) => o.kind).join('');
   const ignoresMod = /[CD]/.test(letters);
-  const form = ignoresMod ? 'any' : letters.includes('M') ? 'memory' : /[RUNT]/.test(letters) ? 'register' : 'any';
-  const hasModrm = digit >= 0 || exact >= 0 || /[EGRMSCDVWUPQNT]/.test(letters);
+  const form = ignoresMod ? 'any' : /[MX]/.test(letters) ? 'memory' : /[RUNT]/.test(letters) ? 'register' : 'any';
+  const hasModrm = digit >= 0 || exact >= 0 || /[EGRMSCDVWUPQNTX]/.test(letters);
   const count = plusRegister ? 8 : 1;
   const made: Encoding[] = [];
-  for (let i = 0; i < count; i++) {
-    made.push({
-      row,
-      operands,
-      prefix,
-      map,
-      opcode: opcode + i,
-      hasModrm,
-      digit,
-      exact,
-      form,
-      w,
-      noRexB,
-      ignoresMod,
-      absolute: letters.includes('O'),
-      isLea: row.name === 'lea',
-      hasSegment: letters.includes('S'),
-      immediates: operands.filter((o) => 'IJOA'.includes(o.kind)),
-      handlers: new Map(),
-    });
+  for (const l of lead.lengths) {
+    const sized = vex
+      ? operands.map((o) => ({ ...o, size: VECTOR_SIZES[o.size]?.[l === 1 ? 1 : 0] ?? o.size }))
+      : operands;
+    for (let i = 0; i < count; i++) {
+      made.push({
+        row,
+        operands: sized,
+        prefix,
+        map,
+        opcode: opcode + i,
+        hasModrm,
+        digit,
+        exact,
+        form,
+        w,
+        vex,
+        l,
+        usesVvvv: /[BH]/.test(letters),
+        vsib: letters.includes('X'),
+        noRexB,
+        ignoresMod,
+        absolute: letters.includes('O'),
+        isLea: row.name === 'lea',
+        hasSegment: letters.includes('S'),
+        immediates: operands.filter((o) => 'IJOAL'.includes(o.kind)),
+        handlers: new Map(),
+      });
+    }
   }
   return made;
 }
@@ -168,12 +229,15 @@ const rank = (e: Encoding): number =>
 
 /** Candidates by map and opcode, most specific first. */
 export class DecodeTable {
-  readonly #maps: (readonly Encoding[])[][] = [[], [], [], []];
+  readonly #maps: (readonly Encoding[])[][] = [[], [], [], [], [], [], []];
+  /** Some rows have VEX encodings: C4 and C5 begin them. */
+  readonly hasVex: boolean;
   readonly rows: readonly Row[];
 
   constructor(rows: readonly Row[]) {
     this.rows = rows;
-    const building: Encoding[][][] = [[], [], [], []];
+    this.hasVex = rows.some((row) => row.enc.startsWith('VEX.'));
+    const building: Encoding[][][] = this.#maps.map(() => []);
     for (const row of rows) {
       for (const encoding of parse(row)) {
         const map = building[encoding.map] as Encoding[][];

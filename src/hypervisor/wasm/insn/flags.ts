@@ -148,3 +148,9 @@ export function withCarryOverflow(aux: I32, cf: I32, of: I32): I32 {
   const kept = i32.and(aux, i32.const(0x3fff_ffff));
   return i32.or(i32.or(kept, i32.shl(cf, i32.const(31))), i32.shl(i32.xor(cf, of), i32.const(30)));
 }
+
+/** Aux with OF replaced and CF kept. `aux` is read twice. */
+export function withOverflow(aux: I32, of: I32): I32 {
+  const kept = i32.and(aux, i32.const(~(1 << 30)));
+  return i32.or(kept, i32.shl(i32.xor(carryFlag(aux), of), i32.const(30)));
+}

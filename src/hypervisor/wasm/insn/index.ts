@@ -5,6 +5,7 @@
  */
 import { arithmeticRows } from './arithmetic.ts';
 import { bitRows } from './bit.ts';
+import { bmiRows } from './bmi.ts';
 import { branchRows } from './branch.ts';
 import { controlRows } from './control.ts';
 import { mmxRows } from './mmx.ts';
@@ -21,7 +22,9 @@ import { sseStringRows } from './sse-string.ts';
 import { stringRows } from './string.ts';
 import { systemRows } from './system.ts';
 import { x87InstructionRows } from './x87.ts';
+import type { CpuModel } from '../system/cpu-model.ts';
 
+/** What every model has: x86-64-v2. */
 export const rows: readonly Row[] = [
   ...arithmeticRows,
   ...bitRows,
@@ -41,3 +44,9 @@ export const rows: readonly Row[] = [
   ...systemRows,
   ...x87InstructionRows,
 ];
+
+/** What x86-64-v3 adds. None is inline in the main loop, so that the core module is the same for every model. */
+export const v3Rows: readonly Row[] = [...bmiRows];
+
+/** The instructions of a processor model: what it does not have is not decoded, or as the instruction that came before. */
+export const rowsOf = (model: CpuModel): readonly Row[] => (model === 'v3' ? [...rows, ...v3Rows] : rows);

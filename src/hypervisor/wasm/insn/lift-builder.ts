@@ -32,8 +32,11 @@ import {
   zeroFlag,
 } from './flags.ts';
 
-/** Shape of an operand: register, memory (base + displacement), memory with an index or segment base, immediate, none that is read through the builder. */
-export type OperandShape = 'r' | 'm' | 'x' | 'i' | '-';
+/**
+ * Shape of an operand: register, register in VEX.vvvv, register in the immediate, memory (base + displacement), memory with
+ * an index or segment base, memory with a vector of indices, immediate, none that is read through the builder.
+ */
+export type OperandShape = 'r' | 'v' | 'l' | 'm' | 'x' | 'g' | 'i' | '-';
 
 /** Added to the number of bytes of a slow access: it is one to the stack. */
 export const STACK_ACCESS = 0x100;
@@ -52,6 +55,8 @@ export interface Form {
   readonly arg: number;
   /** Operand size by prefixes, where `size` is that of operand 0. */
   readonly operandSize: number;
+  /** Bytes of the vectors of a VEX encoding; 0 without VEX, where results leave the upper half of a YMM register alone. */
+  readonly vector: 0 | 16 | 32;
 }
 
 /** Functions of the module that lifts call; built by mmu/ and the softfloat glue. */
@@ -152,6 +157,11 @@ export abstract class LiftBuilder {
   abstract stringAddress(offset: I64, segment: number, source: boolean, bytes: number, write: boolean): I64;
   /** Linear address of memory operand `index` (64-bit, segment base applied). */
   abstract address(index: number): I64;
+  /**
+   * Linear address of the element of a gather whose index, sign-extended, is `index`. The vector of indices is read with
+   * `readXmm` of the memory operand. Leaves on a segment violation in 16- and 32-bit code.
+   */
+  abstract gatherAddress(index: I64, bytes: number): I64;
   /** RIP of the instruction after this one. */
   abstract nextRip(): I64;
   /** RIP of this instruction. */
@@ -169,6 +179,11 @@ export abstract class LiftBuilder {
   /** XMM register by number (the implicit XMM0). */
   abstract xmm(number: number): V128;
   abstract setXmm(number: number, value: V128): void;
+  /** The upper half of the YMM register operand. */
+  abstract readYmmHigh(index: number): V128;
+  abstract writeYmmHigh(index: number, value: V128): void;
+  /** Writes the upper half of a YMM register by number. */
+  abstract setYmmHigh(number: number, value: V128): void;
   /** MMX register operand. */
   abstract readMmx(index: number): I64;
   abstract writeMmx(index: number, value: I64): void;
@@ -216,6 +231,7 @@ export abstract class LiftBuilder {
   read(index: number, size: IntegerSize = this.size): Expr {
     switch (this.form.shapes[index]) {
       case 'r':
+      case 'v':
         return this.readRegister(index, size);
       case 'm':
       case 'x':
@@ -235,7 +251,7 @@ export abstract class LiftBuilder {
   }
 
   write(index: number, value: Expr, size: IntegerSize = this.size): void {
-    if (this.form.shapes[index] === 'r') this.writeRegister(index, size, value);
+    if (this.form.shapes[index] === 'r' || this.form.shapes[index] === 'v') this.writeRegister(index, size, value);
     else this.store(size, this.address(index), value);
   }
 

@@ -3,12 +3,16 @@
  *
  * `enc` is written as in the SDM, volume 2: an optional mandatory prefix (`NP` none of 66 F2 F3, `NFx` none of F2 F3, `66`, `F2`, `F3`),
  * opcode bytes in hexadecimal, `+r` when the low three bits name a register, `/0`..`/7` for a ModRM.reg digit, `!C1` for
- * one exact ModRM byte, `W0`/`W1` for a REX.W requirement, `B0` when REX.B must be clear.
+ * one exact ModRM byte, `W0`/`W1` for a REX.W requirement, `B0` when REX.B must be clear. VEX encodings begin with
+ * `VEX.length.prefix.map.W`: length `128`, `256`, `X` for both (two encodings), `LZ` (L must be 0) or `LIG` (ignored); prefix `NP`,
+ * `66`, `F3` or `F2`; map `0F`, `0F38` or `0F3A`; `W0`, `W1` or `WIG`. Outside 64-bit mode VEX.W counts only where it is required.
  *
  * `ops` names the operands with the SDM's letters (volume 2, appendix A.2.1): E register or memory by ModRM.rm, G by
  * ModRM.reg, R register only, M memory only, I immediate, J branch displacement, Z register in the opcode, O moffs, S
- * segment, C and D control and debug registers, V/W/U XMM (reg, rm, rm register only), P/Q/N MMX likewise; sizes b w d q o
- * (1 2 4 8 16 bytes), v by operand size, y 4 or 8 by operand size, z immediate of 2 or 4, bs/zs sign-extended immediate. Plain names (AL, CL, rAX, DX, 1) are implicit.
+ * segment, C and D control and debug registers, V/W/U XMM (reg, rm, rm register only), P/Q/N MMX likewise, B general register
+ * and H XMM in VEX.vvvv, L XMM in the upper half of an immediate byte, X memory addressed with a vector of indices (VSIB);
+ * sizes b w d q o (1 2 4 8 16 bytes), v by operand size, y 4 or 8 by operand size, z immediate of 2 or 4, bs/zs sign-extended
+ * immediate, x 16 or 32 by VEX.L, xh xq xe a half, a quarter and an eighth of that. Plain names (AL, CL, rAX, DX, 1) are implicit.
  *
  * @module
  */
@@ -58,8 +62,11 @@ export interface RowOptions {
   readonly system?: string;
   /** The 16-byte memory operand must be aligned: #GP(0). The lift checks; this is for the order of faults in 16- and 32-bit code. */
   readonly aligned?: true;
-  /** The SSE state is used: #UD without CR4.OSFXSR, #NM with CR0.TS. MMX and x87 likewise. */
-  readonly unit?: 'sse' | 'mmx' | 'x87' | 'fwait';
+  /**
+   * The SSE state is used: #UD without CR4.OSFXSR, #NM with CR0.TS. MMX and x87 likewise. `avx`: #UD when XCR0 does not enable
+   * it; `vex`: #UD in real and virtual-8086 mode.
+   */
+  readonly unit?: 'sse' | 'mmx' | 'x87' | 'fwait' | 'avx' | 'vex';
 }
 
 export interface Row extends RowOptions {

@@ -14,6 +14,7 @@ import { operandShape } from './forms.ts';
 import {
   AUX_ALIGNED,
   AUX_MMX,
+  AUX_SCALE,
   AUX_STACK,
   HANDLER_ADDRESS,
   HANDLER_ADDRESS16,
@@ -125,7 +126,7 @@ export class Assembler {
     let base = 0;
     let displacement = 0;
     let aux = 0;
-    if (hasMemory && row.ignoresMemory !== true) {
+    if (hasMemory && row.ignoresMemory !== true && !encoding.vsib) {
       if (!indexed && !this.#isPlain(d, legacy)) {
         this.#address(d, offset, count, bytes, write, legacy);
         base = cpu + EA;
@@ -149,7 +150,12 @@ export class Assembler {
         immediateHigh = 0;
       } else if (operandShape(operand, hasMemory) === 'r') {
         if (i === 0) operand0 = this.#slot(d, operand);
-        else if (i === 1) operand1 = this.#slot(d, operand);
+        // CL behind two operands is known to the lift.
+        else if (i === 1 || operand.kind !== 'implicit') operand1 = this.#slot(d, operand);
+      } else if (operand.kind === 'H' || operand.kind === 'B') {
+        immediateHigh = cpu + (operand.kind === 'H' ? xmmOffset(d.vvvv) : gprOffset(d.vvvv));
+      } else if (operand.kind === 'L') {
+        immediateLow = cpu + xmmOffset(d.immediateRegister);
       } else if (operand.kind === 'implicit') {
         immediateLow = 1;
         immediateHigh = 0;
@@ -161,7 +167,14 @@ export class Assembler {
       else operand1 = slot;
       aux = d.index >= 0 ? d.scale : 0;
     }
-    if (hasMemory) {
+    if (encoding.vsib) {
+      operand1 = cpu + xmmOffset(d.index);
+      base = cpu + (d.base < 0 ? ZERO : gprOffset(d.base));
+      displacement = d.displacement;
+      const based = d.segment === FS || d.segment === GS;
+      immediateLow = cpu + (based ? segmentOffset(d.segment) : ZERO);
+      aux = d.segment | (d.scale << AUX_SCALE) | (d.segment === SS ? AUX_STACK : 0);
+    } else if (hasMemory) {
       if (d.segment === SS) aux |= AUX_STACK;
       if (row.rawOffset === true && legacy) aux = d.segment;
     } else if (row.rep !== undefined || row.modal === true) {

@@ -9,7 +9,7 @@ import type { Lift, Row } from '../insn/row.ts';
 
 /** True for a memory operand that the handler finds by itself: base + displacement, and an index or a segment base. */
 export const canIndex = (encoding: Encoding): boolean =>
-  encoding.row.rawOffset !== true && encoding.row.name !== 'pop' && !encoding.absolute;
+  encoding.row.rawOffset !== true && encoding.row.name !== 'pop' && !encoding.absolute && !encoding.vsib;
 
 /** What a form depends on besides its encoding. */
 export interface FormContext {
@@ -36,6 +36,13 @@ export function operandShape(operand: OperandSpec, memory: boolean): OperandShap
     case 'M':
     case 'O':
       return 'm';
+    case 'B':
+    case 'H':
+      return 'v';
+    case 'L':
+      return 'l';
+    case 'X':
+      return 'g';
     case 'I':
       return 'i';
     case 'implicit':
@@ -49,7 +56,7 @@ export function operandShape(operand: OperandSpec, memory: boolean): OperandShap
   }
 }
 
-const SIZE: Record<string, number> = { b: 1, w: 2, d: 4, q: 8, o: 16 };
+const SIZE: Record<string, number> = { b: 1, w: 2, d: 4, q: 8, o: 16, qq: 32 };
 
 /** Operand size of operand 0, in bytes: what `LiftBuilder.size` is. */
 export function primarySize(encoding: Encoding, operandSize: number): number {
@@ -83,6 +90,7 @@ export function formOf(encoding: Encoding, context: FormContext): Form {
     arg: row.arg ?? 0,
     // Few lifts look at it besides their own size; for the others one handler serves every prefix.
     operandSize: row.usesOperandSize === true || row.unit !== undefined ? context.operandSize : size,
+    vector: encoding.vex ? (encoding.l === 1 ? 32 : 16) : 0,
   };
 }
 
@@ -96,7 +104,7 @@ export function formKey(lift: Lift, form: Form): string {
     liftNumbers.set(lift, number);
   }
   const mode = `${form.lock ? 'l' : ''}${form.legacy ? 'L' : ''}${form.addressSize}${form.rep}`;
-  return `${number}.${form.size}.${form.operandSize}.${form.shapes.join('')}.${mode}.${form.arg}`;
+  return `${number}.${form.size}.${form.operandSize}.${form.shapes.join('')}.${mode}.${form.arg}.${form.vector}`;
 }
 
 /** The forms of a hot row that are worth a place in the main loop: 64-bit code, operands of 1, 4 and 8 bytes. */

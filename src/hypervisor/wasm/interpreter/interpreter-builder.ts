@@ -24,14 +24,18 @@ import {
   xmmOffset,
 } from '../state.ts';
 import {
+  AUX_SCALE,
   R_AUX,
   R_BASE,
   R_DISPLACEMENT,
   R_IMMEDIATE,
+  R_IMMEDIATE_REGISTER,
   R_LENGTH,
   R_OFFSET,
   R_OPERAND0,
   R_OPERAND1,
+  R_SEGMENT_BASE,
+  R_VVVV,
   STATUS_AGAIN,
   STATUS_FAULT,
   STATUS_JUMP,
@@ -55,11 +59,11 @@ export interface InlineContext {
 }
 
 const load16 = (address: I32, offset: number): I32 => i32.load16U(address, offset);
-const v128Load = (address: I32): V128 => ({
+const v128Load = (address: I32, offset: 0 | 16 = 0): V128 => ({
   type: 'v128',
   write(out) {
     address.write(out);
-    out.bytes([0xfd, 0, 0, 0]);
+    out.bytes([0xfd, 0, 0, offset]);
   },
 });
 
@@ -74,6 +78,9 @@ export class InterpreterBuilder extends LiftBuilder {
   }
 
   #pointer(index: number): I32 {
+    const shape = this.form.shapes[index];
+    if (shape === 'v') return i32.load(this.#record, R_VVVV);
+    if (shape === 'l') return i32.load(this.#record, R_IMMEDIATE_REGISTER);
     return i32.load(this.#record, index === 0 ? R_OPERAND0 : R_OPERAND1);
   }
 
@@ -127,6 +134,15 @@ export class InterpreterBuilder extends LiftBuilder {
     // The memory operand's own slot points at the index register, or at a segment base with scale 0.
     const scale = i64.extendI32U(i32.and(load16(this.#record, R_AUX), i32.const(3)));
     return i64.add(plain, i64.shl(i64.load(this.#pointer(index)), scale));
+  }
+
+  gatherAddress(index: I64, bytes: number): I64 {
+    const scale = i64.and(i64.shrU(i64.load16U(this.#record, R_AUX), i64.const(AUX_SCALE)), i64.const(3));
+    const base = i64.add(i64.load(i32.load(this.#record, R_BASE)), i64.load32S(this.#record, R_DISPLACEMENT));
+    let offset = i64.add(base, i64.shl(index, scale));
+    if (this.form.addressSize === 4) offset = i64.and(offset, i64.const(0xffff_ffff));
+    if (!this.form.legacy) return i64.add(offset, i64.load(i32.load(this.#record, R_SEGMENT_BASE)));
+    return this.stringAddress(offset, 0, true, bytes, false);
   }
 
   secondImmediate(): I32 {
@@ -199,6 +215,18 @@ export class InterpreterBuilder extends LiftBuilder {
 
   setXmm(number: number, value: V128): void {
     this.f.store(16, this.cpu, value, xmmOffset(number));
+  }
+
+  readYmmHigh(index: number): V128 {
+    return v128Load(this.#pointer(index), 16);
+  }
+
+  writeYmmHigh(index: number, value: V128): void {
+    this.f.store(16, this.#pointer(index), value, 16);
+  }
+
+  setYmmHigh(number: number, value: V128): void {
+    this.f.store(16, this.cpu, value, xmmOffset(number) + 16);
   }
 
   readMmx(index: number): I64 {

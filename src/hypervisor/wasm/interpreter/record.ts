@@ -5,14 +5,17 @@
  *     12 u32 base register      16 i64 immediate (branches: u32 linked block at 16)      24 i32 displacement / branch target
  *     28 u8 length      29 u8 count: instructions of the block up to and including this one      30 u16 auxiliary
  *
- * A branch target is relative to RIP_BASE. The auxiliary word holds, for address micro-operations, the scale, segment and
- * access; bit 15 of the first record of a block: the block crosses a page and must not be linked to.
+ * The upper half of the immediate holds the register in VEX.vvvv, the lower half the one in the immediate byte; with a vector of
+ * indices, which is operand 1, the lower half points at the segment's base. A branch target is relative to RIP_BASE. The auxiliary word holds, for address micro-operations, the scale, segment and
+ * access (of gathers, segment and scale: AUX_SCALE); bit 15 of the first record of a block: the block crosses a page and must not be linked to.
  *
  * @module
  */
 export const RECORD_BYTES = 32;
 // biome-ignore format: a table
 export const R_HANDLER = 0, R_OFFSET = 2, R_OPERAND0 = 4, R_OPERAND1 = 8, R_BASE = 12, R_IMMEDIATE = 16, R_LINK = 16;
+// biome-ignore format: a table
+export const R_VVVV = 20, R_IMMEDIATE_REGISTER = 16, R_SEGMENT_BASE = 16;
 // biome-ignore format: a table
 export const R_DISPLACEMENT = 24, R_LENGTH = 28, R_COUNT = 29, R_AUX = 30;
 
@@ -21,6 +24,8 @@ export const AUX_NO_LINK = 0x8000;
 /** Of an address micro-operation in 16- and 32-bit code: the operand must be 16-byte aligned; it belongs to an MMX instruction. */
 // biome-ignore format: a table
 export const AUX_ALIGNED = 0x80, AUX_MMX = 0x100;
+/** Of gathers: where the scale is, above the segment register. */
+export const AUX_SCALE = 3;
 /** The memory operand's default segment is SS (a non-canonical address raises #SS). */
 export const AUX_STACK = 0x4000;
 

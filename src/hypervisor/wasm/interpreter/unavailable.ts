@@ -4,6 +4,7 @@
  * @module
  */
 import type { Row } from '../insn/row.ts';
+import { MODE_AVX, MODE_VEX } from '../mmu/tlb.ts';
 
 const CR0_MP = 1 << 1,
   CR0_EM = 1 << 2,
@@ -26,5 +27,9 @@ export function unavailable(row: Row, mode: number): number {
       return em ? UD : ts ? NM : -1;
     case 'sse':
       return em || (mode & 0x20) === 0 ? UD : ts ? NM : -1;
+    case 'avx':
+      return (mode & MODE_AVX) === 0 ? UD : ts ? NM : -1;
+    case 'vex':
+      return (mode & MODE_VEX) === 0 ? UD : -1;
   }
 }

@@ -85,7 +85,7 @@ export const SHADOW_RIP = MMU_STATE + 56;
 
 /**
  * i32: what besides the bytes a decoded block depends on: code size 0-1 (0 16-bit, 1 32-bit, 2 64-bit), CR0.MP, EM, TS 2-4,
- * CR4.OSFXSR 5, single instructions 6.
+ * CR4.OSFXSR 5, single instructions 6, VEX encodings 7, AVX enabled 8.
  */
 export const CODE_MODE = MMU_STATE + 24;
 

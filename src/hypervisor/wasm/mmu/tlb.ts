@@ -6,7 +6,19 @@
  *
  * @module
  */
-import { CODE_SIZE, CPL, CR0, CR3, CR4, EFLAGS_SYSTEM, FETCH_TAG, STATE_BYTES, TLB_BASE, TLB_TAG } from '../state.ts';
+import {
+  CODE_SIZE,
+  CPL,
+  CR0,
+  CR3,
+  CR4,
+  EFLAGS_SYSTEM,
+  FETCH_TAG,
+  STATE_BYTES,
+  TLB_BASE,
+  TLB_TAG,
+  XCR0,
+} from '../state.ts';
 import {
   CODE_MODE,
   FETCH_GENERATION,
@@ -39,13 +51,21 @@ const ARRAYS = 4;
 const CR0_AM = 1 << 18,
   CR4_PCIDE = 1 << 17,
   CR4_SMAP = 1 << 21,
-  CR4_OSFXSR = 1 << 9;
+  CR4_OSFXSR = 1 << 9,
+  CR4_OSXSAVE = 1 << 18;
+const CR0_PE = 1 << 0;
+/** XCR0 must enable both, for AVX. */
+const XCR0_SSE_AVX = 6;
 const EFLAGS_TF = 1 << 8,
+  EFLAGS_VM = 1 << 17,
   EFLAGS_AC = 1 << 18;
 /** In CODE_MODE: blocks of single instructions. */
 export const MODE_SINGLE = 0x40;
-/** Jump-cache generations fit into the top 12 bits of FETCH_TAG. */
-const MAX_GENERATION = 0xfff;
+/** VEX encodings exist (protected mode), and so do those on YMM registers. */
+export const MODE_VEX = 0x80,
+  MODE_AVX = 0x100;
+/** Jump-cache generations fit into the top 10 bits of FETCH_TAG. */
+const MAX_GENERATION = 0x3ff;
 
 export class Tlb {
   readonly #cpu: number;
@@ -231,9 +251,13 @@ export class Tlb {
     mode |= (cr0 & 0xe) << 1;
     if ((cr4 & CR4_OSFXSR) !== 0) mode |= 0x20;
     if (this.single || (flags & EFLAGS_TF) !== 0) mode |= MODE_SINGLE;
+    if ((cr0 & CR0_PE) !== 0 && (flags & EFLAGS_VM) === 0) {
+      mode |= MODE_VEX;
+      if ((cr4 & CR4_OSXSAVE) !== 0 && (this.#get(XCR0) & XCR0_SSE_AVX) === XCR0_SSE_AVX) mode |= MODE_AVX;
+    }
     this.#set(CODE_MODE, mode);
     const fetchTag =
-      (user ? userTag | 0x1000 : this.#get(TAG_SUPERVISOR)) | (mode << 13) | (this.#get(FETCH_GENERATION) << 20);
+      (user ? userTag | 0x1000 : this.#get(TAG_SUPERVISOR)) | (mode << 13) | (this.#get(FETCH_GENERATION) << 22);
     this.#set(FETCH_TAG, fetchTag);
   }
 }

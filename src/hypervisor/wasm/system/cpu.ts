@@ -12,6 +12,7 @@
 import type { Clock } from '../../../util/clock.ts';
 import type { VcpuInterrupts } from '../../interrupts.ts';
 import { ATTR_DB, ATTR_UNUSABLE, DS, FS, GS, SS, segmentOffset } from '../state.ts';
+import type { CpuModel } from './cpu-model.ts';
 import { CR0_AM, type CpuState, FLAG_AC } from './cpu-state.ts';
 import { Access, guestFault } from './mmu.ts';
 import type { AccessBytes, Mmu } from './mmu.ts';
@@ -48,6 +49,8 @@ export interface SystemHost {
 export interface CpuTopology {
   /** Number of logical processors of the machine. */
   readonly processors: number;
+  /** Left out: the default. */
+  readonly model?: CpuModel;
 }
 
 export interface Cpu {

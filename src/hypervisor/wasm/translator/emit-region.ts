@@ -613,12 +613,13 @@ function registersOf(region: Region): Registers {
         if (decoded.index >= 0) gprs |= 1 << decoded.index;
       }
       decoded.operands.forEach((operand, index) => {
-        if (form.shapes[index] !== 'r') return;
+        if (form.shapes[index] !== 'r' && form.shapes[index] !== 'v') return;
         const written = called || (traits.operandsWritten >> index) & 1;
         const { kind } = operand;
         if (kind === 'P' || kind === 'Q' || kind === 'N' || kind === 'S') return;
         const isXmm = kind === 'V' || kind === 'W' || kind === 'U';
         let number = kind === 'G' || kind === 'V' ? decoded.reg : kind === 'implicit' ? operand.register : decoded.rm;
+        if (kind === 'B') number = decoded.vvvv;
         if (!isXmm && operand.size === 'b' && decoded.rex === 0 && kind !== 'implicit' && number >= 4 && number < 8) {
           number -= 4;
         }

@@ -146,6 +146,8 @@ export class RegionBuilder extends LiftBuilder {
       case 'V':
       case 'P':
         return this.#insn.decoded.reg;
+      case 'B':
+        return this.#insn.decoded.vvvv;
       case 'implicit':
         return operand.register;
       default:
@@ -275,6 +277,22 @@ export class RegionBuilder extends LiftBuilder {
     this.f.set(this.#xmmLocal(number), value);
   }
 
+  readYmmHigh(_index: number): V128 {
+    throw new Error('AVX instructions are not translated');
+  }
+
+  writeYmmHigh(_index: number, _value: V128): void {
+    throw new Error('AVX instructions are not translated');
+  }
+
+  setYmmHigh(_number: number, _value: V128): void {
+    throw new Error('AVX instructions are not translated');
+  }
+
+  gatherAddress(_index: I64, _bytes: number): I64 {
+    throw new Error('AVX instructions are not translated');
+  }
+
   readMmx(_index: number): I64 {
     throw new Error('MMX instructions are called, not translated');
   }
@@ -286,7 +304,7 @@ export class RegionBuilder extends LiftBuilder {
   #eachOperand(visit: (kind: 'gpr' | 'xmm', number: number) => void): void {
     const { operands } = this.#insn.decoded;
     for (let index = 0; index < operands.length; index++) {
-      if (this.form.shapes[index] !== 'r') continue;
+      if (this.form.shapes[index] !== 'r' && this.form.shapes[index] !== 'v') continue;
       const kind = operands[index]?.kind as string;
       visit('VWU'.includes(kind) ? 'xmm' : 'gpr', this.#number(index));
     }

@@ -158,6 +158,8 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
       if (typeof decoded === 'string') break;
       const { row } = decoded;
       if (row.lift === undefined || source.isUnavailable(decoded)) break;
+      // YMM registers are not kept in locals yet.
+      if (row.unit === 'avx') break;
       const form = formOf(decoded.encoding, {
         operandSize: decoded.operandSize,
         memory: decoded.hasMemory,
