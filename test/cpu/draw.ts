@@ -338,7 +338,9 @@ function addVexNoise(d: Drawing): void {
   if (invalid === 0) builder.prefixes.push(prng.pick([0x66, 0xf2, 0xf3]));
   else if (invalid === 1 && builder.long) builder.prefixes.push(0x40 + prng.below(16));
   else if (invalid === 2 && !form.operands.some((o) => o.kind === 'B' || o.kind === 'H')) builder.vvvv = prng.below(16);
-  else builder.vex = { ...vex, w: vex.w < 0 ? vex.w : 1 - vex.w, l: vex.l < 0 || prng.chance(50) ? vex.l : 1 - vex.l };
+  // This processor has AES and PCLMULQDQ on YMM registers, which are extensions of their own.
+  else if (!/^v(aes|pclmul)/.test(form.name))
+    builder.vex = { ...vex, w: vex.w < 0 ? vex.w : 1 - vex.w, l: vex.l < 0 || prng.chance(50) ? vex.l : 1 - vex.l };
 }
 
 /** Repeats prefixes until the instruction is about as long as it may be. */

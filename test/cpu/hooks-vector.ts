@@ -60,7 +60,7 @@ const vectorShift: Hook = {
       d.builder.immediate = [shiftCount(d.prng)];
       return;
     }
-    const place = d.operands[1].place;
+    const place = d.operands.at(-1)?.place;
     if (place !== undefined && d.prng.chance(75)) {
       const high = place.bytes === 16 ? d.prng.u64() << 64n : 0n;
       place.set(
@@ -98,6 +98,79 @@ const maskedMove: Hook = {
   },
 };
 
+/** A vector of elements that masked instructions look at the signs of: all, none or some. */
+function drawMask(d: Drawing, bytes: number): bigint {
+  const { prng } = d;
+  const lane = d.form.words.has('wide') ? 8 : 4;
+  const kind = prng.below(4);
+  let value = 0n;
+  for (let at = 0; at < bytes; at += lane) {
+    const set = kind === 0 ? 0n : kind === 1 ? 1n : BigInt(prng.below(2));
+    const rest = BigInt.asUintN(lane * 8 - 1, prng.u64());
+    value |= ((set << BigInt(lane * 8 - 1)) | rest) << BigInt(at * 8);
+  }
+  return value;
+}
+const masked: Hook = {
+  values(d) {
+    const { place } = d.operands[1];
+    place?.set(drawMask(d, place.bytes));
+    // Which element is reported is up to the processor.
+    d.extra = { cr2PageOnly: true };
+  },
+};
+
+/** Every lane of the last operand a count. */
+const counts: Hook = {
+  values(d) {
+    const place = d.operands.at(-1)?.place;
+    if (place === undefined) return;
+    const lane = d.form.name.endsWith('q') ? 8 : 4;
+    let value = 0n;
+    for (let at = 0; at < place.bytes; at += lane) {
+      const count = BigInt(shiftCount(d.prng)) | (d.prng.chance(10) ? 1n << BigInt(d.prng.below(lane * 8)) : 0n);
+      value |= count << BigInt(at * 8);
+    }
+    place.set(value);
+  },
+};
+
+/** Elements here and there in the data pages, some of them not there. */
+const gather: Hook = {
+  values(d) {
+    const { prng, builder, form } = d;
+    const { xmm, ymmHigh } = builder.state;
+    if (builder.addressBytes === 2) {
+      d.rejected = true;
+      return;
+    }
+    const indexBytes = form.words.has('qwords') ? 8 : 4;
+    const index = prng.chance(90) ? unusedRegister(d) : prng.below(builder.registers);
+    const target = builder.chooseTarget(8, { faults: prng.chance(25) });
+    const scale = prng.below(4);
+    const mask = d.operands[2].place;
+    mask?.set(drawMask(d, mask.bytes));
+    const first = builder.offsetOf(builder.addressWithVector(target, index, scale));
+    for (let lane = 0; lane < 32 / indexBytes; lane++) {
+      const wanted = prng.chance(90) ? prng.below(0x2000) : prng.below(0x4000) - 0x1000;
+      const value = BigInt.asUintN(indexBytes * 8, BigInt(wanted - first) >> BigInt(scale));
+      const halves = lane * indexBytes < 16 ? xmm : ymmHigh;
+      const byte = (lane * indexBytes) % 16;
+      const word = index * 2 + (byte >> 3);
+      const shift = BigInt((byte & 7) * 8);
+      const kept = ~(BigInt.asUintN(indexBytes * 8, -1n) << shift);
+      halves[word] = (halves[word] & kept) | (value << shift);
+    }
+  },
+};
+/** A register that is neither destination nor mask. */
+function unusedRegister(d: Drawing): number {
+  for (;;) {
+    const n = d.prng.below(d.builder.registers);
+    if (d.operands.every((o) => o.register !== n)) return n;
+  }
+}
+
 /** Strings over few letters with terminators, so that all four aggregations find something. */
 const stringCompare: Hook = {
   begin(d) {
@@ -123,7 +196,7 @@ const stringCompare: Hook = {
       return value;
     };
     for (const operand of d.operands) operand.place?.set(text());
-    if (!d.form.name.startsWith('pcmpe')) return;
+    if (!/^v?pcmpe/.test(d.form.name)) return;
     const length = (): bigint => {
       const n = BigInt(prng.pick([0, 1, 2, 7, 8, 9, 15, 16, 17, 100, 255])) * (prng.chance(30) ? -1n : 1n);
       return prng.chance(92)
@@ -341,6 +414,10 @@ const BY_NAME: Record<string, Hook> = {
   cmppd: immediateOf((d) => d.prng.below(8)),
   cmpss: immediateOf((d) => d.prng.below(8)),
   cmpsd: immediateOf((d) => d.prng.below(8)),
+  vcmpps: immediateOf((d) => d.prng.below(32)),
+  vcmppd: immediateOf((d) => d.prng.below(32)),
+  vcmpss: immediateOf((d) => d.prng.below(32)),
+  vcmpsd: immediateOf((d) => d.prng.below(32)),
   palignr: immediateOf((d) => d.prng.below(40)),
 };
 
@@ -352,8 +429,11 @@ export function vectorHook(form: Form): Hook {
   if (words.has('vshift')) return vectorShift;
   if (words.has('maskmov')) return maskedMove;
   if (words.has('strcmp')) return stringCompare;
+  if (words.has('masked')) return masked;
+  if (words.has('counts')) return counts;
+  if (words.has('gather')) return gather;
   if (words.has('approximate')) return approximate;
-  return BY_NAME[form.name] ?? plain;
+  return BY_NAME[form.name] ?? BY_NAME[form.name.replace(/^v/, '')] ?? plain;
 }
 
 export { edgeF32, edgeF64, RCX, setWide };

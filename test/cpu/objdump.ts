@@ -171,8 +171,10 @@ export function canonicalMnemonic(mnemonic: string): string {
   const name = mnemonic.toLowerCase();
   const string = /^(movs|cmps|stos|lods|scas|ins|outs)[bwdq]?$/.exec(name);
   if (string !== null && name !== 'movsd' && name !== 'cmpsd') return string[1];
-  const compare = /^cmp(eq|lt|le|unord|neq|nlt|nle|ord)(ps|pd|ss|sd)$/.exec(name);
-  if (compare !== null) return `cmp${compare[2]}`;
+  const compare = /^(v?cmp)(?:n?(?:eq|lt|le|ge|gt)|unord|ord|false|true)(?:_?[ou]?[qs])?(ps|pd|ss|sd)$/.exec(name);
+  if (compare !== null) return `${compare[1]}${compare[2]}`;
+  const product = /^(v?pclmul)[lh]q[lh]qdq$/.exec(name);
+  if (product !== null) return `${product[1]}qdq`;
   return SYNONYMS[name] ?? name.replace(/^retf[qw]$/, 'retf');
 }
 
@@ -184,10 +186,16 @@ function sameInstruction(i: DisassembledInstruction, mnemonic: string): boolean 
 
 /** Extensions that an x86-64-v2 processor without virtualisation does not announce. */
 // biome-ignore format: a list
-const ABSENT = new Set([
-  // ADX, AES, BMI1, PCLMULQDQ, SHA, TSX; BMI2 is all VEX.
-  'adcx', 'adox', 'tzcnt', 'lzcnt', 'xbegin', 'xend', 'xabort', 'xtest',
+const ABOVE_V2 = new Set([
+  // ADX, AES, BMI1, PCLMULQDQ; BMI2 is all VEX.
+  'adcx', 'adox', 'tzcnt', 'lzcnt',
   'aesenc', 'aesenclast', 'aesdec', 'aesdeclast', 'aesimc', 'aeskeygenassist', 'pclmulqdq', 'pclmullqlqdq', 'pclmulhqhqdq', 'pclmullqhqdq', 'pclmulhqlqdq',
+]);
+/** Those that x86-64-v3 does not either. */
+// biome-ignore format: a list
+const ABSENT = new Set([
+  // SHA, TSX.
+  'xbegin', 'xend', 'xabort', 'xtest',
   'sha1rnds4', 'sha1nexte', 'sha1msg1', 'sha1msg2', 'sha256rnds2', 'sha256msg1', 'sha256msg2',
   // CET, memory protection keys, waiting and cache control.
   'rdsspd', 'rdsspq', 'incsspd', 'incsspq', 'saveprevssp', 'rstorssp', 'wrssd', 'wrssq', 'setssbsy', 'clrssbsy', 'rdpkru', 'wrpkru',
@@ -203,9 +211,18 @@ const BEFORE_VEX = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x67]);
 
 /** True for 64-bit instructions of extensions that are not announced: the decoder refuses them or reads what they replaced. */
 export function isAboveV2(i: DisassembledInstruction): boolean {
-  if (ABSENT.has(i.mnemonic)) return true;
-  const first = i.bytes.find((byte) => !BEFORE_VEX.has(byte));
-  return first === 0xc4 || first === 0xc5 || first === 0x62;
+  const first = leadByte(i);
+  return ABOVE_V2.has(i.mnemonic) || ABSENT.has(i.mnemonic) || first === 0xc4 || first === 0xc5 || first === 0x62;
+}
+const leadByte = (i: DisassembledInstruction): number | undefined => i.bytes.find((byte) => !BEFORE_VEX.has(byte));
+
+/** The same for x86-64-v3: EVEX, the mask registers that come with it, and VEX forms of later extensions. */
+export function isAboveV3(i: DisassembledInstruction): boolean {
+  if (ABSENT.has(i.mnemonic) || leadByte(i) === 0x62) return true;
+  if (/^v(aes|pclmul)/.test(i.mnemonic) && i.operands.includes('ymm')) return true;
+  // Four-operand FMA is another maker's; the other is not there yet.
+  if (/^vfn?m(add|sub)/.test(i.mnemonic)) return true;
+  return /^k(mov|or|xor|xnor|and|andn|not|test|ortest|add|shift|unpck)/.test(i.mnemonic);
 }
 
 const FWAIT = 0x9b;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { vexFloatForms, vexIntegerForms } from './avx.ts';
 import { bmiForms } from './bmi.ts';
 import { branchForms, privilegedForms, segmentForms, stackForms, stringForms } from './control.ts';
 import type { Form } from './form.ts';
@@ -53,4 +54,6 @@ export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'float', forms: [...singleForms, ...doubleForms, ...fromIntegerForms], draws: 70 },
   { file: 'x87', forms: [...x87Forms, ...stateForms, ...extendedStateForms], draws: 60 },
   { file: 'v3-integer', forms: bmiForms, draws: 60, model: 'v3' },
+  { file: 'v3-vector', forms: vexIntegerForms, draws: 20, model: 'v3' },
+  { file: 'v3-float', forms: vexFloatForms, draws: 20, model: 'v3' },
 ];

@@ -178,7 +178,8 @@ export class Decoder {
   #vex(lead: number, codeSize: CodeSize): DecodeFailure | undefined {
     const d = this.result;
     const bytes = this.#bytes;
-    if (d.lock || d.operandPrefix || d.rep !== 0 || d.rex !== 0) return 'undefined';
+    // What makes the instruction invalid is found once all of it has been fetched.
+    let valid = !d.lock && !d.operandPrefix && d.rep === 0 && d.rex === 0;
     const first = bytes[this.#at++] as number;
     let payload = first;
     let map = 1;
@@ -207,14 +208,19 @@ export class Decoder {
       if (this.#at >= this.#end) return 'truncated';
       modrm = bytes[this.#at++] as number;
     }
-    const encoding = this.#chooseVex(candidates, modrm, payload & 3, w, (payload >> 2) & 1);
-    if (encoding === undefined) return 'undefined';
-    if (!encoding.usesVvvv && (payload & 0x78) !== 0x78) return 'undefined';
-    if (encoding.vsib && (modrm & 7) !== 4) return 'undefined';
+    let encoding = this.#chooseVex(candidates, modrm, payload & 3, w, (payload >> 2) & 1);
+    if (encoding === undefined) {
+      // Its neighbour is as long.
+      encoding = candidates[0] as Encoding;
+      valid = false;
+    }
+    if (!encoding.usesVvvv && (payload & 0x78) !== 0x78) valid = false;
+    if (encoding.vsib && (modrm & 7) !== 4) valid = false;
     d.encoding = encoding;
     d.operandSize = (rex & 8) !== 0 ? 8 : 4;
     const failure = this.#operands(encoding, modrm, codeSize);
     if (failure !== undefined) return failure;
+    if (!valid) return 'undefined';
     // Destination, mask and indices of a gather must be three registers.
     if (encoding.vsib && (d.reg === d.vvvv || d.reg === d.index || d.vvvv === d.index)) return 'undefined';
     return undefined;

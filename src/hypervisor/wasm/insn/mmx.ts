@@ -68,7 +68,7 @@ const operationLift = (operation: VectorOperation, bytes: 4 | 8 = 8): Lift =>
   mmxLift((b) => {
     const y = mmxSource(b, 1, bytes);
     const x = b.let(i64x2.splat(b.readMmx(0)));
-    writeLow(b, operation(x, y, b));
+    writeLow(b, operation(x, y, b, 0));
   });
 
 const movdLoad = mmxLift((b) => {
@@ -119,7 +119,8 @@ const movdq2q = mmxLift((b) => b.writeMmx(0, b.readXmmLow(1, 'i64')));
 /** Two integers and where they lie. */
 function integers(b: LiftBuilder): Source<V128> {
   if (b.isMemory(1)) return low8Source(b, 1);
-  return { value: b.let(i64x2.replace(0, v128.zero(), b.readMmx(1))), pointer: b.slot(1) };
+  const value = b.let(i64x2.replace(0, v128.zero(), b.readMmx(1)));
+  return { value, values: [value], pointer: b.slot(1) };
 }
 /** From memory these have nothing to do with MMX. */
 const fromIntegers =

@@ -5,11 +5,13 @@
  * @module
  */
 import { type Expr, type I32, i32, i64, select, type V128 } from '../emit/expr.ts';
+import type { Label, Local } from '../emit/function-builder.ts';
 import { i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
 import { MXCSR, TEMP0 } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, type RowOptions, row } from './row.ts';
 import {
+  anyHalf,
   doublePacked,
   doubleScalar,
   fastOrSlow,
@@ -22,13 +24,15 @@ import {
   productDiffers,
   readLanes,
   requirePrecision,
+  scalarOf,
   singlePacked,
   singleScalar,
   slowFloat,
+  slowToVector,
   sumIsInexact,
   writeLanes,
 } from './sse-lanes.ts';
-import { imm8 } from './sse-operands.ts';
+import { firstOf, imm8, secondOf } from './sse-operands.ts';
 
 const asLocal = (b: LiftBuilder, value: Expr): Expr => b.let(value as Expr<'f64'>);
 
@@ -95,67 +99,102 @@ const sqrt: Arithmetic = {
   },
 };
 
+/** The two sources by halves, and where they lie. */
+function readBoth(b: LiftBuilder, t: Lanes) {
+  const second = readLanes(b, t, secondOf(b));
+  const first = readLanes(b, t, firstOf(b));
+  const pairs = second.values.map((y, half) => [first.values[half] as Expr, y] as const);
+  return { pairs, first, second };
+}
+
 const arithmetic =
   (t: Lanes, o: Arithmetic): Lift =>
   (b) => {
-    const second = readLanes(b, t, 1);
-    const x = readLanes(b, t, 0).value;
-    const y = second.value;
+    const { pairs, first, second } = readBoth(b, t);
     fastOrSlow(
       b,
-      (slow) => {
-        const r = asLocal(b, o.compute(t, x, y));
-        b.f.brIf(slow, t.any(o.unfit(t, x, y, r)));
-        requirePrecision(b, slow, true, () => t.any(o.inexact(b, t, x, y, r)));
-        writeLanes(b, t, 0, r);
-      },
-      () => slowFloat(b, o.name + t.suffix, b.slot(0), b.slot(0), second.pointer),
+      (slow) => fastArithmetic(b, t, o, pairs, slow),
+      () => slowToVector(b, o.name + t.suffix, first.pointer, second.pointer, scalarOf(t)),
     );
   };
+
+function fastArithmetic(
+  b: LiftBuilder,
+  t: Lanes,
+  o: Arithmetic,
+  pairs: readonly (readonly [Expr, Expr])[],
+  slow: Label,
+): void {
+  const results = pairs.map(([x, y]) => asLocal(b, o.compute(t, x, y)));
+  const over = (condition: (x: Expr, y: Expr, r: Expr) => Expr): I32 =>
+    anyHalf(
+      t,
+      pairs.map(([x, y], half) => condition(x, y, results[half] as Expr)),
+    );
+  b.f.brIf(
+    slow,
+    over((x, y, r) => o.unfit(t, x, y, r)),
+  );
+  requirePrecision(b, slow, true, () => over((x, y, r) => o.inexact(b, t, x, y, r)));
+  writeLanes(b, t, results);
+}
+
+/** Branches to `slow` for denormals and NaNs. */
+const refuseUnusual = (b: LiftBuilder, t: Lanes, pairs: readonly (readonly [Expr, Expr])[], slow: Label): void =>
+  b.f.brIf(
+    slow,
+    anyHalf(
+      t,
+      pairs.map(([x, y]) => t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))),
+    ),
+  );
 
 /** MIN and MAX round nothing; a NaN or two zeros give the second operand, which is what the comparison makes of them. */
 const extreme =
   (t: Lanes, name: 'min' | 'max'): Lift =>
   (b) => {
-    const second = readLanes(b, t, 1);
-    const x = readLanes(b, t, 0).value;
-    const y = second.value;
+    const { pairs, first, second } = readBoth(b, t);
     fastOrSlow(
       b,
       (slow) => {
-        b.f.brIf(slow, t.any(t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))));
-        writeLanes(b, t, 0, name === 'min' ? t.lesser(x, y) : t.greater(x, y));
+        refuseUnusual(b, t, pairs, slow);
+        const results = pairs.map(([x, y]) => (name === 'min' ? t.lesser(x, y) : t.greater(x, y)));
+        writeLanes(b, t, results);
       },
-      () => slowFloat(b, name + t.suffix, b.slot(0), b.slot(0), second.pointer),
+      () => slowToVector(b, name + t.suffix, first.pointer, second.pointer, scalarOf(t)),
     );
   };
 
-/** All ones where the immediate's predicate holds: EQ LT LE UNORD and their negations. */
+/**
+ * All ones where the immediate's predicate holds: EQ LT LE UNORD and their negations. VEX forms have 32 predicates; without
+ * NaNs bits 3 and 4, which say what those give and whether they signal, do not matter.
+ */
 const compare =
   (t: Lanes): Lift =>
   (b) => {
-    const second = readLanes(b, t, 1);
-    const x = readLanes(b, t, 0).value;
-    const y = second.value;
+    const { pairs, first, second } = readBoth(b, t);
     const predicate = imm8(b);
     fastOrSlow(
       b,
       (slow) => {
-        b.f.brIf(slow, t.any(t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))));
+        refuseUnusual(b, t, pairs, slow);
         const kind = b.let(i32.and(predicate, i32.const(3)));
-        const inverted = i32.and(i32.shrU(predicate, i32.const(2)), i32.const(1));
+        const inverted = b.let(i32.and(i32.shrU(predicate, i32.const(2)), i32.const(1)));
         const is = (n: number): I32 => i32.eq(kind, i32.const(n));
         const when = (condition: I32, yes: Expr, no: Expr): Expr => select(condition, yes as I32, no as I32);
         const never = t.type === 'v128' ? v128.zero() : i32.const(0);
-        const holds = when(is(0), t.eq(x, y), when(is(1), t.lt(x, y), when(is(2), t.le(x, y), never)));
-        if (t.type === 'v128') {
-          b.writeXmm(0, v128.xor(holds as V128, i32x4.splat(i32.sub(i32.const(0), inverted))));
-        } else {
+        const results = pairs.map(([x, y]) => {
+          const holds = when(is(0), t.eq(x, y), when(is(1), t.lt(x, y), when(is(2), t.le(x, y), never)));
+          if (t.type === 'v128') return v128.xor(holds as V128, i32x4.splat(i32.sub(i32.const(0), inverted)));
           const mask = i32.sub(i32.const(0), i32.xor(holds as I32, inverted));
-          b.writeXmmLow(0, t.type === 'f32' ? mask : i64.extendI32S(mask));
-        }
+          return t.type === 'f32' ? mask : i64.extendI32S(mask);
+        });
+        writeLanes(b, t, results);
       },
-      () => slowFloat(b, `cmp${t.suffix}`, b.slot(0), b.slot(0), second.pointer, i32.and(predicate, i32.const(7))),
+      () => {
+        const defined = i32.and(predicate, i32.const(b.form.vector === 0 ? 7 : 31));
+        slowToVector(b, `cmp${t.suffix}`, first.pointer, second.pointer, scalarOf(t), defined);
+      },
     );
   };
 
@@ -187,29 +226,42 @@ const round =
   (t: Lanes): Lift =>
   (b) => {
     const { f } = b;
-    const { value: x, pointer } = readLanes(b, t, 1);
+    const { values, pointer } = readLanes(b, t, secondOf(b));
     const immediate = imm8(b);
     fastOrSlow(
       b,
       (slow) => {
-        f.brIf(slow, t.any(t.or(isDenormal(t, x), isNotFinite(t, x))));
+        f.brIf(
+          slow,
+          anyHalf(
+            t,
+            values.map((x) => t.or(isDenormal(t, x), isNotFinite(t, x))),
+          ),
+        );
         const control = i32.and(i32.shrU(i32.load(b.cpu, MXCSR), i32.const(13)), i32.const(3));
         const own = i32.and(immediate, i32.const(3));
         const mode = b.let(select(i32.and(immediate, i32.const(4)), control, own));
-        const r = b.let(t.nearest(x) as Expr<'f64'>);
+        const results = values.map((x) => b.let(t.nearest(x) as Expr<'f64'>));
+        const setAll = (operation: (x: Expr) => Expr): void =>
+          values.forEach((x, half) => f.set(results[half] as Local<'f64'>, operation(x) as Expr<'f64'>));
         f.if(mode, () => {
-          f.set(r, t.floor(x) as Expr<'f64'>);
+          setAll(t.floor);
           f.if(i32.geU(mode, i32.const(2)), () => {
-            f.set(r, t.ceil(x) as Expr<'f64'>);
-            f.if(i32.eq(mode, i32.const(3)), () => f.set(r, t.trunc(x) as Expr<'f64'>));
+            setAll(t.ceil);
+            f.if(i32.eq(mode, i32.const(3)), () => setAll(t.trunc));
           });
         });
         f.if(i32.eqz(i32.and(immediate, i32.const(8))), () => {
-          requirePrecision(b, slow, false, () => t.any(t.ne(r, x)));
+          requirePrecision(b, slow, false, () =>
+            anyHalf(
+              t,
+              values.map((x, half) => t.ne(results[half] as Expr, x)),
+            ),
+          );
         });
-        writeLanes(b, t, 0, r);
+        writeLanes(b, t, results);
       },
-      () => slowFloat(b, `round${t.suffix}`, b.slot(0), b.slot(0), pointer, immediate),
+      () => slowToVector(b, `round${t.suffix}`, b.slot(firstOf(b)), pointer, scalarOf(t), immediate),
     );
   };
 
@@ -217,28 +269,25 @@ const round =
 const exact =
   (t: Lanes, name: string, immediate = false): Lift =>
   (b) => {
-    const { pointer } = readLanes(b, t, 1);
-    slowFloat(b, name, b.slot(0), b.slot(0), pointer, immediate ? imm8(b) : undefined);
+    const { pointer } = readLanes(b, t, secondOf(b));
+    slowToVector(b, name, b.slot(firstOf(b)), pointer, scalarOf(t), immediate ? imm8(b) : undefined);
   };
 
 /** A packed sum or difference of operands rearranged by `arrange`. */
 const rearranged =
   (t: Lanes, name: string, o: Arithmetic, arrange: (x: V128, y: V128) => readonly [V128, V128]): Lift =>
   (b) => {
-    const second = readLanes(b, t, 1);
-    const first = readLanes(b, t, 0);
+    const { pairs, first, second } = readBoth(b, t);
     fastOrSlow(
       b,
       (slow) => {
-        const [p, q] = arrange(first.value as V128, second.value as V128);
-        const x = asLocal(b, p);
-        const y = asLocal(b, q);
-        const r = asLocal(b, o.compute(t, x, y));
-        b.f.brIf(slow, t.any(o.unfit(t, x, y, r)));
-        requirePrecision(b, slow, true, () => t.any(o.inexact(b, t, x, y, r)));
-        writeLanes(b, t, 0, r);
+        const arranged = pairs.map(([x, y]) => {
+          const [p, q] = arrange(x as V128, y as V128);
+          return [asLocal(b, p), asLocal(b, q)] as const;
+        });
+        fastArithmetic(b, t, o, arranged, slow);
       },
-      () => slowFloat(b, name, b.slot(0), b.slot(0), second.pointer),
+      () => slowToVector(b, name, first.pointer, second.pointer),
     );
   };
 

@@ -8,6 +8,7 @@ import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 import {
+  anyHalf,
   doublePacked,
   doubleScalar,
   fastOrSlow,
@@ -16,11 +17,13 @@ import {
   type Lanes,
   readLanes,
   requirePrecision,
+  scalarOf,
   singlePacked,
   singleScalar,
   slowFloat,
+  slowToVector,
 } from './sse-lanes.ts';
-import { integerSource, low8Source, type Source } from './sse-operands.ts';
+import { integerSource, joined, low8Source, secondOf, type Source, writeScalar, writeVector } from './sse-operands.ts';
 import { ySize } from './sse-move.ts';
 
 const asLocal = (b: LiftBuilder, value: Expr): Expr => b.let(value as Expr<'f64'>);
@@ -30,10 +33,10 @@ const fromInteger =
   (t: Lanes): Lift =>
   (b) => {
     const size = ySize(b);
-    const { value, pointer } = integerSource(b, 1, size);
+    const { value, pointer } = integerSource(b, secondOf(b), size);
     const double = t.type === 'f64';
     if (double && size === 4) {
-      b.writeXmmLow(0, f64.convertI32S(value as I32));
+      writeScalar(b, f64.convertI32S(value as I32));
       return;
     }
     fastOrSlow(
@@ -46,10 +49,10 @@ const fromInteger =
             ? i64.gtU(i64.add(value as I64, i64.const(most)), i64.const(2 * most))
             : i32.gtU(i32.add(value as I32, i32.const(most)), i32.const(2 * most)),
         );
-        if (size === 8) b.writeXmmLow(0, (double ? f64 : f32).convertI64S(value as I64));
-        else b.writeXmmLow(0, f32.convertI32S(value as I32));
+        if (size === 8) writeScalar(b, (double ? f64 : f32).convertI64S(value as I64));
+        else writeScalar(b, f32.convertI32S(value as I32));
       },
-      () => slowFloat(b, `cvtsi2${t.suffix}_${size * 8}`, b.slot(0), b.slot(0), pointer),
+      () => slowToVector(b, `cvtsi2${t.suffix}_${size * 8}`, b.slot(0), pointer, scalarOf(t)),
     );
   };
 
@@ -76,49 +79,84 @@ const toInteger =
     );
   };
 
-/** Four or two lanes to 32-bit integers; `write` takes them in the low lanes. */
+/** Four or two lanes of each half to 32-bit integers; `write` takes them in the low lanes. */
 function packedToInteger(
   b: LiftBuilder,
   t: Lanes,
-  name: string,
   truncate: boolean,
   source: Source,
-  write: (value: V128) => void,
-  afterSlow?: () => void,
+  write: (values: readonly V128[]) => void,
+  slowly: () => void,
 ): void {
-  const { value: x, pointer } = source;
+  const { values } = source;
   fastOrSlow(
     b,
     (slow) => {
-      const r = asLocal(b, truncate ? t.trunc(x) : t.nearest(x));
-      b.f.brIf(slow, t.any(t.not(t.lt(t.abs(r), t.const(2 ** 31)))));
-      requirePrecision(b, slow, !truncate, () => t.any(t.ne(r, x)));
-      write(t.suffix === 'ps' ? i32x4.truncSatF32S(r as V128) : i32x4.truncSatF64SZero(r as V128));
+      const rounded = values.map((x) => asLocal(b, truncate ? t.trunc(x) : t.nearest(x)));
+      b.f.brIf(
+        slow,
+        anyHalf(
+          t,
+          rounded.map((r) => t.not(t.lt(t.abs(r), t.const(2 ** 31)))),
+        ),
+      );
+      requirePrecision(b, slow, !truncate, () =>
+        anyHalf(
+          t,
+          rounded.map((r, half) => t.ne(r, values[half] as Expr)),
+        ),
+      );
+      write(
+        rounded.map((r) => (t.suffix === 'ps' ? i32x4.truncSatF32S(r as V128) : i32x4.truncSatF64SZero(r as V128))),
+      );
     },
-    () => {
-      slowFloat(b, name, b.slot(0), b.slot(0), pointer);
-      afterSlow?.();
-    },
+    slowly,
   );
 }
 const toIntegers =
   (t: Lanes, name: string, truncate: boolean): Lift =>
   (b) => {
-    packedToInteger(b, t, name, truncate, readLanes(b, t, 1), (value) => b.writeXmm(0, value));
+    const source = readLanes(b, t, 1);
+    packedToInteger(
+      b,
+      t,
+      truncate,
+      source,
+      (values) => (t.suffix === 'pd' ? writeNarrowed(b, values) : writeVector(b, 0, values)),
+      () => slowNarrowing(b, t, name, source.pointer),
+    );
   };
+
+/** Results of half the size: what comes from two halves is put into one. */
+function writeNarrowed(b: LiftBuilder, values: readonly V128[]): void {
+  const [low, high] = values as readonly [V128, V128 | undefined];
+  writeVector(b, 0, [high === undefined ? low : joined(low, high)]);
+}
+function slowNarrowing(b: LiftBuilder, t: Lanes, name: string, pointer: I32): void {
+  slowToVector(b, name, b.slot(0), pointer);
+  if (t.suffix === 'pd' && b.form.vector === 32) b.writeYmmHigh(0, v128.zero());
+}
 
 /** CVTDQ2PS. */
 const integersToSingles: Lift = (b) => {
-  const { value, pointer } = readLanes(b, singlePacked, 1);
-  const x = value as V128;
+  const { values, pointer } = readLanes(b, singlePacked, 1);
   fastOrSlow(
     b,
     (slow) => {
       const most = i32x4.const(Array(4).fill(2 ** 24));
-      requirePrecision(b, slow, true, () => v128.anyTrue(i32x4.gtU(i32x4.abs(x), most)));
-      b.writeXmm(0, f32x4.convertI32S(x));
+      requirePrecision(b, slow, true, () =>
+        anyHalf(
+          singlePacked,
+          values.map((x) => i32x4.gtU(i32x4.abs(x as V128), most)),
+        ),
+      );
+      writeVector(
+        b,
+        0,
+        values.map((x) => f32x4.convertI32S(x as V128)),
+      );
     },
-    () => slowFloat(b, 'cvtdq2ps', b.slot(0), b.slot(0), pointer),
+    () => slowToVector(b, 'cvtdq2ps', b.slot(0), pointer),
   );
 };
 
@@ -127,27 +165,33 @@ const isWidenedOddly = (t: Lanes, r: Expr): Expr =>
   t.or(t.and(t.lt(t.abs(r), t.const(2 ** -126)), t.ne(r, t.const(0))), t.ne(r, r));
 
 const cvtss2sd: Lift = (b) => {
-  const { value, pointer } = readLanes(b, singleScalar, 1);
+  const { value, pointer } = readLanes(b, singleScalar, secondOf(b));
   fastOrSlow(
     b,
     (slow) => {
       const r = b.let(f64.promote(value as F32));
       b.f.brIf(slow, isWidenedOddly(doubleScalar, r) as I32);
-      b.writeXmmLow(0, r);
+      writeScalar(b, r);
     },
-    () => slowFloat(b, 'cvtss2sd', b.slot(0), b.slot(0), pointer),
+    () => slowToVector(b, 'cvtss2sd', b.slot(0), pointer, 'f64'),
   );
 };
 const cvtps2pd: Lift = (b) => {
-  const { value, pointer } = low8Source(b, 1);
+  const { values, pointer } = low8Source(b, 1);
   fastOrSlow(
     b,
     (slow) => {
-      const r = b.let(f64x2.promoteLow(value));
-      b.f.brIf(slow, doublePacked.any(isWidenedOddly(doublePacked, r)));
-      b.writeXmm(0, r);
+      const results = values.map((value) => b.let(f64x2.promoteLow(value)));
+      b.f.brIf(
+        slow,
+        anyHalf(
+          doublePacked,
+          results.map((r) => isWidenedOddly(doublePacked, r)),
+        ),
+      );
+      writeVector(b, 0, results);
     },
-    () => slowFloat(b, 'cvtps2pd', b.slot(0), b.slot(0), pointer),
+    () => slowToVector(b, 'cvtps2pd', b.slot(0), pointer),
   );
 };
 
@@ -158,7 +202,7 @@ const isNarrowedOddly = (t: Lanes, x: Expr, back: Expr): Expr => {
 };
 
 const cvtsd2ss: Lift = (b) => {
-  const { value: x, pointer } = readLanes(b, doubleScalar, 1);
+  const { value: x, pointer } = readLanes(b, doubleScalar, secondOf(b));
   fastOrSlow(
     b,
     (slow) => {
@@ -166,27 +210,40 @@ const cvtsd2ss: Lift = (b) => {
       const back = b.let(f64.promote(r));
       b.f.brIf(slow, isNarrowedOddly(doubleScalar, x, back) as I32);
       requirePrecision(b, slow, true, () => f64.ne(back, x as F64));
-      b.writeXmmLow(0, r);
+      writeScalar(b, r);
     },
-    () => slowFloat(b, 'cvtsd2ss', b.slot(0), b.slot(0), pointer),
+    () => slowToVector(b, 'cvtsd2ss', b.slot(0), pointer, 'f32'),
   );
 };
 const cvtpd2ps: Lift = (b) => {
-  const { value: x, pointer } = readLanes(b, doublePacked, 1);
+  const { values, pointer } = readLanes(b, doublePacked, 1);
   fastOrSlow(
     b,
     (slow) => {
-      const r = b.let(f32x4.demoteZero(x as V128));
-      const back = b.let(f64x2.promoteLow(r));
-      b.f.brIf(slow, doublePacked.any(isNarrowedOddly(doublePacked, x, back)));
-      requirePrecision(b, slow, true, () => v128.anyTrue(f64x2.ne(back, x as V128)));
-      b.writeXmm(0, r);
+      const results = values.map((x) => b.let(f32x4.demoteZero(x as V128)));
+      const backs = results.map((r) => b.let(f64x2.promoteLow(r)));
+      const over = (condition: (x: Expr, back: Expr) => Expr): I32 =>
+        anyHalf(
+          doublePacked,
+          values.map((x, half) => condition(x, backs[half] as Expr)),
+        );
+      b.f.brIf(
+        slow,
+        over((x, back) => isNarrowedOddly(doublePacked, x, back)),
+      );
+      requirePrecision(b, slow, true, () => over((x, back) => f64x2.ne(back as V128, x as V128)));
+      writeNarrowed(b, results);
     },
-    () => slowFloat(b, 'cvtpd2ps', b.slot(0), b.slot(0), pointer),
+    () => slowNarrowing(b, doublePacked, 'cvtpd2ps', pointer),
   );
 };
 
-const cvtdq2pd: Lift = (b) => b.writeXmm(0, f64x2.convertLowI32S(low8Source(b, 1).value));
+const cvtdq2pd: Lift = (b) =>
+  writeVector(
+    b,
+    0,
+    low8Source(b, 1).values.map((x) => f64x2.convertLowI32S(x)),
+  );
 
 // MMX on one side: mmx.ts has the rows.
 
@@ -205,11 +262,18 @@ export function integersToLowSingles(b: LiftBuilder, value: V128, pointer: I32):
 
 /** Two singles or doubles to the two integers of an MMX register. */
 export function lanesToMmx(b: LiftBuilder, t: Lanes, name: string, truncate: boolean, source: Source): void {
-  const write = (value: V128): void => b.writeMmx(0, i64x2.extract(0, value));
-  packedToInteger(b, t, name, truncate, source, write, () => {
-    // Again, for what lies above the 64 bits that softfloat wrote.
-    b.writeMmx(0, b.let(b.readMmx(0)));
-  });
+  packedToInteger(
+    b,
+    t,
+    truncate,
+    source,
+    ([value]) => b.writeMmx(0, i64x2.extract(0, value as V128)),
+    () => {
+      slowFloat(b, name, b.slot(0), b.slot(0), source.pointer);
+      // Again, for what lies above the 64 bits that softfloat wrote.
+      b.writeMmx(0, b.let(b.readMmx(0)));
+    },
+  );
 }
 
 const sse = { unit: 'sse' } as const;

@@ -8,15 +8,22 @@ import { type Expr, type I32, i32, i64, select, type V128 } from '../emit/expr.t
 import { i16x8, i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
+import { bitmaskLift } from './sse-move.ts';
 import {
+  firstOf,
   imm8,
   IOTA,
+  joined,
   low64,
   lowSource,
+  readVector,
+  secondOf,
   shiftedDown,
   shiftedUp,
   vectorLift,
   type VectorOperation,
+  vectorSource,
+  writeVector,
   xmmSource,
 } from './sse-operands.ts';
 
@@ -58,15 +65,11 @@ const unpack = (opcode: string, name: string, bytes: number, high: boolean): Pai
   return high ? paired(opcode, name, from(8), from(4)) : paired(opcode, name, from(0), from(0), 4);
 };
 
-/** The low halves of x and y side by side. */
-export const joined = (x: V128, y: V128): V128 =>
-  i8x16.shuffle(x, y, [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]);
-
 /** An operation whose result takes its low half from x and its high half from y. */
 const halves = (opcode: string, name: string, operation: VectorOperation): PairedOperation =>
   paired(opcode, name, operation, (x, y, b) => {
     const both = b.let(joined(x, y));
-    return operation(both, both, b);
+    return operation(both, both, b, 0);
   });
 
 const everyOther = (bytes: number, odd: number): number[] =>
@@ -133,10 +136,18 @@ function shiftLanes(
   if (direction === 'shrS') return shape.shrS(x, select(beyond, i32.const(bits - 1), i32.wrap(count)));
   return select(beyond, v128.zero(), shape[direction](x, i32.wrap(count)));
 }
+/** The count is the low eight bytes of sixteen, for both halves. */
 const shiftOperation =
   (shape: Shape, bits: number, direction: Direction): VectorOperation =>
   (x, y, b) =>
     shiftLanes(b, shape, bits, direction, x, b.let(low64(y)));
+const shiftLift =
+  (operation: VectorOperation): Lift =>
+  (b) => {
+    const count = xmmSource(b, secondOf(b));
+    const results = readVector(b, firstOf(b)).map((x, half) => operation(x, count, b, half));
+    writeVector(b, 0, results);
+  };
 /** The same with the count in the immediate. */
 export const shiftImmediate =
   (shape: Shape, bits: number, direction: Direction) =>
@@ -229,28 +240,43 @@ export const shiftGroup: readonly (readonly [string, string, (x: V128, b: LiftBu
   ['73 /6', 'psllq', shiftImmediate(i64x2, 64, 'shl')],
 ];
 
-/** PSLLDQ and PSRLDQ: the whole register by bytes. */
-const shiftBytes =
-  (shifted: (x: V128, bytes: I32) => V128): Lift =>
+/** An operation on one register; VEX forms have the destination in VEX.vvvv. */
+const oneRegister =
+  (operation: (x: V128, b: LiftBuilder) => V128): Lift =>
   (b) => {
-    const count = imm8(b);
-    b.f.if(i32.gtU(count, i32.const(16)), () => b.f.set(count, i32.const(16)));
-    b.writeXmm(0, shifted(b.readXmm(0), count));
+    const results = readVector(b, b.form.vector === 0 ? 0 : 1).map((x) => operation(x, b));
+    writeVector(b, 0, results);
   };
 
+/** PSLLDQ and PSRLDQ: each half by bytes. */
+const shiftBytes = (shifted: (x: V128, bytes: I32) => V128): Lift =>
+  oneRegister((x, b) => {
+    const count = imm8(b);
+    b.f.if(i32.gtU(count, i32.const(16)), () => b.f.set(count, i32.const(16)));
+    return shifted(x, count);
+  });
+
+/** `bytes` of the source become a half of the destination. */
 const extend =
   (bytes: 2 | 4 | 8, operation: (x: V128) => V128): Lift =>
   (b) => {
-    b.writeXmm(0, operation(lowSource(b, 1, bytes)));
+    if (b.form.vector !== 32) {
+      writeVector(b, 0, [operation(lowSource(b, 1, bytes))]);
+      return;
+    }
+    const x = lowSource(b, 1, (bytes * 2) as 4 | 8 | 16);
+    writeVector(b, 0, [operation(x), operation(shiftedDown(x, i32.const(bytes)))]);
   };
 
 /** ZF: no bit in common; CF: no bit of the source outside the destination. */
 const ptest: Lift = (b) => {
-  const y = xmmSource(b, 1);
-  const x = b.let(b.readXmm(0));
+  const y = vectorSource(b, 1);
+  const x = readVector(b, 0);
   const none = i32.const(0);
-  const zf = i32.eqz(v128.anyTrue(v128.and(x, y)));
-  const cf = i32.eqz(v128.anyTrue(v128.andnot(y, x)));
+  const union = (operation: (p: V128, q: V128) => V128): V128 =>
+    x.map((half, i) => operation(half, y[i] as V128)).reduce(v128.or);
+  const zf = i32.eqz(v128.anyTrue(union(v128.and)));
+  const cf = i32.eqz(v128.anyTrue(union((p, q) => v128.andnot(q, p))));
   b.setFlagBits({ zf, cf, pf: none, af: none, sf: none, of: none });
 };
 
@@ -271,8 +297,8 @@ const phminposuw: VectorOperation = (_x, y, b) => {
 };
 
 /** Eight sums of four absolute differences: a block of the source against a sliding window of the destination. */
-const mpsadbw: VectorOperation = (x, y, b) => {
-  const control = imm8(b);
+const mpsadbw: VectorOperation = (x, y, b, half) => {
+  const control = b.let(i32.shrU(imm8(b), i32.const(half * 3)));
   const window = b.let(shiftedDown(x, i32.and(control, i32.const(4))));
   const block = b.let(shiftedDown(y, i32.shl(i32.and(control, i32.const(3)), i32.const(2))));
   const part = (i: number): V128 => {
@@ -294,6 +320,8 @@ const mpsadbw: VectorOperation = (x, y, b) => {
   };
   return i16x8.add(i16x8.add(part(0), part(1)), i16x8.add(part(2), part(3)));
 };
+
+const isShift = (o: PairedOperation): boolean => /^ps(rl|ra|ll)[wdq]$/.test(o.name);
 
 const xmm = { unit: 'sse' } as const;
 const aligned = { unit: 'sse', aligned: true } as const;
@@ -320,15 +348,15 @@ const xmmOnly: readonly (readonly [string, string, VectorOperation])[] = [
 
 // biome-ignore format: one encoding a line
 export const sseIntegerRows: readonly Row[] = [
-  ...pairedOperations.map((o) => row(`66 0F ${o.opcode}`, o.name, 'Vo,Wo', vectorLift(o.xmm), aligned)),
+  ...pairedOperations.map((o) => row(`66 0F ${o.opcode}`, o.name, 'Vo,Wo', isShift(o) ? shiftLift(o.xmm) : vectorLift(o.xmm), aligned)),
   ...xmmOnly.map(([opcode, name, operation]) => row(`66 0F ${opcode}`, name, 'Vo,Wo', vectorLift(operation), aligned)),
   ...shiftGroup.map(([opcode, name, operation]) =>
-    row(`66 0F ${opcode}`, name, 'Uo,Ib', (b) => b.writeXmm(0, operation(b.readXmm(0), b)), xmm)),
+    row(`66 0F ${opcode}`, name, 'Uo,Ib', oneRegister(operation), xmm)),
   row('66 0F 73 /3', 'psrldq', 'Uo,Ib', shiftBytes(shiftedDown), xmm),
   row('66 0F 73 /7', 'pslldq', 'Uo,Ib', shiftBytes(shiftedUp), xmm),
   row('66 0F 38 17', 'ptest', 'Vo,Wo', ptest, aligned),
   row('66 0F 3A 42', 'mpsadbw', 'Vo,Wo,Ib', vectorLift(mpsadbw), aligned),
-  row('66 0F D7', 'pmovmskb', 'Gd,Uo', (b) => b.write(0, i8x16.bitmask(b.readXmm(1)), 4), xmm),
+  row('66 0F D7', 'pmovmskb', 'Gd,Uo', bitmaskLift(i8x16.bitmask, 16), xmm),
   row('66 0F 38 20', 'pmovsxbw', 'Vo,Wq', extend(8, i16x8.extendLowS), xmm),
   row('66 0F 38 21', 'pmovsxbd', 'Vo,Wd', extend(4, (x) => i32x4.extendLowS(i16x8.extendLowS(x))), xmm),
   row('66 0F 38 22', 'pmovsxbq', 'Vo,Ww', extend(2, (x) => i64x2.extendLowS(i32x4.extendLowS(i16x8.extendLowS(x)))), xmm),

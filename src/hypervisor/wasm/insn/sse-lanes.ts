@@ -10,13 +10,13 @@
  *
  * @module
  */
-import { type Expr, f32, f64, type I32, i32 } from '../emit/expr.ts';
+import { type Expr, f32, f64, type I32, i32, i64, type V128 } from '../emit/expr.ts';
 import { call, type Callee, type Label } from '../emit/function-builder.ts';
 import { f32x4, f64x2, v128 } from '../emit/simd.ts';
-import { SseOperation } from '../softfloat/sse-slow.ts';
-import { MXCSR } from '../state.ts';
+import { SLOW_WIDE, SseOperation } from '../softfloat/sse-slow.ts';
+import { MXCSR, TEMP0 } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
-import { floatSource, type Source } from './sse-operands.ts';
+import { floatSource, type Source, writeScalar, writeVector } from './sse-operands.ts';
 
 const MXCSR_PE = 1 << 5,
   MXCSR_PM = 1 << 12,
@@ -146,10 +146,14 @@ export const LANES: readonly Lanes[] = [singlePacked, singleScalar, doublePacked
 
 export const readLanes = (b: LiftBuilder, t: Lanes, index: number): Source => floatSource(b, index, t.type);
 
-export function writeLanes(b: LiftBuilder, t: Lanes, index: number, value: Expr): void {
-  if (t.type === 'v128') b.writeXmm(index, value as Expr<'v128'>);
-  else b.writeXmmLow(index, value);
+/** Writes the destination: the halves of a vector, or its low lane. */
+export function writeLanes(b: LiftBuilder, t: Lanes, values: readonly Expr[]): void {
+  if (t.type === 'v128') writeVector(b, 0, values as V128[]);
+  else writeScalar(b, values[0] as Expr);
 }
+
+/** `any` of a condition over the halves of vectors, or of scalars. */
+export const anyHalf = (t: Lanes, conditions: readonly Expr[]): I32 => t.any(conditions.reduce((p, q) => t.or(p, q)));
 
 // Conditions; every argument is used more than once and must be a local or a constant.
 
@@ -191,6 +195,7 @@ export function slowFloat(
   first: I32,
   second: I32,
   immediate?: I32,
+  wide = false,
 ): void {
   const number = SseOperation[operation];
   if (number === undefined) throw new Error(`softfloat has no operation ${operation}`);
@@ -199,7 +204,7 @@ export function slowFloat(
     call(
       'i32',
       b.helpers['slowFloat'] as Callee,
-      i32.const(number),
+      i32.const(number | (wide ? SLOW_WIDE : 0)),
       destination,
       first,
       second,
@@ -209,6 +214,27 @@ export function slowFloat(
   b.reloadOperands();
   b.f.if(fault, () => b.leaveWithFault());
 }
+
+/** The same with operand 0 for the destination, of which `scalar` is the low lane only. */
+export function slowToVector(
+  b: LiftBuilder,
+  operation: string,
+  first: I32,
+  second: I32,
+  scalar?: 'f32' | 'f64',
+  immediate?: I32,
+): void {
+  const { vector } = b.form;
+  if (vector === 0 || scalar === undefined) {
+    slowFloat(b, operation, b.slot(0), first, second, immediate, vector === 32);
+    if (vector === 16) b.writeYmmHigh(0, v128.zero());
+    return;
+  }
+  slowFloat(b, operation, i32.add(b.cpu, i32.const(TEMP0)), first, second, immediate);
+  writeScalar(b, scalar === 'f32' ? i32.load(b.cpu, TEMP0) : i64.load(b.cpu, TEMP0));
+}
+/** The lane type of scalar forms, for `slowToVector`. */
+export const scalarOf = (t: Lanes): 'f32' | 'f64' | undefined => (t.type === 'v128' ? undefined : t.type);
 
 /**
  * Branches to `slow` unless an inexact result in rounding mode `nearest` (or in any) needs no more than has been done.

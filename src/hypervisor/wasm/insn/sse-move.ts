@@ -5,51 +5,67 @@
  * @module
  */
 import { type Expr, i32, type I32, i64, type I64, type V128 } from '../emit/expr.ts';
+import type { Local } from '../emit/function-builder.ts';
 import { i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
 import { DS } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
-import { alignedAddress, high64, low64, lowSource, vectorLift, xmmSource } from './sse-operands.ts';
+import {
+  alignedAddress,
+  firstOf,
+  high64,
+  low64,
+  lowSource,
+  readVector,
+  secondOf,
+  storeVector,
+  vectorLift,
+  vectorSource,
+  writeScalar,
+  writeVector,
+} from './sse-operands.ts';
+
+const unalignedAddress = (b: LiftBuilder, index: number): Local<'i64'> => b.let(b.address(index));
 
 const load =
   (aligned: boolean): Lift =>
   (b) =>
-    b.writeXmm(0, xmmSource(b, 1, aligned));
+    writeVector(b, 0, vectorSource(b, 1, aligned ? alignedAddress : unalignedAddress));
 
 const store =
   (aligned: boolean): Lift =>
   (b) => {
-    const value = b.let(b.readXmm(1));
-    if (b.isMemory(0)) b.storeXmm(aligned ? alignedAddress(b, 0) : b.address(0), value);
-    else b.writeXmm(0, value);
+    const values = readVector(b, 1);
+    if (b.isMemory(0)) storeVector(b, (aligned ? alignedAddress : unalignedAddress)(b, 0), values);
+    else writeVector(b, 0, values);
   };
 
 /** MOVSS, MOVSD between registers: the low lane, the rest stays. From memory: the rest is cleared. */
 const lowToRegister =
   (type: 'i32' | 'i64'): Lift =>
   (b) =>
-    b.writeXmmLow(0, b.readXmmLow(1, type));
+    writeScalar(b, b.readXmmLow(secondOf(b), type));
 const lowFromMemory =
   (bytes: 4 | 8): Lift =>
   (b) =>
-    b.writeXmm(0, lowSource(b, 1, bytes));
+    writeVector(b, 0, [lowSource(b, 1, bytes)]);
 const lowStore =
   (type: 'i32' | 'i64'): Lift =>
   (b) => {
-    const value = b.readXmmLow(1, type);
+    const value = b.readXmmLow(secondOf(b), type);
     if (b.isMemory(0)) b.store(type === 'i32' ? 4 : 8, b.address(0), value);
-    else b.writeXmmLow(0, value);
+    else writeScalar(b, value);
   };
 
 /** MOVQ: what is not moved is cleared. */
 const movqLoad: Lift = (b) => {
-  if (b.isMemory(1)) b.writeXmm(0, lowSource(b, 1, 8));
-  else b.writeXmm(0, quadword(b.readXmmLow(1, 'i64')));
+  if (b.isMemory(1)) writeVector(b, 0, [lowSource(b, 1, 8)]);
+  else writeVector(b, 0, [quadword(b.readXmmLow(1, 'i64'))]);
 };
 const movqStore: Lift = (b) => {
   const value = b.let(b.readXmmLow(1, 'i64'));
   if (b.isMemory(0)) b.store(8, b.address(0), value);
-  else b.writeXmm(0, quadword(value));
+  else writeVector(b, 0, [quadword(value)]);
 };
 const quadword = (value: I64): V128 => i64x2.replace(0, v128.zero(), value);
 
@@ -59,22 +75,26 @@ export const ySize = (b: LiftBuilder): 4 | 8 => (b.form.operandSize === 8 ? 8 : 
 const movdToXmm: Lift = (b) => {
   const size = ySize(b);
   const value = b.read(1, size);
-  b.writeXmm(0, size === 8 ? quadword(value as I64) : i32x4.replace(0, v128.zero(), value as I32));
+  writeVector(b, 0, [size === 8 ? quadword(value as I64) : i32x4.replace(0, v128.zero(), value as I32)]);
 };
 const movdFromXmm: Lift = (b) => {
   const size = ySize(b);
   b.write(0, b.readXmmLow(1, size === 8 ? 'i64' : 'i32'), size);
 };
 
-/** Writes one half of the destination and keeps the other. */
+/** Writes one half of the destination; the other stays, or comes from the first source. */
 const setHalf =
   (lane: 0 | 1, value: (b: LiftBuilder) => I64): Lift =>
   (b) => {
     const half = b.let(value(b));
-    if (lane === 0) b.writeXmmLow(0, half);
-    else b.writeXmm(0, i64x2.replace(1, b.readXmm(0), half));
+    if (lane === 0) writeScalar(b, half);
+    else writeVector(b, 0, [i64x2.replace(1, b.readXmm(firstOf(b)), half)]);
   };
-const memoryHalf = (b: LiftBuilder): I64 => b.load(8, b.address(1)) as I64;
+const memoryHalf = (b: LiftBuilder): I64 => b.load(8, b.address(secondOf(b))) as I64;
+const registerHalf =
+  (half: (x: V128) => I64) =>
+  (b: LiftBuilder): I64 =>
+    half(b.readXmm(secondOf(b)));
 const storeHalf =
   (half: (x: V128) => I64): Lift =>
   (b) => {
@@ -89,6 +109,16 @@ const duplicate = (lanes: readonly number[]): Lift =>
       lanes.flatMap((lane) => [0, 1, 2, 3].map((i) => lane * 4 + i)),
     ),
   );
+
+/** Eight bytes twice; in a vector of 32 bytes the low eight of each half. */
+export const movddup: Lift = (b) => {
+  const values = b.form.vector === 32 ? vectorSource(b, 1) : [lowSource(b, 1, 8)];
+  writeVector(
+    b,
+    0,
+    values.map((x) => i64x2.splat(low64(x))),
+  );
+};
 
 /** Stores the bytes of `value` whose mask bytes have bit 7 set, at DS:rDI. Shared with MASKMOVQ. */
 export function maskedStore(b: LiftBuilder, bytes: 8 | 16, value: V128, mask: V128): void {
@@ -110,10 +140,14 @@ export function maskedStore(b: LiftBuilder, bytes: 8 | 16, value: V128, mask: V1
 
 const maskmovdqu: Lift = (b) => maskedStore(b, 16, b.let(b.readXmm(0)), b.let(b.readXmm(1)));
 
-const movmsk =
-  (bitmask: (x: V128) => I32): Lift =>
-  (b) =>
-    b.write(0, bitmask(b.readXmm(1)), 4);
+/** A bit for every one of `lanes` elements in a half. */
+export const bitmaskLift =
+  (bitmask: (x: V128) => I32, lanes: number): Lift =>
+  (b) => {
+    const [low, high] = readVector(b, 1) as readonly V128[] as readonly [V128, V128 | undefined];
+    const bits = bitmask(low);
+    b.write(0, high === undefined ? bits : i32.or(bits, i32.shl(bitmask(high), i32.const(lanes))), 4);
+  };
 
 const sse = { unit: 'sse' } as const;
 const aligned = { unit: 'sse', aligned: true } as const;
@@ -165,12 +199,12 @@ export const sseMoveRows: readonly Row[] = [
   row('66 0F 16', 'movhpd', 'Vq,Mq', setHalf(1, memoryHalf), sse),
   row('NP 0F 17', 'movhps', 'Mq,Vq', storeHalf(high64), sse),
   row('66 0F 17', 'movhpd', 'Mq,Vq', storeHalf(high64), sse),
-  row('NP 0F 12', 'movhlps', 'Vq,Uq', setHalf(0, (b) => high64(b.readXmm(1))), sse),
-  row('NP 0F 16', 'movlhps', 'Vq,Uq', setHalf(1, (b) => low64(b.readXmm(1))), sse),
-  row('F2 0F 12', 'movddup', 'Vo,Wq', (b) => b.writeXmm(0, i64x2.splat(low64(lowSource(b, 1, 8)))), sse),
+  row('NP 0F 12', 'movhlps', 'Vq,Uq', setHalf(0, registerHalf(high64)), sse),
+  row('NP 0F 16', 'movlhps', 'Vq,Uq', setHalf(1, registerHalf(low64)), sse),
+  row('F2 0F 12', 'movddup', 'Vo,Wq', movddup, sse),
   row('F3 0F 12', 'movsldup', 'Vo,Wo', duplicate([0, 0, 2, 2]), aligned),
   row('F3 0F 16', 'movshdup', 'Vo,Wo', duplicate([1, 1, 3, 3]), aligned),
-  row('NP 0F 50', 'movmskps', 'Gd,Uo', movmsk(i32x4.bitmask), sse),
-  row('66 0F 50', 'movmskpd', 'Gd,Uo', movmsk(i64x2.bitmask), sse),
+  row('NP 0F 50', 'movmskps', 'Gd,Uo', bitmaskLift(i32x4.bitmask, 4), sse),
+  row('66 0F 50', 'movmskpd', 'Gd,Uo', bitmaskLift(i64x2.bitmask, 2), sse),
   row('66 0F F7', 'maskmovdqu', 'Vo,Uo', maskmovdqu, { ...sse, modal: true }),
 ];

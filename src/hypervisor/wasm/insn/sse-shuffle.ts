@@ -11,8 +11,20 @@ import { i16x8, i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
 import { ySize } from './sse-move.ts';
-import { joined } from './sse-integer.ts';
-import { atMost, high64, imm8, IOTA, low64, shiftedDown, vectorLift, type VectorOperation } from './sse-operands.ts';
+import {
+  atMost,
+  firstOf,
+  high64,
+  imm8,
+  IOTA,
+  joined,
+  low64,
+  secondOf,
+  shiftedDown,
+  vectorLift,
+  type VectorOperation,
+  writeVector,
+} from './sse-operands.ts';
 
 /** Four 2-bit fields of `immediate`, each in a 16-bit lane that `factors` gives it: 64, 16, 4, 1 for fields 0 to 3. */
 const fields = (immediate: I32, factors: readonly number[], mask: readonly number[]): V128 =>
@@ -46,7 +58,8 @@ function wordControl(b: LiftBuilder, immediate: I32, first: 0 | 8): V128 {
   return v128.or(i16x8.shl(spread, i32.const(1)), i8x16.const(base));
 }
 
-const pshufd: VectorOperation = (_x, y, b) => i8x16.swizzle(y, dwordControl(b, imm8(b)));
+/** Also VPERMILPS. */
+export const pshufd: VectorOperation = (_x, y, b) => i8x16.swizzle(y, dwordControl(b, imm8(b)));
 /** Also PSHUFW, on the low half. */
 export const pshuflw: VectorOperation = (_x, y, b) => i8x16.swizzle(y, wordControl(b, imm8(b), 0));
 const pshufhw: VectorOperation = (_x, y, b) => i8x16.swizzle(y, wordControl(b, imm8(b), 8));
@@ -59,8 +72,8 @@ const shufps: VectorOperation = (x, y, b) => {
     IOTA.map((i) => (i < 8 ? i : i + 16)),
   );
 };
-const shufpd: VectorOperation = (x, y, b) => {
-  const immediate = imm8(b);
+const shufpd: VectorOperation = (x, y, b, half) => {
+  const immediate = b.let(i32.shrU(imm8(b), i32.const(half * 2)));
   const chosen = (v: V128, bit: number): I64 => select(i32.and(immediate, i32.const(bit)), high64(v), low64(v));
   return i64x2.replace(1, i64x2.splat(chosen(x, 1)), chosen(y, 2));
 };
@@ -81,23 +94,30 @@ export const maskWords = (immediate: I32): V128 => {
   const bits = i16x8.const([1, 2, 4, 8, 16, 32, 64, 128]);
   return i16x8.eq(v128.and(i16x8.splat(immediate), bits), bits);
 };
-const maskDwords = (immediate: I32): V128 => {
+export const maskDwords = (immediate: I32): V128 => {
   const bits = i32x4.const([1, 2, 4, 8]);
   return i32x4.eq(v128.and(i32x4.splat(immediate), bits), bits);
 };
-const maskQwords = (immediate: I32): V128 => {
+export const maskQwords = (immediate: I32): V128 => {
   const bits = i64x2.const([1n, 2n]);
   return i64x2.eq(v128.and(i64x2.splat(i64.extendI32U(immediate)), bits), bits);
 };
+/** `bits` of the immediate choose in each half. */
 const blend =
-  (mask: (immediate: I32) => V128): VectorOperation =>
-  (x, y, b) =>
-    v128.bitselect(y, x, mask(imm8(b)));
-/** BLENDV*: the signs of XMM0's lanes choose. */
+  (mask: (immediate: I32) => V128, bits: number): VectorOperation =>
+  (x, y, b, half) =>
+    v128.bitselect(y, x, mask(i32.shrU(imm8(b), i32.const(half * bits))));
+/** BLENDV*: the signs of the lanes of XMM0, or of the fourth operand, choose. */
 const blendBySign =
   (sign: (mask: V128) => V128): VectorOperation =>
-  (x, y, b) =>
-    v128.bitselect(y, x, sign(b.xmm(0)));
+  (x, y, b, half) => {
+    const mask = b.form.vector === 0 ? b.xmm(0) : half === 0 ? b.readXmm(3) : b.readYmmHigh(3);
+    return v128.bitselect(y, x, sign(mask));
+  };
+
+export const pblendvb = blendBySign((mask) => i8x16.shrS(mask, i32.const(7)));
+export const blendvps = blendBySign((mask) => i32x4.shrS(mask, i32.const(31)));
+export const blendvpd = blendBySign((mask) => i64x2.shrS(mask, i32.const(63)));
 
 /** All ones in lane `n`, by number. */
 const laneMask = { 1: i8x16, 2: i16x8, 4: i32x4 } as const;
@@ -108,29 +128,32 @@ function inserted(bytes: 1 | 2 | 4, x: V128, value: I32, lane: I32): V128 {
 const insert =
   (bytes: 1 | 2): Lift =>
   (b) => {
-    const value = b.let(b.read(1, b.isMemory(1) ? bytes : 4) as I32);
-    b.writeXmm(0, inserted(bytes, b.readXmm(0), value, i32.and(imm8(b), i32.const(16 / bytes - 1))));
+    const index = secondOf(b);
+    const value = b.let(b.read(index, b.isMemory(index) ? bytes : 4) as I32);
+    writeVector(b, 0, [inserted(bytes, b.readXmm(firstOf(b)), value, i32.and(imm8(b), i32.const(16 / bytes - 1)))]);
   };
 const pinsrd: Lift = (b) => {
   const size = ySize(b);
-  const value = b.read(1, size);
+  const value = b.read(secondOf(b), size);
   const lane = imm8(b);
+  const x = b.readXmm(firstOf(b));
   if (size === 4) {
-    b.writeXmm(0, inserted(4, b.readXmm(0), value as I32, i32.and(lane, i32.const(3))));
+    writeVector(b, 0, [inserted(4, x, value as I32, i32.and(lane, i32.const(3)))]);
     return;
   }
   const mask = i64x2.eq(i64x2.const([0n, 1n]), i64x2.splat(i64.extendI32U(i32.and(lane, i32.const(1)))));
-  b.writeXmm(0, v128.bitselect(i64x2.splat(value as I64), b.readXmm(0), mask));
+  writeVector(b, 0, [v128.bitselect(i64x2.splat(value as I64), x, mask)]);
 };
 const insertps: Lift = (b) => {
   const control = imm8(b);
+  const index = secondOf(b);
   const value = b.let(
-    b.isMemory(1)
-      ? (b.load(4, b.address(1)) as I32)
-      : i32x4.extract(0, shiftedDown(b.readXmm(1), i32.shl(i32.shrU(control, i32.const(6)), i32.const(2)))),
+    b.isMemory(index)
+      ? (b.load(4, b.address(index)) as I32)
+      : i32x4.extract(0, shiftedDown(b.readXmm(index), i32.shl(i32.shrU(control, i32.const(6)), i32.const(2)))),
   );
   const lane = i32.and(i32.shrU(control, i32.const(4)), i32.const(3));
-  b.writeXmm(0, v128.andnot(inserted(4, b.readXmm(0), value, lane), maskDwords(control)));
+  writeVector(b, 0, [v128.andnot(inserted(4, b.readXmm(firstOf(b)), value, lane), maskDwords(control))]);
 };
 
 /** The lane by number, moved to the bottom. */
@@ -180,12 +203,12 @@ export const sseShuffleRows: readonly Row[] = [
   vector('66 0F 15', 'unpckhpd', unpack([1, 3], 8)),
   vector('66 0F 38 00', 'pshufb', pshufb),
   withImmediate('66 0F 3A 0F', 'palignr', palignr),
-  withImmediate('66 0F 3A 0C', 'blendps', blend(maskDwords)),
-  withImmediate('66 0F 3A 0D', 'blendpd', blend(maskQwords)),
-  withImmediate('66 0F 3A 0E', 'pblendw', blend(maskWords)),
-  vector('66 0F 38 10', 'pblendvb', blendBySign((mask) => i8x16.shrS(mask, i32.const(7)))),
-  vector('66 0F 38 14', 'blendvps', blendBySign((mask) => i32x4.shrS(mask, i32.const(31)))),
-  vector('66 0F 38 15', 'blendvpd', blendBySign((mask) => i64x2.shrS(mask, i32.const(63)))),
+  withImmediate('66 0F 3A 0C', 'blendps', blend(maskDwords, 4)),
+  withImmediate('66 0F 3A 0D', 'blendpd', blend(maskQwords, 2)),
+  withImmediate('66 0F 3A 0E', 'pblendw', blend(maskWords, 0)),
+  vector('66 0F 38 10', 'pblendvb', pblendvb),
+  vector('66 0F 38 14', 'blendvps', blendvps),
+  vector('66 0F 38 15', 'blendvpd', blendvpd),
   row('66 0F 3A 21', 'insertps', 'Vo,Uo,Ib', insertps, sse),
   row('66 0F 3A 21', 'insertps', 'Vo,Md,Ib', insertps, sse),
   row('66 0F 3A 17', 'extractps', 'Ed,Vo,Ib', extract(4), sse),

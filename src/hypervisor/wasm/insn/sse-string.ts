@@ -154,6 +154,7 @@ const compareStrings =
     } else {
       const wide = select(bit(control, IMM_WORDS), maskWords(result), maskBytes(result));
       b.setXmm(0, b.let(select(bit(control, IMM_WIDE), wide, i32x4.replace(0, v128.zero(), result))));
+      if (b.form.vector !== 0) b.setYmmHigh(0, v128.zero());
     }
     const none = i32.const(0);
     b.setFlagBits({

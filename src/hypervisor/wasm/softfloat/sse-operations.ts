@@ -152,10 +152,14 @@ const extreme64 =
     choose64(slow, i, isFirst(slow.environment, slow.a, slow.b) ? slow.aWords : slow.bWords);
   };
 
-/** CMPPS predicates: EQ LT LE UNORD, and their negations. LT, LE and their negations signal quiet NaNs. */
+/**
+ * CMPPS predicates: EQ LT LE UNORD, and their negations. LT, LE and their negations signal quiet NaNs. Of VEX forms bit 3 turns
+ * what NaNs give, bit 4 which predicates signal (SDM volume 2A, table 3-1).
+ */
 function predicate(slow: SseSlow, immediate: number): boolean {
   const kind = immediate & 3;
-  const relation = compare(slow.environment, slow.a, slow.b, kind === 1 || kind === 2);
+  const signals = (kind === 1 || kind === 2) !== ((immediate & 16) !== 0);
+  const relation = compare(slow.environment, slow.a, slow.b, signals);
   let holds: boolean;
   switch (kind) {
     case 0:
@@ -171,6 +175,7 @@ function predicate(slow: SseSlow, immediate: number): boolean {
       holds = relation === UNORDERED;
       break;
   }
+  if (relation === UNORDERED && (immediate & 8) !== 0) holds = !holds;
   return holds !== ((immediate & 4) !== 0);
 }
 const compare32: Lane = (slow, i, immediate) => {

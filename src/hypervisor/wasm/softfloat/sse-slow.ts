@@ -24,6 +24,11 @@ export const SseOperation: Readonly<Record<string, number>> = Object.fromEntries
   sseRows.map((row, i) => [row.name, i]),
 );
 
+/** Added to an operation number: on vectors of 32 bytes. */
+export const SLOW_WIDE = 0x1000;
+/** Operations on vectors of 32 bytes whose results are half as wide as their sources. */
+const NARROWING = new Set(['cvtpd2ps', 'cvtpd2dq', 'cvttpd2dq']);
+
 export class SseSlow {
   readonly environment = new FloatEnvironment();
   /** Scratch for one lane. */
@@ -42,6 +47,8 @@ export class SseSlow {
   readonly outSingles = new Float32Array(this.outWords.buffer);
   readonly outDoubles = new Float64Array(this.outWords.buffer);
 
+  /** The result of the lower half while the upper one is worked out. */
+  readonly #lower = new Int32Array(4);
   /** Flags of the finished steps of this operation. */
   #earlier = 0;
   readonly #view: DataView;
@@ -60,9 +67,12 @@ export class SseSlow {
    *
    * Conversions to integers and comparisons into EFLAGS write 8 bytes at `destination`: the zero-extended integer,
    * or ZF PF CF at their places in EFLAGS (the others are cleared by these instructions).
+   *
+   * With SLOW_WIDE the same is done on the upper 16 bytes of everything, or what gives and takes as much.
    */
   run(operation: number, destination: number, first: number, second: number, immediate: number): 0 | 1 {
-    const row = sseRows[operation]!;
+    const row = sseRows[operation & ~SLOW_WIDE]!;
+    const wide = (operation & SLOW_WIDE) !== 0;
     const view = this.#view;
     const mxcsr = view.getUint32(this.#state + MXCSR, true);
     const environment = this.environment;
@@ -77,6 +87,12 @@ export class SseSlow {
     if (row.readsFirst) for (let i = 0; i < 4; i++) this.aWords[i] = view.getInt32(first + 4 * i, true);
     for (let i = 0; i < sourceBytes; i += 4) this.bWords[i >> 2] = view.getInt32(second + i, true);
     row.run(this, immediate);
+    if (wide) {
+      this.#lower.set(this.outWords);
+      if (row.readsFirst) for (let i = 0; i < 4; i++) this.aWords[i] = view.getInt32(first + 16 + 4 * i, true);
+      for (let i = 0; i < sourceBytes; i += 4) this.bWords[i >> 2] = view.getInt32(second + sourceBytes + i, true);
+      row.run(this, immediate);
+    }
 
     if (environment.suppressed()) environment.flags &= PRE_COMPUTATION;
     const flags = environment.flags | this.#earlier;
@@ -89,7 +105,12 @@ export class SseSlow {
         return 1;
       }
     }
-    for (let i = 0; i < resultBytes; i += 4) view.setInt32(destination + i, this.outWords[i >> 2]!, true);
+    let at = destination;
+    if (wide) {
+      at += NARROWING.has(row.name) ? 8 : 16;
+      for (let i = 0; i < resultBytes; i += 4) view.setInt32(destination + i, this.#lower[i >> 2]!, true);
+    }
+    for (let i = 0; i < resultBytes; i += 4) view.setInt32(at + i, this.outWords[i >> 2]!, true);
     return 0;
   }
 

@@ -27,7 +27,20 @@ import { loadDs, loadEs, loadFs, loadGs, loadSs, movToSegment, popSegment } from
 import { hlt, int1, int3, intN, into, undefinedInstruction } from './software-interrupts.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
 import { rdpid, rdpmc, rdtsc, rdtscp } from './tsc.ts';
-import { fxrstor, fxsave, ldmxcsr, stmxcsr, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves } from './xsave.ts';
+import {
+  fxrstor,
+  fxsave,
+  ldmxcsr,
+  stmxcsr,
+  vldmxcsr,
+  vstmxcsr,
+  xrstor,
+  xrstors,
+  xsave,
+  xsavec,
+  xsaveopt,
+  xsaves,
+} from './xsave.ts';
 
 export const systemInstructions = {
   // Segment registers
@@ -119,6 +132,8 @@ export const systemInstructions = {
   xrstors,
   ldmxcsr,
   stmxcsr,
+  vldmxcsr,
+  vstmxcsr,
 } satisfies Record<string, SystemFunction>;
 
 export type SystemInstructionName = keyof typeof systemInstructions;

@@ -271,6 +271,10 @@ function checkSse(cpu: Cpu): void {
 /** LDMXCSR: #GP(0) on reserved bits. */
 export function ldmxcsr(cpu: Cpu, insn: SystemInsn): void {
   checkSse(cpu);
+  vldmxcsr(cpu, insn);
+}
+/** VLDMXCSR; that AVX is enabled has been found out before. */
+export function vldmxcsr(cpu: Cpu, insn: SystemInsn): void {
   const value = readOperand(cpu, insn, 0, 4);
   if ((value & ~MXCSR_MASK) !== 0) raiseGp(cpu, 0);
   cpu.state.mxcsr = value;
@@ -278,5 +282,9 @@ export function ldmxcsr(cpu: Cpu, insn: SystemInsn): void {
 /** STMXCSR. */
 export function stmxcsr(cpu: Cpu, insn: SystemInsn): void {
   checkSse(cpu);
+  vstmxcsr(cpu, insn);
+}
+/** VSTMXCSR. */
+export function vstmxcsr(cpu: Cpu, insn: SystemInsn): void {
   writeOperand(cpu, insn, 0, 4, cpu.state.mxcsr, 0);
 }
