@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Target } from './builder.ts';
+import type { Place, Target } from './builder.ts';
 import type { Drawing, Hook } from './draw.ts';
 import type { Form } from './forms/form.ts';
 import { DS, RAX, RCX, RDI, RDX } from './machine-state.ts';
@@ -170,6 +170,50 @@ function unusedRegister(d: Drawing): number {
     if (d.operands.every((o) => o.register !== n)) return n;
   }
 }
+
+/** Sources of fused operations: sums that nearly cancel, and everything else. */
+const fused: Hook = {
+  begin: controlBegin,
+  values(d) {
+    const { prng } = d;
+    const [destination, second, third] = d.operands.map((o) => o.place as Place);
+    if (prng.chance(60)) return;
+    const bytes = d.flavour === 'f32' ? 4 : 8;
+    const order = /(\d)(\d)(\d)/.exec(d.form.name) as RegExpExecArray;
+    const by = (digit: string): Place => ({ 1: destination, 2: second, 3: third })[digit] as Place;
+    const [x, y, z] = [by(order[1]), by(order[2]), by(order[3])];
+    const [a, b, c] = [
+      new DataView(new ArrayBuffer(32)),
+      new DataView(new ArrayBuffer(32)),
+      new DataView(new ArrayBuffer(32)),
+    ];
+    for (let at = 0; at < destination.bytes; at += bytes) {
+      const exponent = prng.below(40) - 20;
+      const factor = (): number =>
+        (1 + prng.u32() / 2 ** 32 + (bytes === 8 ? prng.u32() / 2 ** 52 : 0)) * (prng.chance(50) ? -1 : 1);
+      const p = factor() * 2 ** exponent,
+        q = factor();
+      // The addend is the rounded product, one of its neighbours, or a number of another magnitude.
+      const sum =
+        -p *
+        q *
+        (1 + (prng.below(5) - 2) * 2 ** (bytes === 8 ? -52 : -23)) *
+        (prng.chance(30) ? 2 ** (prng.below(120) - 60) : 1);
+      const put = bytes === 8 ? 'setFloat64' : 'setFloat32';
+      a[put](at, p, true);
+      b[put](at, q, true);
+      c[put](at, sum, true);
+    }
+    const value = (view: DataView, place: Place): bigint => {
+      let bits = 0n;
+      for (let at = 0; at < place.bytes; at += 4) bits |= BigInt(view.getUint32(at, true)) << BigInt(at * 8);
+      return bits;
+    };
+    x.set(value(a, x));
+    y.set(value(b, y));
+    z.set(value(c, z));
+  },
+};
 
 /** Strings over few letters with terminators, so that all four aggregations find something. */
 const stringCompare: Hook = {
@@ -429,6 +473,7 @@ export function vectorHook(form: Form): Hook {
   if (words.has('vshift')) return vectorShift;
   if (words.has('maskmov')) return maskedMove;
   if (words.has('strcmp')) return stringCompare;
+  if (words.has('fused')) return fused;
   if (words.has('masked')) return masked;
   if (words.has('counts')) return counts;
   if (words.has('gather')) return gather;

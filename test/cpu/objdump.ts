@@ -220,8 +220,8 @@ const leadByte = (i: DisassembledInstruction): number | undefined => i.bytes.fin
 export function isAboveV3(i: DisassembledInstruction): boolean {
   if (ABSENT.has(i.mnemonic) || leadByte(i) === 0x62) return true;
   if (/^v(aes|pclmul)/.test(i.mnemonic) && i.operands.includes('ymm')) return true;
-  // Four-operand FMA is another maker's; the other is not there yet.
-  if (/^vfn?m(add|sub)/.test(i.mnemonic)) return true;
+  // Four-operand FMA is another maker's.
+  if (/^vfn?m(add|sub|addsub|subadd)[ps][sd]$/.test(i.mnemonic)) return true;
   return /^k(mov|or|xor|xnor|and|andn|not|test|ortest|add|shift|unpck)/.test(i.mnemonic);
 }
 

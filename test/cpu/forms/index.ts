@@ -6,6 +6,7 @@
 import { vexFloatForms, vexIntegerForms } from './avx.ts';
 import { bmiForms } from './bmi.ts';
 import { branchForms, privilegedForms, segmentForms, stackForms, stringForms } from './control.ts';
+import { fmaForms } from './fma.ts';
 import type { Form } from './form.ts';
 import { integerForms } from './integer.ts';
 import { longForms, undefinedForms } from './undefined.ts';
@@ -56,4 +57,5 @@ export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'v3-integer', forms: bmiForms, draws: 60, model: 'v3' },
   { file: 'v3-vector', forms: vexIntegerForms, draws: 20, model: 'v3' },
   { file: 'v3-float', forms: vexFloatForms, draws: 20, model: 'v3' },
+  { file: 'v3-fma', forms: fmaForms, draws: 24, model: 'v3' },
 ];

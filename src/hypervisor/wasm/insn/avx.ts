@@ -15,6 +15,7 @@ import {
   high64,
   imm8,
   low64,
+  rawAddress,
   readVector,
   vectorBytes,
   vectorLift,
@@ -180,40 +181,29 @@ function setElement(b: LiftBuilder, bytes: 4 | 8, halves: readonly VectorLocal[]
   b.f.set(half, bytes === 8 ? i64x2.replace(lane, half, i64.load(host)) : i32x4.replace(lane, half, i32.load(host)));
 }
 
-/** Linear addresses of the elements of a masked operand: each is looked at by itself, so that only those that are used can fault. */
-function elementAddresses(b: LiftBuilder, index: number, bytes: 4 | 8, write: boolean): (n: number) => Local<'i64'> {
-  const start = b.let(b.address(index));
-  return (n) => {
-    const at = b.let(i64.add(start, i64.const(n * bytes)));
-    if (!b.form.legacy) return at;
-    const offset = i64.and(at, i64.const(b.form.addressSize === 2 ? 0xffff : 0xffff_ffff));
-    return b.let(b.stringAddress(offset, 0, true, bytes, write));
-  };
-}
-
 /** Elements whose mask has its sign set; the others are zero and their memory is not touched. */
 const maskedLoad =
   (bytes: 4 | 8): Lift =>
   (b) => {
-    const address = elementAddresses(b, 2, bytes, false);
+    const address = rawAddress(b, 2, false);
     const mask = readVector(b, 1);
     const bits = maskBits(b, bytes, mask);
     const result = mask.map(() => b.let(v128.zero()));
     for (let n = 0; n < vectorBytes(b) / bytes; n++) {
-      b.f.if(bitOf(bits, n), () => setElement(b, bytes, result, n, b.hostRead(address(n), bytes)));
+      b.f.if(bitOf(bits, n), () => setElement(b, bytes, result, n, b.hostRead(address(n * bytes, bytes), bytes)));
     }
     writeVector(b, 0, result);
   };
 const maskedStore =
   (bytes: 4 | 8): Lift =>
   (b) => {
-    const address = elementAddresses(b, 0, bytes, true);
+    const address = rawAddress(b, 0, true);
     const bits = maskBits(b, bytes, readVector(b, 1));
     const values = readVector(b, 2);
     const perHalf = 16 / bytes;
     const over = (body: (n: number, host: Local<'i32'>) => void): void => {
       for (let n = 0; n < vectorBytes(b) / bytes; n++) {
-        b.f.if(bitOf(bits, n), () => body(n, b.hostWrite(address(n), bytes, false)));
+        b.f.if(bitOf(bits, n), () => body(n, b.hostWrite(address(n * bytes, bytes), bytes, false)));
       }
     };
     // Every element must be writable before one is written.

@@ -171,8 +171,14 @@ export function sumIsInexact(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, sum: Ex
   return t.ne(error, t.const(0));
 }
 
-/** True where x * y differs from `product`, or where that cannot be told (Dekker's product). */
+/** True where x * y differs from `product`, or where that cannot be told. */
 export function productDiffers(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, product: Expr): Expr {
+  const small = t.and(t.le(t.abs(product), t.const(t.safe)), t.ne(product, t.const(0)));
+  return t.or(t.ne(splitProduct(b, t, x, y, product), t.const(0)), small);
+}
+
+/** What x * y differs from `product` by (Dekker's product). */
+export function splitProduct(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, product: Expr): Expr {
   const split = (v: Expr): readonly [Expr, Expr] => {
     const scaled = b.let(t.mul(v, t.const(t.splitter)) as Expr<'f64'>);
     const high = b.let(t.sub(scaled, t.sub(scaled, v)) as Expr<'f64'>);
@@ -182,9 +188,7 @@ export function productDiffers(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, produ
   const [yHigh, yLow] = split(y);
   let error = t.sub(t.mul(xHigh, yHigh), product);
   error = t.add(t.add(error, t.mul(xHigh, yLow)), t.mul(xLow, yHigh));
-  error = t.add(error, t.mul(xLow, yLow));
-  const small = t.and(t.le(t.abs(product), t.const(t.safe)), t.ne(product, t.const(0)));
-  return t.or(t.ne(error, t.const(0)), small);
+  return t.add(error, t.mul(xLow, yLow));
 }
 
 /** Calls softfloat/ for `operation` (a key of SseOperation) with a destination in linear memory. */

@@ -31,6 +31,20 @@ export function alignedAddress(b: LiftBuilder, index: number): Local<'i64'> {
   return va;
 }
 
+/**
+ * Linear addresses in a memory operand, by the offset in it, of rows that have no segment applied before (`rawOffset`): only what
+ * is asked for is checked.
+ */
+export function rawAddress(b: LiftBuilder, index: number, write: boolean): (at: number, bytes: number) => Local<'i64'> {
+  const start = b.let(b.address(index));
+  return (at, bytes) => {
+    const sum = at === 0 ? start : b.let(i64.add(start, i64.const(at)));
+    if (!b.form.legacy) return sum;
+    const offset = i64.and(sum, i64.const(b.form.addressSize === 2 ? 0xffff : 0xffff_ffff));
+    return b.let(b.stringAddress(offset, 0, true, bytes, write));
+  };
+}
+
 /** The address of a whole vector in memory, whose alignment matters without VEX only. */
 export const vectorAddress = (b: LiftBuilder, index: number): Local<'i64'> =>
   b.form.vector === 0 ? alignedAddress(b, index) : b.let(b.address(index));
@@ -83,13 +97,16 @@ export function storeVector(b: LiftBuilder, va: Local<'i64'>, halves: readonly V
   b.finishWrite(host);
 }
 
-/** Writes the low lane of the destination: the rest stays, or comes from the first source and is clear above 16 bytes. */
-export function writeScalar(b: LiftBuilder, value: Expr): void {
+/**
+ * Writes the low lane of the destination: the rest stays, or comes from operand `from`, as a rule the first source, and is
+ * clear above 16 bytes.
+ */
+export function writeScalar(b: LiftBuilder, value: Expr, from = firstOf(b)): void {
   if (b.form.vector === 0) {
     b.writeXmmLow(0, value);
     return;
   }
-  const rest = b.readXmm(firstOf(b));
+  const rest = b.readXmm(from);
   switch (value.type) {
     case 'i32':
       return writeVector(b, 0, [i32x4.replace(0, rest, value as I32)]);

@@ -25,7 +25,7 @@ import {
   TLB_BASE,
   xmmOffset,
 } from '../state.ts';
-import { rows } from './index.ts';
+import { rowsOf } from './index.ts';
 
 const CPU = 0x1_0000,
   NO_TLB = 0x3_0000,
@@ -44,7 +44,7 @@ export class InstructionBench {
   /** Calls of the exact floating-point path so far. */
   slowCalls = 0;
   readonly slow: SseSlow;
-  readonly #decoder = new Decoder(new DecodeTable(rows));
+  readonly #decoder = new Decoder(new DecodeTable(rowsOf('v3')));
   readonly #handlers = new Map<string, Handler>();
   readonly #assembler: Assembler;
   readonly #imports: WebAssembly.ModuleImports;

@@ -52,7 +52,7 @@ export function add(
 }
 
 /** The sign of an exact zero sum of non-zero numbers, or of zeros of different signs. */
-function zeroSign(environment: FloatEnvironment): number {
+export function zeroSign(environment: FloatEnvironment): number {
   return environment.rounding === ROUND_DOWN ? 1 : 0;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Binary formats: IEEE 754 binary32 and binary64, the x87 double extended format, and that format rounded to
+ * Binary formats: IEEE 754 binary16, binary32 and binary64, the x87 double extended format, and that format rounded to
  * fewer bits under x87 precision control (SDM volume 1, 4.2 and 8.1.5.2).
  *
  * @module
@@ -34,6 +34,7 @@ function format(precision: number, container: number, emax: number): FloatFormat
   };
 }
 
+export const BINARY16: FloatFormat = format(11, 11, 15);
 export const BINARY32: FloatFormat = format(24, 24, 127);
 export const BINARY64: FloatFormat = format(53, 53, 1023);
 export const EXTENDED: FloatFormat = format(64, 64, 16383);

@@ -8,7 +8,8 @@ import { compare, EQUAL, LESS, maximumIsFirst, minimumIsFirst, UNORDERED } from 
 import type { Relation } from './compare.ts';
 import { convert, roundToIntegral, toInteger } from './convert.ts';
 import { PE, ROUND_ZERO } from './environment.ts';
-import { BINARY32, BINARY64 } from './format.ts';
+import { BINARY16, BINARY32, BINARY64 } from './format.ts';
+import { multiplyAdd } from './fused.ts';
 import * as native from './native.ts';
 import { reciprocal, reciprocalSquareRoot } from './reciprocal.ts';
 import type { SseSlow } from './sse-slow.ts';
@@ -17,6 +18,8 @@ export interface SseRow {
   readonly name: string;
   /** The first source matters (16 bytes are read). */
   readonly readsFirst: boolean;
+  /** Three sources. */
+  readonly readsThird?: true;
   /** Bytes read of the second source, and written of the result. */
   readonly sourceBytes: number;
   readonly resultBytes: number;
@@ -370,6 +373,62 @@ function dotProduct64(slow: SseSlow, immediate: number): void {
   for (let i = 0; i < 2; i++) if (!(immediate & (1 << i))) slow.outDoubles[i] = 0;
 }
 
+const fused32 =
+  (negateProduct: number, negateAddend: number): Lane =>
+  (slow, i) => {
+    loadA32(slow, i);
+    loadB32(slow, i);
+    slow.c.fromBinary32(slow.cWords[i]!, slow.environment);
+    multiplyAdd(slow.environment, BINARY32, slow.out, slow.a, slow.b, slow.c, negateProduct, negateAddend);
+    store32(slow, i);
+  };
+const fused64 =
+  (negateProduct: number, negateAddend: number): Lane =>
+  (slow, i) => {
+    loadA64(slow, i);
+    loadB64(slow, i);
+    slow.c.fromBinary64(slow.cWords[2 * i + 1]!, slow.cWords[2 * i]!, slow.environment);
+    multiplyAdd(slow.environment, BINARY64, slow.out, slow.a, slow.b, slow.c, negateProduct, negateAddend);
+    store64(slow, i);
+  };
+const fused = (name: string, negateProduct: number, negateAddend: number): SseRow[] =>
+  family(name, true, fused32(negateProduct, negateAddend), fused64(negateProduct, negateAddend)).map((row) => ({
+    ...row,
+    readsThird: true,
+  }));
+/** FMADDSUB: even lanes subtract, odd ones add; FMSUBADD the other way round. */
+function fusedAlternating(name: string, evenSubtracts: 0 | 1): SseRow[] {
+  const of = (lane: (negateProduct: number, negateAddend: number) => Lane): Lane => {
+    const even = lane(0, evenSubtracts),
+      odd = lane(0, 1 - evenSubtracts);
+    return (slow, i, immediate) => (i & 1 ? odd : even)(slow, i, immediate);
+  };
+  const rows = [lanes(`${name}ps`, true, 4, 4, of(fused32)), lanes(`${name}pd`, true, 2, 8, of(fused64))];
+  return rows.map((row) => ({ ...row, readsThird: true }));
+}
+
+/** VCVTPH2PS: DAZ does not count. */
+function widenHalf(slow: SseSlow, i: number): void {
+  slow.b.fromBinary16((slow.bWords[i >> 1]! >>> ((i & 1) * 16)) & 0xffff);
+  convert(slow.environment, BINARY32, slow.out, slow.b, false);
+  store32(slow, i);
+}
+/** VCVTPS2PH: immediate bits 0-1 the mode, bit 2 MXCSR's instead; FTZ does not count. */
+function narrowToHalf(slow: SseSlow, immediate: number): void {
+  const { environment } = slow;
+  if (!(immediate & 4)) environment.rounding = immediate & 3;
+  environment.flushToZero = false;
+  for (let i = 0; i < 4; i += 2) {
+    let pair = 0;
+    for (let k = 0; k < 2; k++) {
+      loadB32(slow, i + k);
+      convert(environment, BINARY16, slow.out, slow.b, true);
+      pair |= slow.out.binary16() << (k * 16);
+    }
+    slow.outWords[i >> 1] = pair;
+  }
+}
+
 function lanes(name: string, readsFirst: boolean, count: number, laneBytes: number, lane: Lane): SseRow {
   const bytes = count * laneBytes;
   return {
@@ -425,6 +484,14 @@ export const sseRows: readonly SseRow[] = [
   whole('hsubpd', true, 16, 16, (slow) => horizontal64(slow, subtract64)),
   whole('dpps', true, 16, 16, dotProduct32),
   whole('dppd', true, 16, 16, dotProduct64),
+  ...fused('fmadd', 0, 0),
+  ...fused('fmsub', 0, 1),
+  ...fused('fnmadd', 1, 0),
+  ...fused('fnmsub', 1, 1),
+  ...fusedAlternating('fmaddsub', 1),
+  ...fusedAlternating('fmsubadd', 0),
+  whole('cvtph2ps', false, 8, 16, (slow) => { for (let i = 0; i < 4; i++) widenHalf(slow, i); }),
+  whole('cvtps2ph', false, 16, 8, narrowToHalf),
   whole('comiss', true, 4, 8, (slow) => order32(true)(slow, 0, 0)),
   whole('ucomiss', true, 4, 8, (slow) => order32(false)(slow, 0, 0)),
   whole('comisd', true, 8, 8, (slow) => order64(true)(slow, 0, 0)),

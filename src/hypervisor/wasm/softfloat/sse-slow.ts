@@ -27,13 +27,14 @@ export const SseOperation: Readonly<Record<string, number>> = Object.fromEntries
 /** Added to an operation number: on vectors of 32 bytes. */
 export const SLOW_WIDE = 0x1000;
 /** Operations on vectors of 32 bytes whose results are half as wide as their sources. */
-const NARROWING = new Set(['cvtpd2ps', 'cvtpd2dq', 'cvttpd2dq']);
+const NARROWING = new Set(['cvtpd2ps', 'cvtpd2dq', 'cvttpd2dq', 'cvtps2ph']);
 
 export class SseSlow {
   readonly environment = new FloatEnvironment();
   /** Scratch for one lane. */
   readonly a = new FloatValue();
   readonly b = new FloatValue();
+  readonly c = new FloatValue();
   readonly out = new FloatResult();
 
   /** First source, second source and result, in every lane width. */
@@ -43,6 +44,8 @@ export class SseSlow {
   readonly bWords = new Int32Array(4);
   readonly bSingles = new Float32Array(this.bWords.buffer);
   readonly bDoubles = new Float64Array(this.bWords.buffer);
+  /** The third source of fused operations. */
+  readonly cWords = new Int32Array(4);
   readonly outWords = new Int32Array(4);
   readonly outSingles = new Float32Array(this.outWords.buffer);
   readonly outDoubles = new Float64Array(this.outWords.buffer);
@@ -68,7 +71,7 @@ export class SseSlow {
    * Conversions to integers and comparisons into EFLAGS write 8 bytes at `destination`: the zero-extended integer,
    * or ZF PF CF at their places in EFLAGS (the others are cleared by these instructions).
    *
-   * With SLOW_WIDE the same is done on the upper 16 bytes of everything, or what gives and takes as much.
+   * Fused operations have the offset of their addend in `immediate`. With SLOW_WIDE the same is done on the upper 16 bytes of everything, or what gives and takes as much.
    */
   run(operation: number, destination: number, first: number, second: number, immediate: number): 0 | 1 {
     const row = sseRows[operation & ~SLOW_WIDE]!;
@@ -86,11 +89,13 @@ export class SseSlow {
     const { sourceBytes, resultBytes } = row;
     if (row.readsFirst) for (let i = 0; i < 4; i++) this.aWords[i] = view.getInt32(first + 4 * i, true);
     for (let i = 0; i < sourceBytes; i += 4) this.bWords[i >> 2] = view.getInt32(second + i, true);
+    if (row.readsThird === true) this.#readThird(immediate);
     row.run(this, immediate);
     if (wide) {
       this.#lower.set(this.outWords);
       if (row.readsFirst) for (let i = 0; i < 4; i++) this.aWords[i] = view.getInt32(first + 16 + 4 * i, true);
       for (let i = 0; i < sourceBytes; i += 4) this.bWords[i >> 2] = view.getInt32(second + sourceBytes + i, true);
+      if (row.readsThird === true) this.#readThird(immediate + 16);
       row.run(this, immediate);
     }
 
@@ -112,6 +117,10 @@ export class SseSlow {
     }
     for (let i = 0; i < resultBytes; i += 4) view.setInt32(at + i, this.outWords[i >> 2]!, true);
     return 0;
+  }
+
+  #readThird(at: number): void {
+    for (let i = 0; i < 4; i++) this.cWords[i] = this.#view.getInt32(at + 4 * i, true);
   }
 
   /** Ends one step of an operation of several (DPPS). True when its exceptions stop the operation here. */

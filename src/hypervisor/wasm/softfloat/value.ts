@@ -104,6 +104,22 @@ export class FloatValue {
     }
   }
 
+  /** From the bits of a binary16, whose denormals are numbers like others (SDM volume 1, 14.4.1). */
+  fromBinary16(bits: number): void {
+    const sign = (bits >>> 15) & 1;
+    const biased = (bits >>> 10) & 0x1f;
+    const fraction = bits & 0x3ff;
+    if (biased === 0) {
+      if (fraction === 0) this.setZero(sign);
+      else this.#setFinite(sign, -14, fraction << 21, 0, false);
+    } else if (biased === 0x1f) {
+      if (fraction === 0) this.#setInfinite(sign);
+      else this.#setNan(sign, (fraction << 21) | 0x8000_0000, 0);
+    } else {
+      this.#setFinite(sign, biased - 15, (fraction << 21) | 0x8000_0000, 0, false);
+    }
+  }
+
   /** From the parts of an x87 double extended: sign and exponent word, halves of the significand. */
   fromExtended(signExponent: number, high: number, low: number): void {
     const sign = (signExponent >>> 15) & 1;
@@ -157,6 +173,11 @@ export class FloatResult {
   /** The bits as a signed or unsigned 32-bit number. */
   binary32(): number {
     return (this.sign << 31) | (this.biased << 23) | (Number(this.significand) & 0x7f_ffff);
+  }
+
+  /** The bits as an unsigned 16-bit number. */
+  binary16(): number {
+    return (this.sign << 15) | (this.biased << 10) | (Number(this.significand) & 0x3ff);
   }
 
   /** Writes the two halves, low first, at `index` of a 32-bit view. */
