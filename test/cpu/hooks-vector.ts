@@ -338,7 +338,7 @@ const images: Hook = {
     drawX87State(d);
     if (form.name.startsWith('x')) {
       builder.pinned.add(RAX).add(RDX);
-      builder.state.gpr[RAX] = BigInt(d.prng.below(4));
+      builder.state.gpr[RAX] = BigInt(d.prng.below(form.words.has('avx') ? 8 : 4));
       builder.state.gpr[RDX] = 0n;
     }
     d.target = chooseImage(d, imageBytes(d));
@@ -356,8 +356,17 @@ const images: Hook = {
       pokeImage(d, 24, 4, BigInt((drawMxcsr(d) | (prng.chance(6) ? MXCSR_RESERVED : 0)) >>> 0));
       fillRegisters(d, 32, 16);
       if (form.name === 'xrstor') {
-        pokeImage(d, 512, 8, BigInt(prng.below(4)));
+        const avx = form.words.has('avx');
+        const saved = prng.below(avx ? 8 : 4);
+        pokeImage(d, 512, 8, BigInt(saved));
         for (let at = 520; at < 576; at += 8) pokeImage(d, at, 8, 0n);
+        if (!avx) return;
+        // The compacted form, with what is saved and perhaps more; now and then with less.
+        if (prng.chance(40)) {
+          const format = prng.chance(85) ? saved | prng.below(8) : prng.below(8);
+          pokeImage(d, 520, 8, (1n << 63n) | BigInt(format));
+        }
+        for (let at = 576; at < 832; at += 8) pokeImage(d, at, 8, prng.u64());
       }
     }
   },
@@ -375,7 +384,7 @@ function imageBytes(d: Drawing): number {
     case 'xsaveopt':
     case 'xsavec':
     case 'xrstor':
-      return 576;
+      return d.form.words.has('avx') ? 832 : 576;
     default:
       return 512;
   }
@@ -388,7 +397,7 @@ function chooseImage(d: Drawing, bytes: number): Target {
   do target = builder.chooseTarget(bytes, { aligned: bytes >= 512 });
   while (builder.offsetOf(target.linear) < 0x3000 && builder.offsetOf(target.linear) + bytes > 0x3000);
   // XSAVE areas are 64-byte aligned.
-  if (bytes !== 576 || prng.chance(10)) return target;
+  if (bytes < 576 || prng.chance(10)) return target;
   return { ...target, linear: target.linear & ~63n };
 }
 

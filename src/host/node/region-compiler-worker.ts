@@ -7,7 +7,7 @@ import v8 from 'node:v8';
 import { workerData } from 'node:worker_threads';
 import { DecodeTable } from '../../hypervisor/wasm/decode/table.ts';
 import { rowsOf } from '../../hypervisor/wasm/insn/index.ts';
-import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpu-model.ts';
+import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
 import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
 import type { CompilerTask } from './region-compiler.ts';
 

@@ -46,9 +46,10 @@ import {
   TSC_OFFSET,
   VCPU_INDEX,
 } from './state.ts';
-import { type CpuModel, DEFAULT_MODEL } from './system/cpu-model.ts';
+import type { CpuModel } from './system/cpu-model.ts';
 import { CpuState, CR0_NE, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_MF, VECTOR_SS } from './system/cpu.ts';
+import { DEFAULT_MODEL } from './system/cpuid.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
 import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './system/exceptions.ts';
 import { systemInstructions } from './system/instructions.ts';

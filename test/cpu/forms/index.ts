@@ -11,7 +11,7 @@ import type { Form } from './form.ts';
 import { integerForms } from './integer.ts';
 import { longForms, undefinedForms } from './undefined.ts';
 import { doubleForms, fromIntegerForms, mmxForms, singleForms, xmmIntegerForms } from './vector.ts';
-import { extendedStateForms, stateForms, x87Forms } from './x87.ts';
+import { avxStateForms, extendedStateForms, stateForms, x87Forms } from './x87.ts';
 
 export interface FormGroup {
   /** Name of the vector file. */
@@ -58,4 +58,5 @@ export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'v3-vector', forms: vexIntegerForms, draws: 20, model: 'v3' },
   { file: 'v3-float', forms: vexFloatForms, draws: 20, model: 'v3' },
   { file: 'v3-fma', forms: fmaForms, draws: 24, model: 'v3' },
+  { file: 'v3-state', forms: avxStateForms, draws: 50, model: 'v3' },
 ];

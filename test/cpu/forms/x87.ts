@@ -132,6 +132,20 @@ export const stateForms: readonly Form[] = formTable(
   ['norep', 'vector'],
 );
 
+/** The same with AVX state. */
+export const avxStateForms: readonly Form[] = formTable(
+  `
+    NP 0F AE /4 | xsave   | M  | image avx x2
+    NP 0F AE /5 | xrstor  | M  | image avx x5
+    NP 0F AE /6 | xsaveopt | M | image avx x2
+    NP 0F C7 /4 | xsavec  | M  | image avx x2
+    NP 0F AE /0 | fxsave  | M  | image
+    NP 0F AE /1 | fxrstor | M  | image
+`,
+  Profile.X87,
+  ['norep', 'vector'],
+);
+
 /** XSAVE and XRSTOR of x87 and SSE state only: the rest of XCR0 differs between processors. */
 export const extendedStateForms: readonly Form[] = formTable(
   `

@@ -276,6 +276,19 @@ test('XSETBV takes x87 with or without SSE and nothing else', () => {
   assert.equal(setXcr0(3, 1), '#13(0x0)');
   assert.equal(setXcr0(3, 0, 1), '#13(0x0)');
 });
+test('XSETBV of x86-64-v3 takes AVX with SSE only, and the mode follows', () => {
+  const set = (value: number): string => {
+    const m = new TestMachine(1, 'v3').longMode();
+    m.state.cr4 |= 0x4_0000;
+    m.state.setGpr(0, BigInt(value));
+    m.state.setGpr(1, 0n);
+    m.state.setGpr(2, 0n);
+    const before = m.mmu.modeChanges;
+    return `${m.run(xsetbv)} ${m.mmu.modeChanges - before}`;
+  };
+  assert.equal(set(7), 'ok 1');
+  for (const value of [4, 5, 6, 0xf]) assert.equal(set(value), '#13(0x0) 0');
+});
 test('XSETBV and XGETBV without OSXSAVE are #UD', () => {
   assert.equal(setXcr0(3, 0, 0, false), '#6');
   assert.equal(new TestMachine().longMode().run(xgetbv), '#6');

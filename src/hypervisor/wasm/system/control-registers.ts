@@ -42,7 +42,7 @@ import {
 } from './cpu-state.ts';
 import { PHYSICAL_ADDRESS_BITS } from './cpuid.ts';
 import { codeSizeOf } from './descriptor.ts';
-import { XCR0_SUPPORTED, xinuse } from './xsave-components.ts';
+import { supportedComponents, XSTATE_AVX, XSTATE_SSE, XSTATE_X87, xinuse } from './xsave-components.ts';
 
 const CR0_DEFINED =
   (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
@@ -260,8 +260,11 @@ export function xsetbv(cpu: Cpu): void {
   requireCpl0(cpu);
   const value = state.gprLo(RAX);
   if (state.gprLo(RCX) !== 0 || state.gprLo(RDX) !== 0) raiseGp(cpu, 0);
-  if ((value & ~XCR0_SUPPORTED) !== 0 || (value & 1) === 0) raiseGp(cpu, 0);
+  if ((value & ~supportedComponents(cpu)) !== 0 || (value & XSTATE_X87) === 0) raiseGp(cpu, 0);
+  // The upper halves are not there without the lower ones (SDM 1 13.3).
+  if ((value & (XSTATE_SSE | XSTATE_AVX)) === XSTATE_AVX) raiseGp(cpu, 0);
   state.xcr0 = value;
+  cpu.mmu.modeChanged();
 }
 
 /** XGETBV: XCR0, or with ECX = 1 its components in use. */

@@ -5,8 +5,3 @@
  */
 
 export type CpuModel = 'v2' | 'v3';
-
-/** C libraries would pick AVX2 string functions, which the interpreter does not yet run fast. */
-export const ANNOUNCE_V3 = false;
-
-export const DEFAULT_MODEL: CpuModel = ANNOUNCE_V3 ? 'v3' : 'v2';

@@ -49,8 +49,7 @@ export interface SystemHost {
 export interface CpuTopology {
   /** Number of logical processors of the machine. */
   readonly processors: number;
-  /** Left out: the default. */
-  readonly model?: CpuModel;
+  readonly model: CpuModel;
 }
 
 export interface Cpu {

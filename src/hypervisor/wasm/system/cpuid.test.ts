@@ -28,6 +28,13 @@ test('x86-64-v2 is complete and v3 is not announced', () => {
   for (const bit of [1, 3, 5, 12, 25, 28, 29]) assert.ok(!has(one.ecx, bit), `leaf 1 ecx ${bit}`);
   for (const bit of [3, 5, 8, 16, 19, 24]) assert.ok(!has(leaf(7).ebx, bit), `leaf 7 ebx ${bit}`);
 });
+test('x86-64-v3 is complete where the model has it', () => {
+  const v3 = (index: number, subleaf = 0): CpuidResult => leaf(index, subleaf, new TestMachine(1, 'v3').longMode());
+  for (const bit of [1, 12, 22, 25, 28, 29]) assert.ok(has(v3(1).ecx, bit), `leaf 1 ecx ${bit}`);
+  for (const bit of [3, 5, 8, 19]) assert.ok(has(v3(7).ebx, bit), `leaf 7 ebx ${bit}`);
+  assert.ok(!has(v3(7).ebx, 16));
+  assert.ok(has(v3(0x8000_0001).ecx, 5));
+});
 test('PSE-36 is announced, for the page walk takes bits 39:32 of a 4 MiB page from its entry', () => {
   assert.ok(has(leaf(1).edx, 17));
 });
@@ -74,6 +81,15 @@ test('leaf Dh describes x87 and SSE alone', () => {
   assert.deepEqual(leaf(0xd, 0), { eax: 3, ebx: 576, ecx: 576, edx: 0 });
   assert.deepEqual(leaf(0xd, 1), { eax: 15, ebx: 576, ecx: 0, edx: 0 });
   assert.deepEqual(leaf(0xd, 2), { eax: 0, ebx: 0, ecx: 0, edx: 0 });
+});
+test('leaf Dh of x86-64-v3 has room for the upper halves of YMM registers, once XCR0 enables them', () => {
+  const m = new TestMachine(1, 'v3').longMode();
+  m.state.xcr0 = 3;
+  assert.deepEqual(leaf(0xd, 0, m), { eax: 7, ebx: 576, ecx: 832, edx: 0 });
+  m.state.xcr0 = 7;
+  assert.deepEqual(leaf(0xd, 0, m), { eax: 7, ebx: 832, ecx: 832, edx: 0 });
+  assert.equal(leaf(0xd, 1, m).ebx, 832);
+  assert.deepEqual(leaf(0xd, 2, m), { eax: 256, ebx: 576, ecx: 0, edx: 0 });
 });
 test('the hypervisor leaves carry our signature and the frequencies', () => {
   const { eax, ebx, ecx, edx } = leaf(0x4000_0000);

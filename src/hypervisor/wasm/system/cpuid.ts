@@ -7,9 +7,15 @@
  * @module
  */
 import { RAX, RBX, RCX, RDX } from '../state.ts';
+import type { CpuModel } from './cpu-model.ts';
 import type { Cpu } from './cpu.ts';
 import { CR4_OSXSAVE } from './cpu-state.ts';
-import { XCR0_SUPPORTED } from './xsave-components.ts';
+import { IMAGE_YMM, YMM_BYTES } from './fpu-image.ts';
+import { supportedComponents, XSTATE_AVX } from './xsave-components.ts';
+
+/** Whether machines have x86-64-v3. C libraries would pick AVX2 string functions, which are not yet run fast. */
+export const ANNOUNCE_V3 = false;
+export const DEFAULT_MODEL: CpuModel = ANNOUNCE_V3 ? 'v3' : 'v2';
 
 export const PHYSICAL_ADDRESS_BITS = 40;
 export const LINEAR_ADDRESS_BITS = 48;
@@ -29,14 +35,16 @@ const MAX_EXTENDED_LEAF = 0x8000_0008;
 const MAX_HYPERVISOR_LEAF = 0x4000_0010;
 
 const CACHE_LINE_BYTES = 64;
-/** FXSAVE area and XSAVE header; there are no extended components. */
-const XSAVE_BYTES = 576;
+/** An XSAVE area with the components of a mask: standard and compacted alike. */
+const areaBytes = (components: number): number => IMAGE_YMM + ((components & XSTATE_AVX) !== 0 ? YMM_BYTES : 0);
 
 /** Feature bits by register (SDM 2A tables 3-10, 3-11, and the structured and extended leaves). */
 const bits = (...numbers: number[]): number => numbers.reduce((sum, bit) => sum | (1 << bit), 0) >>> 0;
 
 /** Leaf 1 ECX: SSE3, SSSE3, CMPXCHG16B, PCID, SSE4.1, SSE4.2, x2APIC, MOVBE, POPCNT, TSC-deadline, XSAVE, RDRAND, hypervisor. */
 const FEATURES_1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
+/** The same of x86-64-v3: PCLMULQDQ, FMA, AES, AVX, F16C. */
+const FEATURES_1_ECX_V3 = bits(1, 12, 25, 28, 29);
 const OSXSAVE = bits(27);
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 (APIC) SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS. */
 const FEATURES_1_EDX = bits(0, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26, 27);
@@ -47,12 +55,16 @@ const APIC = bits(9),
  * FCS and FDS always zero, RDSEED, SMAP, CLFLUSHOPT.
  */
 const FEATURES_7_EBX = bits(0, 1, 6, 7, 9, 10, 13, 18, 20, 23);
+/** The same of x86-64-v3: BMI1, AVX2, BMI2, ADX. */
+const FEATURES_7_EBX_V3 = bits(3, 5, 8, 19);
 /** Leaf 7 ECX: UMIP, RDPID. */
 const FEATURES_7_ECX = bits(2, 22);
 /** Leaf 7 EDX: FSRM, ARCH_CAPABILITIES. */
 const FEATURES_7_EDX = bits(4, 29);
 /** Leaf 0x80000001 ECX: LAHF in 64-bit mode, PREFETCHW. */
 const FEATURES_81_ECX = bits(0, 8);
+/** The same of x86-64-v3: LZCNT. */
+const FEATURES_81_ECX_V3 = bits(5);
 /** Leaf 0x80000001 EDX: NX, 1 GiB pages, RDTSCP, long mode; and SYSCALL, which Intel announces in 64-bit mode only. */
 const FEATURES_81_EDX = bits(20, 26, 27, 29);
 const SYSCALL = bits(11);
@@ -121,7 +133,8 @@ function topologyLeaf(result: CpuidResult, level: number, processors: number, ap
 /** The answer to CPUID `leaf`, `subleaf`, in the CPU's present state. Unknown leaves answer as the highest basic one (SDM 2A). */
 export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult {
   const { state } = cpu;
-  const { processors } = cpu.topology;
+  const { processors, model } = cpu.topology;
+  const v3 = model === 'v3';
   const apicId = state.vcpuIndex;
   const result: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   switch (leaf >>> 0) {
@@ -135,7 +148,8 @@ export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult 
       const apicEnabled = ((cpu.host.interrupts.readMsr(0x1b) ?? 0n) & 0x800n) !== 0n;
       result.eax = SIGNATURE;
       result.ebx = (((CACHE_LINE_BYTES / 8) << 8) | ((1 << idBits(processors)) << 16) | ((apicId & 0xff) << 24)) >>> 0;
-      result.ecx = (FEATURES_1_ECX | ((state.cr4 & CR4_OSXSAVE) !== 0 ? OSXSAVE : 0)) >>> 0;
+      result.ecx =
+        (FEATURES_1_ECX | (v3 ? FEATURES_1_ECX_V3 : 0) | ((state.cr4 & CR4_OSXSAVE) !== 0 ? OSXSAVE : 0)) >>> 0;
       result.edx = (FEATURES_1_EDX | (apicEnabled ? APIC : 0) | (processors > 1 ? HTT : 0)) >>> 0;
       break;
     }
@@ -152,7 +166,7 @@ export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult 
       break;
     case 7:
       if (subleaf === 0) {
-        result.ebx = FEATURES_7_EBX;
+        result.ebx = FEATURES_7_EBX | (v3 ? FEATURES_7_EBX_V3 : 0);
         result.ecx = FEATURES_7_ECX;
         result.edx = FEATURES_7_EDX;
       }
@@ -162,13 +176,17 @@ export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult 
       break;
     case 0xd:
       if (subleaf === 0) {
-        result.eax = XCR0_SUPPORTED;
-        result.ebx = XSAVE_BYTES;
-        result.ecx = XSAVE_BYTES;
+        result.eax = supportedComponents(cpu);
+        result.ebx = areaBytes(state.xcr0);
+        result.ecx = areaBytes(supportedComponents(cpu));
       } else if (subleaf === 1) {
         // XSAVEOPT, XSAVEC, XGETBV with ECX = 1, XSAVES.
         result.eax = 0xf;
-        result.ebx = XSAVE_BYTES;
+        result.ebx = areaBytes(state.xcr0);
+      } else if (subleaf === 2 && v3) {
+        // Not aligned to 64 bytes in the compacted format, and a user component.
+        result.eax = YMM_BYTES;
+        result.ebx = IMAGE_YMM;
       }
       break;
     // Defined leaves with nothing in them: serial number, MONITOR, DCA, performance monitoring, RDT, SGX, trace.
@@ -206,7 +224,7 @@ export function cpuidLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidResult 
       result.eax = MAX_EXTENDED_LEAF;
       break;
     case 0x8000_0001:
-      result.ecx = FEATURES_81_ECX;
+      result.ecx = FEATURES_81_ECX | (v3 ? FEATURES_81_ECX_V3 : 0);
       result.edx = (FEATURES_81_EDX | (state.codeSize === 64 ? SYSCALL : 0)) >>> 0;
       break;
     case 0x8000_0002:

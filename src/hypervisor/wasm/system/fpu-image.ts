@@ -1,8 +1,9 @@
 /**
- * The x87 and SSE registers as FXSAVE and XSAVE lay them out (SDM 1 10.5.1, 13.4; 2A FXSAVE): to and from a buffer that
+ * The x87, SSE and AVX registers as FXSAVE and XSAVE lay them out (SDM 1 10.5.1, 13.4; 2A FXSAVE): to and from a buffer that
  * mirrors the memory image.
  *
  *     0 FCW  2 FSW  4 abridged tags  6 FOP  8 FIP  16 FDP  24 MXCSR  28 MXCSR_MASK  32 ST0..ST7  160 XMM0..XMM15
+ *     512 XSAVE header  576 upper halves of YMM0..YMM15, in both formats, for there is nothing before them
  *
  * @module
  */
@@ -15,7 +16,9 @@ export const LEGACY_BYTES = 512,
 export const IMAGE_MXCSR = 24,
   IMAGE_ST = 32,
   IMAGE_XMM = 160,
-  IMAGE_X87_BYTES = 24;
+  IMAGE_X87_BYTES = 24,
+  IMAGE_YMM = LEGACY_BYTES + XSAVE_HEADER_BYTES,
+  YMM_BYTES = 256;
 /** DAZ and every exception and rounding bit. */
 export const MXCSR_MASK = 0xffff;
 export const MXCSR_RESET = 0x1f80;
@@ -24,7 +27,7 @@ const FSW_ES_B = 0x8080;
 
 /** A copy of the memory image, filled and emptied 8 bytes at a time. */
 export class FpuImage {
-  readonly words: Uint32Array = new Uint32Array((LEGACY_BYTES + XSAVE_HEADER_BYTES) / 4);
+  readonly words: Uint32Array = new Uint32Array((IMAGE_YMM + YMM_BYTES) / 4);
 
   /** Takes the x87 registers; `wide`: FIP and FDP with 64 bits (REX.W), else 32 bits and selectors that read as zero (CPUID.7.EBX[13]). */
   takeX87(state: CpuState, wide: boolean): void {
@@ -73,20 +76,33 @@ export class FpuImage {
   }
 
   takeXmm(state: CpuState, count: number): void {
+    this.#take(state, count, XMM, IMAGE_XMM);
+  }
+  giveXmm(state: CpuState, count: number): void {
+    this.#give(state, count, XMM, IMAGE_XMM);
+  }
+  takeYmmHigh(state: CpuState, count: number): void {
+    this.#take(state, count, XMM + 16, IMAGE_YMM);
+  }
+  giveYmmHigh(state: CpuState, count: number): void {
+    this.#give(state, count, XMM + 16, IMAGE_YMM);
+  }
+
+  #take(state: CpuState, count: number, field: number, image: number): void {
     const { u32 } = state;
     const { words } = this;
     for (let index = 0; index < count; index++) {
-      const from = (XMM + index * 32) >> 2;
-      const to = (IMAGE_XMM + index * 16) >> 2;
+      const from = (field + index * 32) >> 2;
+      const to = (image + index * 16) >> 2;
       for (let word = 0; word < 4; word++) words[to + word] = u32[from + word]!;
     }
   }
-  giveXmm(state: CpuState, count: number): void {
+  #give(state: CpuState, count: number, field: number, image: number): void {
     const { u32 } = state;
     const { words } = this;
     for (let index = 0; index < count; index++) {
-      const from = (IMAGE_XMM + index * 16) >> 2;
-      const to = (XMM + index * 32) >> 2;
+      const from = (image + index * 16) >> 2;
+      const to = (field + index * 32) >> 2;
       for (let word = 0; word < 4; word++) u32[to + word] = words[from + word]!;
     }
   }
@@ -107,7 +123,15 @@ export function initX87(state: CpuState): void {
   state.u32[FPU_CONTROL >> 2] = 0x37f;
 }
 
-/** XMM registers zero. Upper YMM halves have no state component here and are zero anyway. */
+/** XMM registers zero; the upper halves of YMM registers stay. */
 export function initXmm(state: CpuState, count: number): void {
   for (let index = 0; index < count; index++) state.u32.fill(0, (XMM + index * 32) >> 2, ((XMM + index * 32) >> 2) + 4);
+}
+
+/** Upper halves of YMM registers zero. */
+export function initYmmHigh(state: CpuState, count: number): void {
+  for (let index = 0; index < count; index++) {
+    const at = (XMM + index * 32 + 16) >> 2;
+    state.u32.fill(0, at, at + 4);
+  }
 }

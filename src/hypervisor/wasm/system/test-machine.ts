@@ -8,6 +8,7 @@
  */
 import type { VcpuInterrupts } from '../../interrupts.ts';
 import { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, SS, STATE_BYTES, TR } from '../state.ts';
+import type { CpuModel } from './cpu-model.ts';
 import { createCpu, emptyInsn, executeSystem, VECTOR_PF } from './cpu.ts';
 import type { Cpu, SystemFunction, SystemInsn } from './cpu.ts';
 import { CpuState } from './cpu-state.ts';
@@ -189,7 +190,7 @@ export class TestMachine {
   random: number | undefined = 0x1234_5678;
   readonly cpu: Cpu;
 
-  constructor(processors = 1) {
+  constructor(processors = 1, model: CpuModel = 'v2') {
     this.cpu = createCpu(
       this.state,
       this.mmu,
@@ -198,7 +199,7 @@ export class TestMachine {
         interrupts: this.interrupts,
         random32: () => this.random,
       },
-      { processors },
+      { processors, model },
     );
     powerOn(this.cpu);
     this.mmu.log.length = 0;

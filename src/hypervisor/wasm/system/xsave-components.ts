@@ -1,5 +1,6 @@
 /**
- * The state components XSAVE manages here: x87 (0) and SSE (1); SDM 1 13.4, 13.6.
+ * The state components XSAVE manages here: x87 (0), SSE (1) and, on x86-64-v3, AVX (2): the upper halves of the YMM registers; SDM
+ * 1 13.4, 13.6.
  *
  * @module
  */
@@ -7,9 +8,11 @@ import { FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_STATU
 import type { Cpu } from './cpu.ts';
 
 export const XSTATE_X87 = 1,
-  XSTATE_SSE = 2;
+  XSTATE_SSE = 2,
+  XSTATE_AVX = 4;
 /** What XCR0 may hold. */
-export const XCR0_SUPPORTED = XSTATE_X87 | XSTATE_SSE;
+export const supportedComponents = (cpu: Cpu): number =>
+  XSTATE_X87 | XSTATE_SSE | (cpu.topology.model === 'v3' ? XSTATE_AVX : 0);
 
 /** XINUSE: the components that are not in their initial configuration (MXCSR does not count, SDM 1 13.6). */
 export function xinuse(cpu: Cpu): number {
@@ -29,6 +32,7 @@ export function xinuse(cpu: Cpu): number {
   if (x87 || anyRegister(u32, FPR, 8, 3, 16)) used |= XSTATE_X87;
   // In 64-bit mode and outside alike, all sixteen registers belong to the component.
   if (anyRegister(u32, XMM, 16, 4, 32)) used |= XSTATE_SSE;
+  if (anyRegister(u32, XMM + 16, 16, 4, 32)) used |= XSTATE_AVX;
   return used;
 }
 

@@ -308,3 +308,73 @@ test('LDMXCSR is #UD with EM or without OSFXSR, #NM with TS', () => {
   n.state.cr4 &= ~0x200;
   assert.equal(run(n, stmxcsr), '#6');
 });
+
+/** x86-64-v3 with AVX enabled; YMM n has 0x10 + n in its third quadword. */
+function avxMachine(): TestMachine {
+  const m = new TestMachine(1, 'v3').longMode();
+  m.state.cr4 |= 0x4_0600;
+  m.state.xcr0 = 7;
+  m.state.setGpr(0, 0xffff_ffffn);
+  m.state.setGpr(2, 0xffff_ffffn);
+  fill(m);
+  for (let r = 0; r < 16; r++) m.state.setBig(XMM + r * 32 + 16, 0x10n + BigInt(r));
+  return m;
+}
+const YMM = AT + 576;
+
+test('XSAVE and XSAVEC put the upper halves of YMM registers behind the header', () => {
+  for (const fn of [xsave, xsavec]) {
+    const m = avxMachine();
+    assert.equal(run(m, fn), 'ok');
+    assert.equal(m.u32(HEADER), 7);
+    assert.deepEqual([m.u64(YMM), m.u64(YMM + 15 * 16)], [0x10n, 0x1fn]);
+  }
+});
+test('outside 64-bit mode the upper halves of YMM8-15 stay where they are', () => {
+  const m = avxMachine();
+  m.state.codeSize = 32;
+  m.mmu.memory.fill(0xee, YMM, YMM + 256);
+  assert.equal(run(m, xsave), 'ok');
+  assert.deepEqual([m.u64(YMM + 7 * 16), m.u32(YMM + 8 * 16)], [0x17n, 0xeeee_eeee]);
+});
+test('XSAVEOPT leaves out upper halves that are zero and writes MXCSR for AVX alone', () => {
+  const m = avxMachine();
+  m.state.setGpr(0, 4n);
+  for (let r = 0; r < 16; r++) m.state.setBig(XMM + r * 32 + 16, 0n);
+  m.mmu.memory.fill(0xee, AT, AT + 512);
+  m.mmu.memory.fill(0xee, YMM, YMM + 256);
+  assert.equal(run(m, xsaveopt), 'ok');
+  assert.deepEqual([m.u32(HEADER), m.u32(AT + 24), m.u32(AT + 160), m.u32(YMM)], [0, 0x9fc0, 0xeeee_eeee, 0xeeee_eeee]);
+});
+test('XRSTOR brings the upper halves back, or initialises them, and leaves the lower ones alone', () => {
+  const m = avxMachine();
+  assert.equal(run(m, xsave), 'ok');
+  m.state.setGpr(0, 4n);
+  for (let r = 0; r < 16; r++) m.state.setBig(XMM + r * 32 + 16, 0n);
+  m.state.setBig(XMM + 32, 0x77n);
+  assert.equal(run(m, xrstor), 'ok');
+  assert.deepEqual([m.state.big(XMM + 32), m.state.big(XMM + 48)], [0x77n, 0x11n]);
+  m.mmu.view.setUint32(HEADER, 3, true);
+  assert.equal(run(m, xrstor), 'ok');
+  assert.deepEqual([m.state.big(XMM + 32), m.state.big(XMM + 48)], [0x77n, 0n]);
+});
+test('XRSTOR in standard form loads MXCSR for AVX alone, in compacted form it does not', () => {
+  const m = avxMachine();
+  m.state.setGpr(0, 4n);
+  for (const [fn, expected] of [
+    [xsave, 0x9fc0],
+    [xsavec, 0x1f80],
+  ] as const) {
+    m.state.mxcsr = 0x9fc0;
+    assert.equal(run(m, fn), 'ok');
+    m.state.mxcsr = 0x1f80;
+    assert.equal(run(m, xrstor), 'ok');
+    assert.equal(m.state.mxcsr, expected);
+  }
+});
+test('an area that holds AVX state is as long as that', () => {
+  const m = avxMachine();
+  m.mmu.windows = false;
+  assert.equal(run(m, xsave), 'ok');
+  assert.equal(m.u64(YMM + 15 * 16), 0x1fn);
+});

@@ -1,8 +1,8 @@
 /**
  * FXSAVE, FXRSTOR, the XSAVE family, LDMXCSR and STMXCSR (SDM 1 10.5, 13.7-13.13; 2A, 2C).
  *
- * Only x87 and SSE exist, both in the legacy region, so standard and compacted images have one layout. Images go through a
- * buffer: everything is read and checked before any register changes.
+ * x87 and SSE lie in the legacy region, and AVX comes first behind the header, so standard and compacted images have one layout.
+ * Images go through a buffer: everything is read and checked before any register changes.
  *
  * @module
  */
@@ -26,21 +26,24 @@ import {
   IMAGE_ST,
   IMAGE_X87_BYTES,
   IMAGE_XMM,
+  IMAGE_YMM,
   initX87,
   initXmm,
+  initYmmHigh,
   LEGACY_BYTES,
   MXCSR_MASK,
   MXCSR_RESET,
   XSAVE_HEADER,
   XSAVE_HEADER_BYTES,
+  YMM_BYTES,
 } from './fpu-image.ts';
-import { XSTATE_SSE, XSTATE_X87, xinuse } from './xsave-components.ts';
+import { XSTATE_AVX, XSTATE_SSE, XSTATE_X87, xinuse } from './xsave-components.ts';
 
 const COMPACTED = 0x8000_0000;
 
 const image = new FpuImage();
 
-/** XMM registers that a save or restore covers: eight outside 64-bit mode. */
+/** XMM and YMM registers that a save or restore covers: eight outside 64-bit mode. */
 const xmmCount = (cpu: Cpu): number => (cpu.state.codeSize === 64 ? 16 : 8);
 
 /** Index of the operand in `mmu.words`, or -1: it crosses a page or is not RAM. */
@@ -139,8 +142,11 @@ export function fxrstor(cpu: Cpu, insn: SystemInsn): void {
 }
 
 /** Finds an XSAVE area; of one that no component is requested of, only the header is touched. */
-const locateArea = (cpu: Cpu, insn: SystemInsn, write: boolean): void =>
-  locate(cpu, insn, LEGACY_BYTES + XSAVE_HEADER_BYTES, 64, write, requested(cpu) === 0 ? XSAVE_HEADER : 0);
+function locateArea(cpu: Cpu, insn: SystemInsn, write: boolean): void {
+  const components = requested(cpu);
+  const bytes = IMAGE_YMM + ((components & XSTATE_AVX) !== 0 ? YMM_BYTES : 0);
+  locate(cpu, insn, bytes, 64, write, components === 0 ? XSAVE_HEADER : 0);
+}
 
 /** The requested components: EDX:EAX and XCR0 (there are no supervisor components). */
 const requested = (cpu: Cpu): number => cpu.state.gprLo(RAX) & cpu.state.xcr0;
@@ -163,6 +169,11 @@ function saveComponents(cpu: Cpu, insn: SystemInsn, saved: number, mxcsr: boolea
     writeRange(cpu, IMAGE_ST, IMAGE_XMM);
   }
   if (mxcsr || (saved & XSTATE_SSE) !== 0) saveSse(cpu, (saved & XSTATE_SSE) !== 0);
+  if ((saved & XSTATE_AVX) !== 0) {
+    const count = xmmCount(cpu);
+    image.takeYmmHigh(cpu.state, count);
+    writeRange(cpu, IMAGE_YMM, IMAGE_YMM + count * 16);
+  }
 }
 
 /** XSAVE and XSAVEOPT: XSTATE_BV keeps the bits that are not requested. XSAVEOPT leaves out what is in its initial state. */
@@ -174,7 +185,9 @@ function saveStandard(cpu: Cpu, insn: SystemInsn, optimized: boolean): void {
   readRange(cpu, XSAVE_HEADER, XSAVE_HEADER + 8);
   const header = XSAVE_HEADER >> 2;
   image.words[header] = (image.words[header]! & ~components) | (used & components);
-  saveComponents(cpu, insn, optimized ? components & used : components, (components & XSTATE_SSE) !== 0);
+  // MXCSR belongs to AVX too (SDM 1 13.7).
+  const mxcsr = (components & (XSTATE_SSE | XSTATE_AVX)) !== 0;
+  saveComponents(cpu, insn, optimized ? components & used : components, mxcsr);
   writeRange(cpu, XSAVE_HEADER, XSAVE_HEADER + 8);
 }
 export const xsave = (cpu: Cpu, insn: SystemInsn): void => saveStandard(cpu, insn, false);
@@ -230,26 +243,45 @@ function checkHeader(cpu: Cpu, compactedOnly: boolean): boolean {
 
 function restore(cpu: Cpu, insn: SystemInsn, compactedOnly: boolean): void {
   const { state } = cpu;
-  locateArea(cpu, insn, false);
+  const components = requested(cpu);
+  const avxBytes = (components & XSTATE_AVX) !== 0 ? YMM_BYTES : 0;
+  locate(cpu, insn, IMAGE_YMM, 64, false, XSAVE_HEADER);
+  const { lo, hi } = cpu;
+  // Of an area in one page all can be read when some can.
+  if ((lo & 0xfff) + IMAGE_YMM + avxBytes <= 4096)
+    window = cpu.mmu.window(lo, hi, IMAGE_YMM + avxBytes, currentAccess(cpu), false);
   readRange(cpu, XSAVE_HEADER, XSAVE_HEADER + XSAVE_HEADER_BYTES);
   const compacted = checkHeader(cpu, compactedOnly);
-  const components = requested(cpu);
   const loaded = components & image.words[XSAVE_HEADER >> 2]!;
   const count = xmmCount(cpu);
-  if (components !== 0) readRange(cpu, 0, IMAGE_XMM + count * 16);
+  // The standard form loads MXCSR with SSE and AVX, even where it initialises the registers (SDM 1 13.8.1).
+  const loadsMxcsr = (compacted ? loaded & XSTATE_SSE : components & (XSTATE_SSE | XSTATE_AVX)) !== 0;
+  // Of an area across pages only what is loaded is touched, and MXCSR where the format has it.
+  const formatSse = compacted ? components & XSTATE_SSE & image.words[(XSAVE_HEADER >> 2) + 2]! : 0;
+  if (loadsMxcsr || formatSse !== 0 || (loaded & (XSTATE_X87 | XSTATE_SSE)) !== 0)
+    readRange(cpu, 0, IMAGE_XMM + count * 16);
+  if ((loaded & XSTATE_AVX) !== 0) {
+    operandAddress(cpu, insn, IMAGE_YMM, count * 16, false);
+    cpu.lo = lo;
+    cpu.hi = hi;
+    readRange(cpu, IMAGE_YMM, IMAGE_YMM + count * 16);
+  }
   const mxcsr = image.words[IMAGE_MXCSR >> 2]!;
-  // The standard form loads MXCSR even where the registers are initialised (SDM 1 13.8.1).
-  const loadsMxcsr = (components & XSTATE_SSE) !== 0 && (!compacted || (loaded & XSTATE_SSE) !== 0);
   if (loadsMxcsr && (mxcsr & ~MXCSR_MASK) !== 0) raiseGp(cpu, 0);
 
   if ((components & XSTATE_X87) !== 0) {
     if ((loaded & XSTATE_X87) !== 0) image.giveX87(state, insn.opsize === 8);
     else initX87(state);
   }
+  if (loadsMxcsr) state.mxcsr = mxcsr;
   if ((components & XSTATE_SSE) !== 0) {
-    state.mxcsr = loadsMxcsr ? mxcsr : MXCSR_RESET;
+    if (!loadsMxcsr) state.mxcsr = MXCSR_RESET;
     if ((loaded & XSTATE_SSE) !== 0) image.giveXmm(state, count);
     else initXmm(state, count);
+  }
+  if ((components & XSTATE_AVX) !== 0) {
+    if ((loaded & XSTATE_AVX) !== 0) image.giveYmmHigh(state, count);
+    else initYmmHigh(state, count);
   }
 }
 /** XRSTOR: standard or compacted by the header. */
