@@ -25,6 +25,13 @@ export interface FormGroup {
   readonly model?: 'v3';
 }
 
+const hasMemory = (form: Form): boolean =>
+  form.operands.some((o) => 'EMWQOX'.includes(o.kind)) ||
+  form.words.has('stack') ||
+  form.words.has('string') ||
+  form.name === 'ret';
+const checkedVexForms = [...bmiForms, ...vexIntegerForms, ...vexFloatForms, ...fmaForms].filter(hasMemory);
+
 /** Forms whose accesses have one size and one address, so that what is misaligned is not in doubt. */
 const checkedForms = [
   ...integerForms,
@@ -36,13 +43,7 @@ const checkedForms = [
   ...singleForms,
   ...doubleForms,
   ...x87Forms,
-].filter(
-  (form) =>
-    form.operands.some((o) => 'EMWQO'.includes(o.kind)) ||
-    form.words.has('stack') ||
-    form.words.has('string') ||
-    form.name === 'ret',
-);
+].filter(hasMemory);
 
 export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'integer', forms: integerForms, draws: 60 },
@@ -58,5 +59,6 @@ export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'v3-vector', forms: vexIntegerForms, draws: 20, model: 'v3' },
   { file: 'v3-float', forms: vexFloatForms, draws: 20, model: 'v3' },
   { file: 'v3-fma', forms: fmaForms, draws: 24, model: 'v3' },
+  { file: 'v3-alignment', forms: checkedVexForms, draws: 3, alignmentCheck: true, model: 'v3' },
   { file: 'v3-state', forms: avxStateForms, draws: 50, model: 'v3' },
 ];

@@ -190,7 +190,10 @@ const maskedLoad =
     const bits = maskBits(b, bytes, mask);
     const result = mask.map(() => b.let(v128.zero()));
     for (let n = 0; n < vectorBytes(b) / bytes; n++) {
-      b.f.if(bitOf(bits, n), () => setElement(b, bytes, result, n, b.hostRead(address(n * bytes, bytes), bytes)));
+      b.f.if(bitOf(bits, n), () => {
+        const host = b.atAnyAlignment(() => b.hostRead(address(n * bytes, bytes), bytes));
+        setElement(b, bytes, result, n, host);
+      });
     }
     writeVector(b, 0, result);
   };
@@ -203,7 +206,12 @@ const maskedStore =
     const perHalf = 16 / bytes;
     const over = (body: (n: number, host: Local<'i32'>) => void): void => {
       for (let n = 0; n < vectorBytes(b) / bytes; n++) {
-        b.f.if(bitOf(bits, n), () => body(n, b.hostWrite(address(n * bytes, bytes), bytes, false)));
+        b.f.if(bitOf(bits, n), () => {
+          body(
+            n,
+            b.atAnyAlignment(() => b.hostWrite(address(n * bytes, bytes), bytes, false)),
+          );
+        });
       }
     };
     // Every element must be writable before one is written.
@@ -238,7 +246,8 @@ const gather =
         const source = indices[(n / perIndexHalf) | 0] as V128;
         const lane = n % perIndexHalf;
         const index = indexBytes === 8 ? i64x2.extract(lane, source) : i64.extendI32S(i32x4.extract(lane, source));
-        const host = b.hostRead(b.let(b.gatherAddress(index, bytes)), bytes);
+        const address = b.let(b.gatherAddress(index, bytes));
+        const host = b.atAnyAlignment(() => b.hostRead(address, bytes));
         setElement(b, bytes, result, n, host);
         const old = mask[(n / perHalf) | 0] as VectorLocal;
         const at = n % perHalf;

@@ -238,7 +238,7 @@ const fusedRows = (o: Fused, hasScalar: boolean): Row[] =>
 
 /** Halves are exact as singles: with the exponents of both at the bottom a half is a single divided by 2^112. */
 const cvtph2ps: Lift = (b) => {
-  const { values, pointer } = low8Source(b, 1);
+  const { values, pointer } = b.atAnyAlignment(() => low8Source(b, 1));
   fastOrSlow(
     b,
     (slow) => {
@@ -268,7 +268,8 @@ const cvtps2ph: Lift = (b) => {
     writeVector(b, 0, [wide ? v128.load(temporary) : v128.load64Zero(temporary)]);
     return;
   }
-  const host = b.hostWrite(rawAddress(b, 0, true)(0, bytes), bytes, false);
+  const address = rawAddress(b, 0, true)(0, bytes);
+  const host = b.atAnyAlignment(() => b.hostWrite(address, bytes, false));
   b.f.store(bytes, host, wide ? v128.load(temporary) : i64.load(temporary));
   b.finishWrite(host);
 };

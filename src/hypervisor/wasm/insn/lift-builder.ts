@@ -38,8 +38,9 @@ import {
  */
 export type OperandShape = 'r' | 'v' | 'l' | 'm' | 'x' | 'g' | 'i' | '-';
 
-/** Added to the number of bytes of a slow access: it is one to the stack. */
-export const STACK_ACCESS = 0x100;
+/** Added to the number of bytes of a slow access: it is one to the stack; it needs no alignment where alignment is checked. */
+export const STACK_ACCESS = 0x100,
+  UNALIGNED_ACCESS = 0x200;
 
 /** What distinguishes one handler of a lift from another. */
 export interface Form {
@@ -111,6 +112,17 @@ export abstract class LiftBuilder {
 
   /** True while accesses are stack accesses: a non-canonical address then raises #SS. */
   protected stack = false;
+
+  /** True while accesses are parts of one that needs no alignment: RFLAGS.AC does not make them #AC. */
+  protected unaligned = false;
+
+  /** Runs `access`, which loads from or stores to memory at any alignment. */
+  atAnyAlignment<T>(access: () => T): T {
+    this.unaligned = true;
+    const result = access();
+    this.unaligned = false;
+    return result;
+  }
 
   /** Runs `access`, which loads from or stores to the stack. */
   onStack<T>(access: () => T): T {

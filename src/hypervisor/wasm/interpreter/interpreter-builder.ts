@@ -9,7 +9,7 @@
 import { type Expr, type I32, type I64, i32, i64, type V128 } from '../emit/expr.ts';
 import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import type { IntegerSize } from '../insn/flags.ts';
-import { type Form, type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
+import { type Form, type HelperFunctions, LiftBuilder, STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
 import { RIP_BASE, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
   BOUNCE,
@@ -271,7 +271,7 @@ export class InterpreterBuilder extends LiftBuilder {
   }
 
   #accessBytes(bytes: number): I32 {
-    return i32.const(this.stack ? bytes | STACK_ACCESS : bytes);
+    return i32.const(bytes | (this.stack ? STACK_ACCESS : 0) | (this.unaligned ? UNALIGNED_ACCESS : 0));
   }
 
   hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {

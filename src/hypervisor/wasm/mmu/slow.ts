@@ -8,7 +8,7 @@
  * @module
  */
 import { type I32, i32, i64, type I64, select } from '../emit/expr.ts';
-import { STACK_ACCESS } from '../insn/lift-builder.ts';
+import { STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
 import { call, type Callee, type FunctionBuilder } from '../emit/function-builder.ts';
 import type { ModuleBuilder } from '../emit/module-builder.ts';
 import {
@@ -199,6 +199,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     const va = f.param('i64', 1);
     const bytes = f.param('i32', 2);
     const stack = f.let(i32.and(bytes, i32.const(STACK_ACCESS)));
+    const unaligned = f.let(i32.and(bytes, i32.const(UNALIGNED_ACCESS)));
     f.set(bytes, i32.and(bytes, i32.const(STACK_ACCESS - 1)));
     const bounce = i32.add(cpu, i32.const(BOUNCE));
     const failed = (): void => {
@@ -210,7 +211,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
       i32.or(i32.const(write ? PF_W : 0), i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U))),
     );
     f.if(i32.eq(i32.load(cpu, TLB_INDEX), i32.const(TLB_NEVER)), () => {
-      checkAlignment(f, cpu, va, bytes);
+      f.if(i32.eqz(unaligned), () => checkAlignment(f, cpu, va, bytes));
       f.callVoid(imports.watch, i32.wrap(va), i32.wrap(i64.shrU(va, i64.const(32))), bytes, i32.const(write ? 1 : 0));
     });
     const offset = f.let(i32.and(i32.wrap(va), i32.const(0xfff)));

@@ -8,6 +8,7 @@
  */
 import { RAX } from '../state.ts';
 import {
+  checkAlignment,
   currentAccess,
   operandAddress,
   raise,
@@ -307,6 +308,8 @@ export function ldmxcsr(cpu: Cpu, insn: SystemInsn): void {
 }
 /** VLDMXCSR; that AVX is enabled has been found out before. */
 export function vldmxcsr(cpu: Cpu, insn: SystemInsn): void {
+  operandAddress(cpu, insn, 0, 4, false);
+  checkAlignment(cpu, 4);
   const value = readOperand(cpu, insn, 0, 4);
   if ((value & ~MXCSR_MASK) !== 0) raiseGp(cpu, 0);
   cpu.state.mxcsr = value;
@@ -318,5 +321,7 @@ export function stmxcsr(cpu: Cpu, insn: SystemInsn): void {
 }
 /** VSTMXCSR. */
 export function vstmxcsr(cpu: Cpu, insn: SystemInsn): void {
+  operandAddress(cpu, insn, 0, 4, true);
+  checkAlignment(cpu, 4);
   writeOperand(cpu, insn, 0, 4, cpu.state.mxcsr, 0);
 }

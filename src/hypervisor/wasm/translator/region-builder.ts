@@ -11,7 +11,7 @@ import { type Expr, type F32, type F64, type I32, i32, i64, type I64, type V128 
 import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import { addCarries, type IntegerSize, integerOps, packCarries, signExtended, subCarries } from '../insn/flags.ts';
-import { type HelperFunctions, LiftBuilder, STACK_ACCESS } from '../insn/lift-builder.ts';
+import { type HelperFunctions, LiftBuilder, STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
 import { STATUS_FAULT } from '../interpreter/record.ts';
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
@@ -529,7 +529,7 @@ export class RegionBuilder extends LiftBuilder {
 
   #accessBytes(bytes: number): I32 {
     const stack = this.stack || (this.#insn.decoded.hasMemory && this.#insn.decoded.segment === SS);
-    return i32.const(stack ? bytes | STACK_ACCESS : bytes);
+    return i32.const(bytes | (stack ? STACK_ACCESS : 0) | (this.unaligned ? UNALIGNED_ACCESS : 0));
   }
 
   hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {
