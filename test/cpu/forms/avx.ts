@@ -160,3 +160,60 @@ export const vexFloatForms: readonly Form[] = [
     ['vector'],
   ),
 ];
+
+const undefinedVex = (encodings: string, ops: string): string =>
+  encodings
+    .trim()
+    .split(/\s*\n\s*/)
+    .flatMap((line) => {
+      const [lead, ...opcodes] = line.split(' ');
+      return opcodes.map((opcode) => `${lead} ${opcode.replace('/', ' /')} | undefined | ${ops} |`);
+    })
+    .join('\n');
+
+/** VEX encodings that nothing has: MMX forms, other lengths and sizes than those above, gaps in groups. */
+export const vexUndefinedForms: readonly Form[] = formTable(
+  `
+    ${undefinedVex(
+      `
+      VEX.X.NP.0F.WIG 60 63 6F 70 7F D1 D4 DB EF F0 FE 2A 2C 7C D0 E6 6C D6
+      VEX.X.F3.0F.WIG 54 14 28 60 C6 D4 E7 FE 7C D0 2F 2E
+      VEX.X.F2.0F.WIG 54 14 28 60 6F 7F D4 5B 53 52 50 28
+      VEX.X.66.0F.WIG 2A 2C 52 53 77
+      VEX.256.66.0F.WIG 6E 7E D6 C4 C5 F7 12 13 16 17
+      VEX.256.NP.0F.WIG 12 13 16 17
+      VEX.256.F3.0F.WIG 7E
+      VEX.X.NP.0F38.WIG 00 01 0B 1C 20 37 40 F0 F1 F6
+      VEX.X.F3.0F38.WIG 00 F0 F2 F6
+      VEX.X.F2.0F38.WIG 00 F0 F1 F2
+      VEX.X.66.0F38.WIG 10 11 14 15 1B 1F 2F 42 43 44 80 82 F0 F1 F2 F5 F6
+      VEX.256.66.0F38.WIG 41 DB
+      VEX.128.66.0F38.W0 16 19 1A 36 5A
+      VEX.X.66.0F38.W1 0C 0D 0E 0F 13 18 2C 2D 2E 2F 46 58 59 5A 78 79
+      VEX.256.NP.0F38.WIG F2 F3/1 F3/2 F3/3 F5 F7
+      VEX.256.66.0F38.WIG F7
+      VEX.256.F2.0F38.WIG F5 F6 F7
+      VEX.256.F3.0F38.WIG F5 F7
+      VEX.128.NP.0F38.WIG F3/0 F3/4 F3/7
+      `,
+      'Ex',
+    )}
+    ${undefinedVex(
+      `
+      VEX.X.NP.0F3A.WIG 08 0F 40
+      VEX.X.F2.0F3A.WIG 08 0F
+      VEX.256.F2.0F3A.WIG F0
+      VEX.X.66.0F3A.W0 00 01
+      VEX.X.66.0F3A.W1 02 04 05 06 18 19 1D 38 39 46 4A 4B 4C
+      VEX.128.66.0F3A.W0 06 18 19 38 39 46
+      VEX.256.66.0F3A.WIG 14 15 16 17 20 21 22 41 60 61 62 63 DF
+      VEX.X.66.0F.WIG 71/0 71/1 71/3 71/5 71/7 72/0 72/3 72/5 72/7 73/0 73/1 73/4 73/5
+      `,
+      'Ex,Ib',
+    )}
+    ${undefinedVex('VEX.128.NP.0F.WIG AE/0 AE/1 AE/4 AE/5 AE/6 AE/7', 'Mx')}
+    ${undefinedVex('VEX.256.NP.0F.WIG AE/2 AE/3', 'Md')}
+`,
+  Profile.Integer,
+  ['vector', 'plain', 'rare', 'undefined'],
+);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { vexFloatForms, vexIntegerForms } from './avx.ts';
+import { vexFloatForms, vexIntegerForms, vexUndefinedForms } from './avx.ts';
 import { bmiForms } from './bmi.ts';
 import { branchForms, privilegedForms, segmentForms, stackForms, stringForms } from './control.ts';
 import { fmaForms } from './fma.ts';
@@ -56,6 +56,7 @@ export const FORM_GROUPS: readonly FormGroup[] = [
   { file: 'float', forms: [...singleForms, ...doubleForms, ...fromIntegerForms], draws: 70 },
   { file: 'x87', forms: [...x87Forms, ...stateForms, ...extendedStateForms], draws: 60 },
   { file: 'v3-integer', forms: bmiForms, draws: 60, model: 'v3' },
+  { file: 'v3-encoding', forms: vexUndefinedForms, draws: 40, model: 'v3' },
   { file: 'v3-vector', forms: vexIntegerForms, draws: 20, model: 'v3' },
   { file: 'v3-float', forms: vexFloatForms, draws: 20, model: 'v3' },
   { file: 'v3-fma', forms: fmaForms, draws: 24, model: 'v3' },
