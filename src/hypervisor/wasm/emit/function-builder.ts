@@ -278,6 +278,14 @@ export class FunctionBuilder implements Callee {
     this.code.u32(this.#depth - label.depth);
   }
 
+  /** `brIf` whose condition seldom holds. */
+  brUnlikely(label: Label, condition: I32): void {
+    condition.write(this.code);
+    this.#unlikely.push({ code: this.code, at: this.code.length });
+    this.code.byte(0x0d);
+    this.code.u32(this.#depth - label.depth);
+  }
+
   brTable(index: I32, labels: readonly Label[], fallback: Label): void {
     index.write(this.code);
     this.code.byte(0x0e);

@@ -13,7 +13,7 @@
  */
 import { type Expr, type I32, type I64, type V128, i32, i64 } from '../emit/expr.ts';
 import type { Callee, FunctionBuilder, Local } from '../emit/function-builder.ts';
-import { EFLAGS_SYSTEM } from '../state.ts';
+import { EFLAGS_SYSTEM, MXCSR } from '../state.ts';
 import {
   addCarries,
   adjustFlag,
@@ -229,6 +229,23 @@ export abstract class LiftBuilder {
   abstract again(): void;
   /** Leaves to the run loop after this instruction; RIP is the next instruction. */
   abstract leaveAfter(): void;
+
+  // Floating point. A lane is tame when it is known to be zero or an ordinary number: not denormal, infinite or a NaN.
+
+  /** True when the lanes of a register operand are known to be tame; `form` is ss, sd, ps or pd. */
+  isTame(_index: number, _form: string): boolean {
+    return false;
+  }
+  /** The lanes of a register operand are tame from here on. */
+  setTame(_index: number, _form: string): void {}
+  /** MXCSR. */
+  mxcsr(): I32 {
+    return i32.load(this.cpu, MXCSR);
+  }
+  /** Writes the exact way of doing what `fast` does, behind it. */
+  slowly(slow: () => void): void {
+    slow();
+  }
 
   // Before and after calls that find registers in the state record: of the operands in registers, and of general registers by number.
 

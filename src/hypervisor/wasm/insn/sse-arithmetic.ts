@@ -7,13 +7,14 @@
 import { type Expr, type I32, i32, i64, select, type V128 } from '../emit/expr.ts';
 import type { Label, Local } from '../emit/function-builder.ts';
 import { i32x4, i64x2, i8x16, v128 } from '../emit/simd.ts';
-import { MXCSR, TEMP0 } from '../state.ts';
+import { TEMP0 } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, type RowOptions, row } from './row.ts';
 import {
   anyHalf,
   doublePacked,
   doubleScalar,
+  exponentOutside,
   fastOrSlow,
   isDenormal,
   isNotFinite,
@@ -131,12 +132,24 @@ function fastArithmetic(
       t,
       pairs.map(([x, y], half) => condition(x, y, results[half] as Expr)),
     );
-  b.f.brIf(
-    slow,
-    over((x, y, r) => o.unfit(t, x, y, r)),
-  );
+  const unfit = (): I32 => over((x, y, r) => o.unfit(t, x, y, r));
+  if (t.type === 'v128') b.f.brUnlikely(slow, unfit());
+  else {
+    const [x, y] = pairs[0] as readonly [Expr, Expr];
+    refuseDenormal(b, t, firstOf(b), x, slow);
+    refuseDenormal(b, t, secondOf(b), y, slow);
+    // A result well within the ordinary numbers has come from ordinary operands without overflow or underflow.
+    b.f.unlikely(exponentOutside(t, results[0] as Expr, 2), () => b.f.brIf(slow, unfit()));
+  }
   requirePrecision(b, slow, true, () => over((x, y, r) => o.inexact(b, t, x, y, r)));
   writeLanes(b, t, results);
+  b.setTame(0, t.suffix);
+}
+
+/** Branches to `slow` when a scalar operand is denormal; a register operand that is not is known to be tame then, or the result tells. */
+function refuseDenormal(b: LiftBuilder, t: Lanes, index: number, x: Expr, slow: Label): void {
+  if (b.isTame(index, t.suffix)) return;
+  b.f.unlikely(exponentOutside(t, x, 1), () => b.f.brIf(slow, isDenormal(t, x) as I32));
 }
 
 /** Branches to `slow` for denormals and NaNs. */
@@ -209,7 +222,7 @@ const order =
     fastOrSlow(
       b,
       (slow) => {
-        b.f.brIf(slow, t.any(t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))));
+        b.f.brUnlikely(slow, t.any(t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))));
         b.setFlagBits({ zf: t.eq(x, y) as I32, cf: t.lt(x, y) as I32, pf: none, af: none, sf: none, of: none });
       },
       () => {
@@ -238,7 +251,7 @@ const round =
             values.map((x) => t.or(isDenormal(t, x), isNotFinite(t, x))),
           ),
         );
-        const control = i32.and(i32.shrU(i32.load(b.cpu, MXCSR), i32.const(13)), i32.const(3));
+        const control = i32.and(i32.shrU(b.mxcsr(), i32.const(13)), i32.const(3));
         const own = i32.and(immediate, i32.const(3));
         const mode = b.let(select(i32.and(immediate, i32.const(4)), control, own));
         const results = values.map((x) => b.let(t.nearest(x) as Expr<'f64'>));

@@ -14,7 +14,7 @@ import { type Expr, f32, f64, type I32, i32, i64, type V128 } from '../emit/expr
 import { call, type Callee, type Label } from '../emit/function-builder.ts';
 import { f32x4, f64x2, v128 } from '../emit/simd.ts';
 import { SLOW_WIDE, SseOperation } from '../softfloat/sse-slow.ts';
-import { MXCSR, TEMP0 } from '../state.ts';
+import { TEMP0 } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { floatSource, type Source, writeScalar, writeVector } from './sse-operands.ts';
 
@@ -160,6 +160,19 @@ export const anyHalf = (t: Lanes, conditions: readonly Expr[]): I32 => t.any(con
 export const isDenormal = (t: Lanes, x: Expr): Expr => t.and(t.lt(t.abs(x), t.const(t.least)), t.ne(x, t.const(0)));
 /** Infinity or NaN. */
 export const isNotFinite = (t: Lanes, x: Expr): Expr => t.ne(t.sub(x, x), t.const(0));
+/**
+ * Exponent field of a scalar outside [least, most]: what is not surely an ordinary number, and at the edges of what is. A test in the
+ * integer unit, cheaper than those above, which are asked only behind it.
+ */
+export function exponentOutside(t: Lanes, x: Expr, least: number): I32 {
+  const isDouble = t.type === 'f64';
+  const most = isDouble ? 0x7fe : 0xfe;
+  const field = isDouble
+    ? i32.wrap(i64.shrU(i64.reinterpret(x as Expr<'f64'>), i64.const(52)))
+    : i32.shrU(i32.reinterpret(x as Expr<'f32'>), i32.const(23));
+  const exponent = i32.and(field, i32.const(isDouble ? 0x7ff : 0xff));
+  return i32.gtU(i32.sub(exponent, i32.const(least)), i32.const(most - least));
+}
 export const isUnordered = (t: Lanes, x: Expr, y: Expr): Expr => t.or(t.ne(x, x), t.ne(y, y));
 /** Zero, denormal, or rounded up to the least normal number. */
 export const isTiny = (t: Lanes, x: Expr): Expr => t.le(t.abs(x), t.const(t.least));
@@ -246,8 +259,8 @@ export const scalarOf = (t: Lanes): 'f32' | 'f64' | undefined => (t.type === 'v1
  */
 export function requirePrecision(b: LiftBuilder, slow: Label, rounds: boolean, inexact: () => I32): void {
   const { f } = b;
-  const control = b.let(i32.and(i32.load(b.cpu, MXCSR), i32.const((rounds ? MXCSR_RC : 0) | MXCSR_PM | MXCSR_PE)));
-  f.if(i32.ne(control, i32.const(MXCSR_PM | MXCSR_PE)), () => {
+  const control = b.let(i32.and(b.mxcsr(), i32.const((rounds ? MXCSR_RC : 0) | MXCSR_PM | MXCSR_PE)));
+  f.unlikely(i32.ne(control, i32.const(MXCSR_PM | MXCSR_PE)), () => {
     if (rounds) f.brIf(slow, i32.and(control, i32.const(MXCSR_RC)));
     f.brIf(slow, inexact());
   });
@@ -259,5 +272,5 @@ export function fastOrSlow(b: LiftBuilder, fast: (slow: Label) => void, slow: ()
     fast(label);
     b.next();
   });
-  slow();
+  b.slowly(slow);
 }

@@ -39,6 +39,7 @@ import {
   FLAG_AUX,
   FLAG_RESULT,
   gprOffset,
+  MXCSR,
   REGION_RECORD,
   RIP,
   TLB_BASE,
@@ -163,6 +164,8 @@ class Emitter {
   /** By SUMS. */
   readonly #flagLabels: Label[] = [];
   readonly #flagsUsed = new Set<number>();
+  /** What is known of XMM registers where code is being written: see region-builder.ts. */
+  #tame = new Set<number>();
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
   /** Translations of last pages, by base register and kind of access. */
@@ -213,6 +216,7 @@ class Emitter {
       status: f.local('i32'),
       generation: f.local('i32'),
       slow: f.local('i32'),
+      mxcsr: f.local('i32'),
     };
   }
 
@@ -324,6 +328,7 @@ class Emitter {
       if ((this.#gprs >> n) & 1) f.set(v.gpr[n] as Local<'i64'>, i64.load(v.cpu, gprOffset(n)));
       if ((this.#xmms >> n) & 1) f.set(v.xmm[n] as Local<'v128'>, v128.load(v.cpu, xmmOffset(n)));
     }
+    if (this.#xmms !== 0) f.set(v.mxcsr, i32.load(v.cpu, MXCSR));
     f.set(v.flagResult, i64.load(v.cpu, FLAG_RESULT));
     f.set(v.flagAux, i32.load(v.cpu, FLAG_AUX));
   }
@@ -388,9 +393,12 @@ class Emitter {
     if (inLocals && live) b.materialiseAside();
     this.#charge(count);
     if (label === undefined) {
+      const tame = this.#tame;
+      this.#tame = new Set(tame);
       this.#pin(flags, 1);
       this.#tree(to, inLocals ? FLAGS_IN_LOCALS : flags);
       this.#pin(flags, -1);
+      this.#tame = tame;
       return;
     }
     if (isBack) {
@@ -459,6 +467,8 @@ class Emitter {
   #code(delta: number, flagsBefore: FlagState): void {
     const f = this.#f;
     const block = this.#block(delta);
+    // Several ways lead to a loop's start and to a merge.
+    if (this.#flow.loops.has(delta) || this.#flow.merges.has(delta)) this.#tame = new Set();
     let flags = flagsBefore;
     let count = 0;
     for (const insn of block.insns) {
@@ -474,12 +484,15 @@ class Emitter {
           leave: this.#leave as Label,
           direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
           dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder, insn),
+          executed,
+          tame: this.#tame,
           cacheOf: (base, index, displacement, write) => this.#cacheOf(delta, insn, base, index, displacement, write),
         };
         if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
           b.materialise();
           this.#call(insn);
+          this.#tame.clear();
         } else if (insn.traits.endsEarly) {
           // Before the block, for both ways through it need them.
           const before = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -514,6 +527,8 @@ class Emitter {
         leave: this.#leave as Label,
         direct() {},
         dynamic() {},
+        executed: 0,
+        tame: this.#tame,
         cacheOf: () => undefined,
       };
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);

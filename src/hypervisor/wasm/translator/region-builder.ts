@@ -33,6 +33,8 @@ import {
 import type { RegionInsn } from './region.ts';
 
 const RSP = 4;
+const FORMS = ['ss', 'sd', 'ps', 'pd'];
+const tameKey = (register: number, form: string): number => register * 4 + FORMS.indexOf(form);
 
 /** What arithmetic flags will be computed from. `undefined` in the builder: they are in the two flag locals. */
 type PendingFlags =
@@ -76,6 +78,8 @@ export interface RegionLocals {
   readonly wide: readonly Local<'i64'>[];
   readonly budget: Local<'i32'>;
   readonly status: Local<'i32'>;
+  /** MXCSR, which nothing in a region changes but what leaves it. */
+  readonly mxcsr: Local<'i32'>;
   /** CODE_GENERATION at entry. */
   readonly generation: Local<'i32'>;
   /** 1 after a store on the slow path, until the end of the instruction. */
@@ -99,6 +103,10 @@ export interface RegionControl {
   leaveWithFlags(kind: 'add' | 'sub', size: IntegerSize): Label;
   /** Leaves with `rip` set. */
   readonly leave: Label;
+  /** Instructions of the block up to and with this one. */
+  readonly executed: number;
+  /** What XMM registers are known to be tame as what, at this point: see `tameKey`. */
+  readonly tame: Set<number>;
   /** Where accesses by a base register are worth a cache of their own. */
   cacheOf(base: number, index: number, displacement: number, write: boolean): PageCache | undefined;
 }
@@ -238,7 +246,35 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   writeXmm(index: number, value: V128): void {
+    this.#forgetTame(this.#number(index));
     this.f.set(this.#xmmLocal(this.#number(index)), value);
+  }
+
+  #forgetTame(register: number): void {
+    for (const form of FORMS) this.#control.tame.delete(tameKey(register, form));
+  }
+
+  override isTame(index: number, form: string): boolean {
+    return this.form.shapes[index] === 'r' && this.#control.tame.has(tameKey(this.#number(index), form));
+  }
+
+  override setTame(index: number, form: string): void {
+    this.#control.tame.add(tameKey(this.#number(index), form));
+  }
+
+  override mxcsr(): I32 {
+    return this.#v.mxcsr;
+  }
+
+  /** The slow way leaves the region, so that what the fast way knows holds in all that follows. */
+  override slowly(slow: () => void): void {
+    const flags = this.#flags;
+    const tame = [...this.#control.tame];
+    slow();
+    this.#leaveEarly(this.#insn.delta + this.#insn.decoded.length);
+    this.#flags = flags;
+    this.#control.tame.clear();
+    for (const key of tame) this.#control.tame.add(key);
   }
 
   readXmmLow<T extends 'i32' | 'i64' | 'f32' | 'f64'>(index: number, type: T): Expr<T> {
@@ -253,6 +289,7 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   writeXmmLow(index: number, value: Expr): void {
+    this.#forgetTame(this.#number(index));
     const x = this.#xmmLocal(this.#number(index));
     switch (value.type) {
       case 'i32':
@@ -274,6 +311,7 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   setXmm(number: number, value: V128): void {
+    this.#forgetTame(number);
     this.f.set(this.#xmmLocal(number), value);
   }
 
@@ -430,6 +468,17 @@ export class RegionBuilder extends LiftBuilder {
     const kept = this.#flags;
     this.materialise();
     this.#flags = kept;
+  }
+
+  /** Leaves in the middle of a block, this instruction being done. */
+  #leaveEarly(delta: number): void {
+    this.#charge();
+    this.leaveAt(delta);
+  }
+
+  #charge(): void {
+    const { budget } = this.#v;
+    this.f.set(budget, i32.sub(budget, i32.const(this.#control.executed)));
   }
 
   /** Leaves to a place of the region's linear address space, with the flags as they are now. `status` is set already. */
@@ -641,11 +690,12 @@ export class RegionBuilder extends LiftBuilder {
 
   /** Falls through to the next instruction. */
   finish(): void {
-    this.#checkDropped(() => this.leaveAt(this.#insn.delta + this.#insn.decoded.length));
+    this.#checkDropped(() => this.#leaveEarly(this.#insn.delta + this.#insn.decoded.length));
   }
 
   jump(rip: Local<'i64'>): void {
     this.#checkDropped(() => {
+      this.#charge();
       this.materialiseAside();
       this.f.set(this.#v.rip, rip);
       this.f.br(this.#control.leave);
@@ -654,7 +704,7 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   jumpDirect(): void {
-    this.#checkDropped(() => this.leaveAt(this.#targetDelta()));
+    this.#checkDropped(() => this.#leaveEarly(this.#targetDelta()));
     this.#control.direct(this.#targetDelta());
   }
 
