@@ -20,7 +20,7 @@ test('the loop of CRC-32 is shown as two blocks', () => {
 test('registers are called by their names, and the branch of a loop compares what CMP compared', () => {
   const { listing } = showRegion(CRC32, 0x20);
   assert.ok(listing.includes('rax = i64.load(cpu.rax)'));
-  assert.ok(listing.includes('      rcx = i64.extend_i32_u(i32.wrap(rax))'));
+  assert.ok(listing.some((line) => line.trim() === 'rcx = i64.extend_i32_u(i32.wrap(rax))'));
   assert.ok(listing.some((line) => /^ +if i32\.eqz\(i64\.eq\(t\d+, t\d+\)\)$/.test(line)));
   assert.ok(listing.includes('i64.store(cpu.rip, rip)'));
 });

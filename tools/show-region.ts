@@ -99,7 +99,7 @@ export function showRegion(code: Uint8Array, at = 0, isHot = false): Shown {
   if (at < 0 || at >= PAGE || at + code.length > PAGES * PAGE) throw new RangeError(`${code.length} bytes at ${at}`);
   bytes.set(code, PAGE + at);
   const source = {
-    bytes,
+    page: (host: number) => bytes.subarray(host, host + PAGE),
     decoder: new Decoder(new DecodeTable(rows)),
     hostPage: (index: number) => (index >= 0 && index < PAGES ? (index + 1) * PAGE : 0),
     isKnown: (host: number) => host >= PAGE + at && host < PAGE + at + code.length,
@@ -110,6 +110,7 @@ export function showRegion(code: Uint8Array, at = 0, isHot = false): Shown {
   if (region === undefined) throw new RangeError('the first instruction cannot be translated');
   const bound = bindings(region);
   const module = buildRegionModule(region, bound, isHot);
+  if (module === undefined) throw new RangeError('the region would be too large');
   const known: ListingNames = {
     field: (offset) => FIELDS.get(offset),
     local: () => undefined,

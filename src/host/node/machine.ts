@@ -65,6 +65,14 @@ function startVcpu(worker: Worker, config: VcpuThreadConfig): VcpuThread {
   });
   const compiler = startRegionCompiler(config.memory, vcpuArea(config.map, config.index));
   worker.once('exit', () => void compiler.worker.terminate());
+  // Without it the guest goes on, interpreted.
+  compiler.worker.once('error', (error: Error) => {
+    stderrLogger.log(
+      'error',
+      'translator',
+      `the compiler's thread ended, hot code is interpreted from here on: ${error.message}`,
+    );
+  });
   const task: VcpuWorkerTask = { config, compiler: compiler.wire };
   worker.postMessage(task, [compiler.wire.port]);
   return { ended, sendInitialState: (initial) => worker.postMessage(initial) };

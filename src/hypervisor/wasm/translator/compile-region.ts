@@ -91,9 +91,19 @@ export class RegionTranslator {
     const started = now();
     const pages = pairs(request.pages);
     const learned = runs(request.learned);
+    const copies = new Map<number, Uint8Array>();
+    const page = (host: number): Uint8Array => {
+      let copy = copies.get(host);
+      if (copy === undefined) {
+        copy = this.#bytes.slice(host, host + 4096);
+        copies.set(host, copy);
+      }
+      return copy;
+    };
+    const nothing = (): TranslatedRegion => ({ ...NOTHING, id, milliseconds: now() - started });
     const region = discoverRegion(
       {
-        bytes: this.#bytes,
+        page,
         decoder: this.#decoder,
         hostPage: (index) => pages.get(index) ?? 0,
         isKnown: (host) => this.#known.has(host, mode),
@@ -103,11 +113,11 @@ export class RegionTranslator {
       entry,
       limits,
     );
-    if (region === undefined) return { ...NOTHING, id, milliseconds: now() - started };
-    const extents = extentsOf(region);
-    const code = this.#codeOf(extents);
+    if (region === undefined) return nothing();
     const bound = bindings(region);
     const bytes = buildRegionModule(region, bound, isHot);
+    if (bytes === undefined) return nothing();
+    const extents = extentsOf(region);
     const compiling = now();
     const module = compile(bytes, isHot);
     const done = now();
@@ -116,7 +126,7 @@ export class RegionTranslator {
       id,
       module,
       extents,
-      code,
+      code: codeOf(extents, page),
       called: bound.called.map(hostOf),
       indirect: bound.indirect.map(hostOf),
       blocks: [...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)),
@@ -127,16 +137,18 @@ export class RegionTranslator {
       compileMilliseconds: done - compiling,
     };
   }
+}
 
-  #codeOf(extents: readonly CodeExtent[]): Uint8Array {
-    const code = new Uint8Array(extents.reduce((sum, { from, to }) => sum + to - from, 0));
-    let at = 0;
-    for (const { from, to } of extents) {
-      code.set(this.#bytes.subarray(from, to), at);
-      at += to - from;
-    }
-    return code;
+/** The bytes that were translated, one extent after the other. */
+function codeOf(extents: readonly CodeExtent[], page: (host: number) => Uint8Array): Uint8Array {
+  const code = new Uint8Array(extents.reduce((sum, { from, to }) => sum + to - from, 0));
+  let at = 0;
+  for (const { from, to } of extents) {
+    const offset = from & 0xfff;
+    code.set(page(from - offset).subarray(offset, offset + to - from), at);
+    at += to - from;
   }
+  return code;
 }
 
 function pairs(flat: Float64Array): Map<number, number> {

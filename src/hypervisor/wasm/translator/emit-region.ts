@@ -115,12 +115,22 @@ interface Constants {
   readonly logs: ReadonlyMap<RegionInsn, I32>;
 }
 
-/** Builds a module with one exported function `r`; code that is hot may be larger for speed. */
+/** Most bytes of one region's function: far more than any code of compilers needs, and bearable for V8's. */
+const MAX_CODE_BYTES = 200_000;
+
+class TooLarge extends Error {
+  override readonly name = 'TooLarge';
+}
+
+/**
+ * Builds a module with one exported function `r`; code that is hot may be larger for speed. Undefined when the function would be too
+ * large.
+ */
 export function buildRegionModule(
   region: Region,
   { called, indirect }: RegionBindings,
   isHot: boolean,
-): Uint8Array<ArrayBuffer> {
+): Uint8Array<ArrayBuffer> | undefined {
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
@@ -139,7 +149,12 @@ export function buildRegionModule(
     logs: new Map(indirect.map((insn, n) => [insn, module.importConstant(`log${n}`)])),
   };
   const f = module.function(['i32'], 'i32');
-  new Emitter(module, f, region, helpers as unknown as HelperFunctions, constants, isHot).run();
+  try {
+    new Emitter(module, f, region, helpers as unknown as HelperFunctions, constants, isHot).run();
+  } catch (error) {
+    if (error instanceof TooLarge) return undefined;
+    throw error;
+  }
   module.export('r', f);
   return module.toBytes();
 }
@@ -467,6 +482,7 @@ class Emitter {
   #code(delta: number, flagsBefore: FlagState): void {
     const f = this.#f;
     const block = this.#block(delta);
+    if (f.code.length > MAX_CODE_BYTES) throw new TooLarge();
     // Several ways lead to a loop's start and to a merge.
     if (this.#flow.loops.has(delta) || this.#flow.merges.has(delta)) this.#tame = new Set();
     let flags = flagsBefore;

@@ -38,7 +38,7 @@ export interface RegionBlock {
   readonly delta: number;
   readonly insns: readonly RegionInsn[];
   readonly end: BlockEnd;
-  /** Blocks that control may go to, by delta. */
+  /** Edges: blocks that control may go to, by delta; twice the same where a jump leads to the next instruction. */
   readonly successors: readonly number[];
 }
 
@@ -54,7 +54,8 @@ export interface Region {
 
 /** What discovery asks of the vCPU. */
 export interface CodeSource {
-  readonly bytes: Uint8Array;
+  /** A copy of the page at an offset in linear memory, always the same one: the guest may be writing to it. */
+  page(host: number): Uint8Array;
   readonly decoder: Decoder;
   /** Where the page at `delta >> 12` pages from the entry's lies in linear memory, or 0 when that is not known. */
   hostPage(index: number): number;
@@ -101,7 +102,7 @@ function traits(decoded: Decoded, form: Form): Traits {
 
 /** Finds the region that starts at `entry` (0..4095). Returns undefined when not even one instruction can be translated. */
 export function discoverRegion(source: CodeSource, entry: number, limits: RegionLimits): Region | undefined {
-  const { decoder, bytes } = source;
+  const { decoder } = source;
   const insns = new Map<number, RegionInsn>();
   const leaders = new Set<number>([entry]);
   const pages = new Map<number, number>();
@@ -143,15 +144,15 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
     while (!insns.has(at) && insns.size < limits.instructions) {
       const host = hostOf(at);
       if (host === 0) break;
-      const pageEnd = host - (at & 0xfff) + 4096;
-      let decoded = decoder.decode(bytes, host, pageEnd, 64);
+      const offset = at & 0xfff;
+      const bytes = source.page(host - offset);
+      let decoded = decoder.decode(bytes, offset, 4096, 64);
       if (decoded === 'truncated') {
         const pagesBefore = pages.size;
         const next = hostOf((at | 0xfff) + 1);
         if (next === 0) break;
-        const head = pageEnd - host;
-        crossing.set(bytes.subarray(host, pageEnd));
-        crossing.set(bytes.subarray(next, next + 15), head);
+        crossing.set(bytes.subarray(offset));
+        crossing.set(source.page(next).subarray(0, 15), 4096 - offset);
         decoded = decoder.decode(crossing, 0, crossing.length, 64);
         if (typeof decoded === 'string' && pages.size > pagesBefore) pages.delete((at >> 12) + 1);
       }
@@ -231,7 +232,7 @@ function assemble(
         successors.push(at);
       }
     }
-    blocks.set(delta, { delta, insns: list, end, successors: [...new Set(successors.filter(isBlock))] });
+    blocks.set(delta, { delta, insns: list, end, successors: successors.filter(isBlock) });
   }
   return { entry, blocks, returnSites, pages, instructions: insns.size };
 }
