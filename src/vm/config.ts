@@ -55,6 +55,8 @@ export interface RunConfig {
   /** The ports that were configured, at most one a number; the other ports exist and forget what is written to them. */
   readonly serial: readonly SerialConfig[];
   readonly hypervisor: HypervisorName;
+  /** The WebAssembly CPU translates hot code; else it interprets all. */
+  readonly translate: boolean;
   /** End the VMM when the guest resets, instead of rebooting it in place. */
   readonly noReboot: boolean;
   /** Names the VM in messages. */
@@ -74,6 +76,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   cpus: 1,
   serial: [CONSOLE_ON_STDOUT],
   hypervisor: 'auto',
+  translate: true,
   noReboot: false,
   name: 'typervisor',
   stats: false,

@@ -73,6 +73,13 @@ test('under --no-reboot a reboot ends with status 32', async () => {
   await vm.exits(32);
 });
 
+test('with translate=false everything is interpreted', async () => {
+  await using vm = launch(['--hypervisor', 'wasm,translate=false', '--stats'], { input: 'uname -m; poweroff -f\n' });
+  await vm.exits(0);
+  assert.match(vm.output, /^x86_64\r?$/m);
+  assert.match(vm.errors, /instructions translated +0\n/);
+});
+
 test('a panic ends with status 34', async () => {
   await using vm = launch([], { input: 'echo c > /proc/sysrq-trigger\n' });
   await vm.exits(34);

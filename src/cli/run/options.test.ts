@@ -114,6 +114,16 @@ test('the hypervisor is wasm or auto', () => {
   refused(['--hypervisor', 'kvm'], '--hypervisor "kvm": "kvm" is not wasm or auto at position 0');
 });
 
+test('hot code is translated unless that is switched off', () => {
+  assert.equal(parse().translate, true);
+  assert.equal(parse('--hypervisor', 'wasm').translate, true);
+  assert.equal(parse('--hypervisor', 'wasm,translate=false').translate, false);
+  refused(
+    ['--hypervisor', 'wasm,translate=2'],
+    '--hypervisor "wasm,translate=2": expected true or false at position 15',
+  );
+});
+
 test('the debug-exit port may be given with and without its key, inside the port space', () => {
   assert.deepEqual(parse('--debug-exit', 'port=0xf4').debugExit, { port: 0xf4 });
   assert.deepEqual(parse('--debug-exit', '244').debugExit, { port: 0xf4 });

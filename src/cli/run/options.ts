@@ -72,8 +72,11 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   },
   {
     name: '--hypervisor',
-    value: 'NAME',
+    value: 'NAME[,KEY=VALUE]',
     help: 'wasm, the CPU written in WebAssembly, or auto, the fastest that this host has. The default is auto; this version has only wasm.',
+    keys: [
+      ['translate=BOOL', 'Whether hot code is translated (the default) or all of it interpreted, which is slower.'],
+    ],
   },
   {
     name: '--no-reboot',
@@ -93,7 +96,7 @@ const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
 /** A device of 32 bits. */
 const DEBUG_EXIT_PORTS = 4;
 const DEBUG_EXIT = { port: integer(0, 0xfffc) };
-const HYPERVISOR = { name: choice('wasm', 'auto') };
+const HYPERVISOR = { name: choice('wasm', 'auto'), translate: withDefault(boolean(), true) };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
   num: withDefault(integer(1, SERIAL_NUMBERS.length), 1),
@@ -177,6 +180,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     cpus: cpus?.['num-cores'] ?? DEFAULT_CONFIG.cpus,
     serial: serialPorts(args),
     hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
+    translate: hypervisor?.translate ?? DEFAULT_CONFIG.translate,
     noReboot: args.options.has('--no-reboot'),
     name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
     stats: args.options.has('--stats'),

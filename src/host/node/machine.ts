@@ -54,7 +54,7 @@ export function commandLine(config: RunConfig): string {
 }
 
 /** Gives a prepared worker its vCPU. */
-function startVcpu(worker: Worker, config: VcpuThreadConfig): VcpuThread {
+function startVcpu(worker: Worker, config: VcpuThreadConfig, translates: boolean): VcpuThread {
   const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
     worker.once('message', (end: VcpuThreadEnd) => {
       resolve(end);
@@ -63,18 +63,16 @@ function startVcpu(worker: Worker, config: VcpuThreadConfig): VcpuThread {
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
   });
-  const compiler = startRegionCompiler(config.memory, vcpuArea(config.map, config.index));
-  worker.once('exit', () => void compiler.worker.terminate());
-  // Without it the guest goes on, interpreted.
-  compiler.worker.once('error', (error: Error) => {
-    stderrLogger.log(
-      'error',
-      'translator',
-      `the compiler's thread ended, hot code is interpreted from here on: ${error.message}`,
-    );
-  });
-  const task: VcpuWorkerTask = { config, compiler: compiler.wire };
-  worker.postMessage(task, [compiler.wire.port]);
+  if (translates) {
+    const { worker: compiler, wire } = startRegionCompiler(config.memory, vcpuArea(config.map, config.index));
+    worker.once('exit', () => void compiler.terminate());
+    // Without it the guest goes on, interpreted.
+    compiler.once('error', (error: Error) => {
+      const consequence = 'the compiler ended, hot code is interpreted from here on';
+      stderrLogger.log('error', 'translator', `${consequence}: ${error.message}`);
+    });
+    worker.postMessage({ config, compiler: wire } satisfies VcpuWorkerTask, [wire.port]);
+  } else worker.postMessage({ config } satisfies VcpuWorkerTask);
   return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
 }
 
@@ -167,7 +165,7 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
         wallClock,
         timers,
         logger: stderrLogger,
-        startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread),
+        startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread, config.translate),
         random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
         yieldTurn: (resume) => void setImmediate(resume),
       },

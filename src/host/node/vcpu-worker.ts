@@ -16,7 +16,8 @@ import { type CompilerWire, regionCompiler } from './region-compiler.ts';
 /** What the VMM thread sends first; initial states may follow. */
 export interface VcpuWorkerTask {
   readonly config: VcpuThreadConfig;
-  readonly compiler: CompilerWire;
+  /** Left out: everything is interpreted. */
+  readonly compiler?: CompilerWire;
 }
 
 const RANDOM_POOL = new Uint32Array(256);
@@ -40,7 +41,7 @@ const clock = createClock();
 port.once('message', ({ config, compiler }: VcpuWorkerTask) => {
   const end = runVcpuThread(config, {
     clock,
-    hypervisor: wasmHypervisor(interpreter, regionCompiler(compiler)),
+    hypervisor: wasmHypervisor(interpreter, compiler === undefined ? 'none' : regionCompiler(compiler)),
     random32,
     takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
   });

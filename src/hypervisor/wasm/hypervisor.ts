@@ -8,7 +8,10 @@ import type { RegionCompiler } from './translator/compile-region.ts';
 import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
 
 /** `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made. */
-export function wasmHypervisor(interpreter?: CompiledInterpreter, regionCompiler?: RegionCompiler): Hypervisor {
+export function wasmHypervisor(
+  interpreter?: CompiledInterpreter,
+  regionCompiler?: RegionCompiler | 'none',
+): Hypervisor {
   return {
     name: 'wasm',
     vcpuAreaBytes: VCPU_AREA_BYTES,

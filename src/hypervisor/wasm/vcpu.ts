@@ -92,8 +92,8 @@ export function compileInterpreter(cache?: InterpreterCache, model: CpuModel = D
 export interface WasmVcpuOptions extends VcpuOptions {
   /** Made anew when left out. */
   readonly interpreter?: CompiledInterpreter;
-  /** Translates hot code; on the vCPU's own thread when left out. */
-  readonly regionCompiler?: RegionCompiler;
+  /** Translates hot code: on the vCPU's own thread when left out, not at all when there is none. */
+  readonly regionCompiler?: RegionCompiler | 'none';
 }
 
 interface CoreExports {
@@ -215,14 +215,17 @@ export class WasmVcpu implements Vcpu {
       invalidated: () => tlb.invalidateJumps(),
       regionDropped: (region) => this.#translator.drop(region),
     });
+    const { regionCompiler } = options;
     this.#translator = new Translator({
       memory,
       cpu: area,
       decoder,
       blocks: this.#blocks,
       compiler:
-        options.regionCompiler ??
-        compileAtOnce({ memory, cpu: area, table, now: () => options.clock.nanoseconds() / 1e6 }),
+        regionCompiler === 'none'
+          ? undefined
+          : (regionCompiler ??
+            compileAtOnce({ memory, cpu: area, table, now: () => options.clock.nanoseconds() / 1e6 })),
       fetch: (low, high) => this.#peek(low, high),
       helpers: helperImports as WebAssembly.ModuleImports,
       handlers: functions,

@@ -23,7 +23,8 @@ export interface TranslatorOptions {
   readonly cpu: number;
   readonly decoder: Decoder;
   readonly blocks: BlockCache;
-  readonly compiler: RegionCompiler;
+  /** Undefined: nothing is translated. */
+  readonly compiler: RegionCompiler | undefined;
   /** Offset in linear memory of code at a linear address by the page tables, or 0; raises nothing. */
   readonly fetch: (low: number, high: number) => number;
   /** Functions of REGION_IMPORTS. */
@@ -143,6 +144,7 @@ export class Translator {
 
   /** A slice has ended at RIP. */
   sample(): void {
+    if (this.#options.compiler === undefined) return;
     const host = this.#hostOfRip();
     const { blocks } = this.#options;
     const region = blocks.regionAt(host, blocks.mode);
@@ -186,8 +188,9 @@ export class Translator {
 
   /** Puts regions in place that have been translated meanwhile. Not while guest code runs. */
   poll(): void {
-    if (this.#pending.size === 0) return;
-    for (let found = this.#options.compiler.poll(); found !== undefined; found = this.#options.compiler.poll()) {
+    const { compiler } = this.#options;
+    if (this.#pending.size === 0 || compiler === undefined) return;
+    for (let found = compiler.poll(); found !== undefined; found = compiler.poll()) {
       this.#take(found);
     }
   }
@@ -246,7 +249,7 @@ export class Translator {
     const id = ++this.#lastId;
     this.#pending.set(id, pending);
     this.#asked.add(host);
-    this.#options.compiler.request({
+    this.#options.compiler?.request({
       id,
       entry: host & 0xfff,
       mode,
