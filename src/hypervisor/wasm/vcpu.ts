@@ -25,7 +25,7 @@ import {
 } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
-import { RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
+import { INTERRUPT_WAITS, KICK_WORD, RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
 import type { RegionLimits } from './translator/region.ts';
 import { compileAtOnce, type RegionCompiler } from './translator/compile-region.ts';
@@ -101,6 +101,7 @@ interface CoreExports {
   walk(cpu: number, low: number, high: number, access: number): number;
   fetch(cpu: number, low: number, high: number): number;
   codeWrite(cpu: number, host: number, bytes: number): void;
+  modeChanged(cpu: number): void;
 }
 
 export class WasmVcpu implements Vcpu {
@@ -114,6 +115,8 @@ export class WasmVcpu implements Vcpu {
   readonly #translator: Translator;
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
+  /** Instructions until the next look at where the guest spends its time. */
+  #untilSample = SLICE;
   #exceptions = 0;
   #interruptCount = 0;
   #halts = 0;
@@ -131,10 +134,9 @@ export class WasmVcpu implements Vcpu {
     if (map.codeMap !== CODE_MAP_OFFSET) throw new Error('the code map is not where the interpreter was built for');
     this.#view.setUint32(area + RAM_OFFSET, ram.offset, true);
     this.#view.setUint32(area + RAM_BYTES, ram.bytes, true);
+    this.#view.setUint32(area + KICK_WORD, map.control + options.control.kickOffset, true);
     const functions = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
     const regions = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
-    const tlb = new Tlb(buffer, area);
-    this.#tlb = tlb;
     const state = new CpuState(buffer as SharedArrayBuffer, area);
     const float = new SseSlow(buffer, area);
     const address = (low: number, high: number): number => (high >>> 0) * 0x1_0000_0000 + (low >>> 0);
@@ -163,7 +165,6 @@ export class WasmVcpu implements Vcpu {
       codeInvalidate: (page: number) => this.#blocks.invalidatePage(page),
       lookup: () => this.#blocks.lookup(),
       system: (_cpu: number, call: number, record: number) => systemCalls.run(call, record),
-      modeChanged: () => tlb.modeChanged(),
       watch: (low: number, high: number, bytes: number, write: number) => {
         if (tlb.watching) noteDataAccess(this.cpu, low, high, bytes, write !== 0);
       },
@@ -171,6 +172,8 @@ export class WasmVcpu implements Vcpu {
     const instance = new WebAssembly.Instance(module, { env: imports });
     const core = instance.exports as unknown as CoreExports;
     this.#core = core;
+    const tlb = new Tlb(buffer, area, () => core.modeChanged(area));
+    this.#tlb = tlb;
     const mmu = new WasmMmu({
       buffer,
       cpu: area,
@@ -192,7 +195,6 @@ export class WasmVcpu implements Vcpu {
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer, area);
     const helperImports: Record<string, WebAssembly.ImportValue> = {
       memory,
-      modeChanged: imports.modeChanged,
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
         float.run(operation, destination, first, second, immediate),
     };
@@ -322,11 +324,9 @@ export class WasmVcpu implements Vcpu {
       if (state.interruptShadow !== 0 || debugArmed(cpu) || (state.systemFlags & FLAG_RF) !== 0) {
         status = this.#step();
       } else {
+        this.#view.setInt32(this.#area + INTERRUPT_WAITS, interrupts.pending() ? 1 : 0, true);
         const rest = interrupts.nextDeadline() - now;
-        const slice = rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE;
-        status = this.#core.run(this.#area, slice);
-        if (status === STATUS_BUDGET) this.#translator.sample();
-        else if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
+        status = this.#runSlice(rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE);
         this.#translator.poll();
         if (this.#translator.isFull) this.#blocks.flush();
       }
@@ -339,6 +339,23 @@ export class WasmVcpu implements Vcpu {
         if (!deliverable && rest > 0) control.waitForKick(Math.min(rest, 1000));
       } else if (this.#deliverFault() === 'shutdown') return { kind: 'shutdown' };
     }
+  }
+
+  /**
+   * Runs at most `slice` instructions. The profile is taken every SLICE instructions, however often the loop is left meanwhile: a
+   * guest that makes system calls all the time would never be translated otherwise.
+   */
+  #runSlice(slice: number): number {
+    const { u32 } = this.cpu.state;
+    const before = u32[INSTRUCTIONS >> 2] as number;
+    const status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)));
+    this.#untilSample -= ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
+    if (this.#untilSample <= 0 && (status === STATUS_BUDGET || status === STATUS_REGION_BUDGET)) {
+      this.#untilSample = SLICE;
+      if (status === STATUS_BUDGET) this.#translator.sample();
+      else this.#translator.sampleRegion();
+    }
+    return status;
   }
 
   /** Runs at most `instructions` without interrupts, for tests. Returns STATUS_*; a fault is left undelivered. */

@@ -5,6 +5,7 @@
  */
 import { type Expr, i32, type I32, i64, type I64 } from '../emit/expr.ts';
 import { call, type Local } from '../emit/function-builder.ts';
+import { interruptWaits } from '../mmu/interrupts.ts';
 import { ATTR_DB, CPL, EFLAGS_SYSTEM, SEG_ATTRIBUTES, segmentOffset, SS } from '../state.ts';
 import type { IntegerSize } from './flags.ts';
 import { GP, type LiftBuilder } from './lift-builder.ts';
@@ -303,13 +304,13 @@ const popFlags: Lift = (b) => {
   commit();
   loadArithmeticFlags(b, wanted);
   f.store(4, b.cpu, merged, EFLAGS_SYSTEM);
-  // AC chooses the TLB array under SMAP; IF and TF change what the run loop must do.
+  // AC chooses the TLB array under SMAP; TF, and IF when an interrupt waits for it, change what the run loop must do.
   const differs = b.let(i32.xor(merged, system));
   f.if(i32.and(differs, i32.const(0x4_0000)), () => f.callVoid(b.helpers['modeChanged'] as never, b.cpu));
-  f.if(i32.and(i32.or(i32.and(differs, merged), i32.and(merged, i32.const(0x100))), i32.const(0x300)), () =>
-    b.leaveAfter(),
-  );
-  f.if(i32.and(differs, i32.const(0x4_0100)), () => b.leaveAfter());
+  f.if(i32.and(i32.or(differs, merged), i32.const(0x100)), () => b.leaveAfter());
+  f.if(i32.and(i32.and(differs, merged), i32.const(0x200)), () => {
+    f.if(interruptWaits(b.cpu), () => b.leaveAfter());
+  });
 };
 
 /** Loads OF SF ZF AF PF CF from the bits of an RFLAGS image. */
@@ -357,5 +358,5 @@ export const branchRows: readonly Row[] = [
   row('C8', 'enter', 'Iw,Ib', enter, { d64: true }),
   row('C9', 'leave', '', leave, { d64: true, hot: true }),
   row('9C', 'pushf', '', pushFlags, { d64: true }),
-  row('9D', 'popf', '', popFlags, { d64: true, ends: true }),
+  row('9D', 'popf', '', popFlags, { d64: true }),
 ];

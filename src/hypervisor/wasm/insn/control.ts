@@ -7,6 +7,7 @@
 import { i32, type I32, i64, type I64 } from '../emit/expr.ts';
 import type { Local } from '../emit/function-builder.ts';
 import { CPL, EFLAGS_SYSTEM, INTERRUPT_SHADOW } from '../state.ts';
+import { interruptWaits } from '../mmu/interrupts.ts';
 import { SHADOW_RIP } from '../mmu/layout.ts';
 import { adjustFlag, carryFlag, signExtended, withCarry } from './flags.ts';
 import { BR, GP, type LiftBuilder, UD } from './lift-builder.ts';
@@ -37,15 +38,16 @@ const cli: Lift = (b) => {
   systemBit(0x200, false)(b);
 };
 
-/** Interrupts stay off for one more instruction; the run loop sees to it. */
+/** Interrupts stay off for one more instruction; the run loop sees to it when one waits. */
 const sti: Lift = (b) => {
   checkIopl(b);
   const old = b.let(i32.load(b.cpu, EFLAGS_SYSTEM));
-  b.f.if(i32.and(old, i32.const(0x200)), () => b.next());
-  b.f.store(4, b.cpu, i32.or(old, i32.const(0x200)), EFLAGS_SYSTEM);
-  b.f.store(4, b.cpu, i32.const(1), INTERRUPT_SHADOW);
-  b.f.store(8, b.cpu, b.nextRip(), SHADOW_RIP);
-  b.leaveAfter();
+  b.f.if(i32.eqz(i32.and(old, i32.const(0x200))), () => {
+    b.f.store(4, b.cpu, i32.or(old, i32.const(0x200)), EFLAGS_SYSTEM);
+    b.f.store(4, b.cpu, i32.const(1), INTERRUPT_SHADOW);
+    b.f.store(8, b.cpu, b.nextRip(), SHADOW_RIP);
+    b.f.if(interruptWaits(b.cpu), () => b.leaveAfter());
+  });
 };
 
 const lahf: Lift = (b) => b.setGpr(0, 1, i32.or(i32.and(b.rflags(), i32.const(0xd5)), i32.const(2)), true);
@@ -185,7 +187,7 @@ export const controlRows: readonly Row[] = [
   row('FC', 'cld', '', systemBit(0x400, false)),
   row('FD', 'std', '', systemBit(0x400, true)),
   row('FA', 'cli', '', cli),
-  row('FB', 'sti', '', sti, { ends: true }),
+  row('FB', 'sti', '', sti),
   row('9F', 'lahf', '', lahf),
   row('9E', 'sahf', '', sahf),
   // The register number is ignored.

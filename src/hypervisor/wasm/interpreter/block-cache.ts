@@ -15,13 +15,13 @@ import {
   BLOCK_CACHE,
   BLOCK_CACHE_ENTRIES,
   CODE_MODE,
+  MODE_SINGLE,
   TLB,
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
   TLB_PAGE,
   TLB_WRITE,
 } from '../mmu/layout.ts';
-import { MODE_SINGLE } from '../mmu/tlb.ts';
 import type { RamWindow } from '../mmu/walk.ts';
 import {
   CODE_GENERATION,

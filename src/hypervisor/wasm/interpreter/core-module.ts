@@ -22,6 +22,7 @@ import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
 import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, RIP_BASE } from '../mmu/layout.ts';
+import { buildSelectMode } from '../mmu/mode.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import {
   BUDGET,
@@ -105,6 +106,7 @@ export const HELPER_NAMES = [
   'crc32c',
   'lockBus',
   'unlockBus',
+  'modeChanged',
 ] as const;
 
 export interface CoreModule {
@@ -149,7 +151,6 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
     codeInvalidate: module.importFunction('codeInvalidate', ['i32']),
     lookup: module.importFunction('lookup', ['i32'], 'i32'),
     system: module.importFunction('system', ['i32', 'i32', 'i32'], 'i32'),
-    modeChanged: module.importFunction('modeChanged', ['i32']),
     watch: module.importFunction('watch', ['i32', 'i32', 'i32', 'i32']),
   };
   const mmu = buildMmu(module, imports, options.codeMap);
@@ -171,6 +172,8 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
       out.u32(options.busLock);
     },
   });
+  const selectMode = module.function(['i32']);
+  buildSelectMode(selectMode);
   const helpers: HelperFunctions = {
     slowRead: mmu.slowRead,
     slowWrite: mmu.slowWrite,
@@ -182,7 +185,7 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
     crc32c,
     lockBus,
     unlockBus,
-    modeChanged: imports.modeChanged,
+    modeChanged: selectMode,
   };
   for (const name of HELPER_NAMES) module.export(name, helpers[name] as Callee);
   module.export('walk', mmu.walkHalves);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Row } from '../insn/row.ts';
-import { MODE_AVX, MODE_VEX } from '../mmu/tlb.ts';
+import { MODE_AVX, MODE_VEX } from '../mmu/layout.ts';
 
 const CR0_MP = 1 << 1,
   CR0_EM = 1 << 2,

@@ -40,6 +40,13 @@ export const NOT_GLOBAL_MAX = 32;
  */
 // biome-ignore format: a table
 export const RAM_OFFSET = 0x4200, RAM_BYTES = 0x4204;
+/** u32: offset in linear memory of the word that other threads set to make this vCPU look up (bus/control.ts). */
+export const KICK_WORD = 0x4208;
+/** i32: not zero when something waits for RFLAGS.IF: whatever sets that comes out of the loop. */
+export const INTERRUPT_WAITS = 0x420c;
+/** i32: MODE_SINGLE while single instructions are run; MODE_WATCHING while every data access must be seen. */
+export const MODE_FORCED = 0x4210;
+export const MODE_WATCHING = 1;
 
 /** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
 export const JUMP_CACHE = 0x30000;
@@ -88,6 +95,11 @@ export const SHADOW_RIP = MMU_STATE + 56;
  * CR4.OSFXSR 5, single instructions 6, VEX encodings 7, AVX enabled 8.
  */
 export const CODE_MODE = MMU_STATE + 24;
+/** In CODE_MODE: blocks of single instructions. */
+export const MODE_SINGLE = 0x40;
+/** VEX encodings exist (protected mode), and so do those on YMM registers. */
+export const MODE_VEX = 0x80,
+  MODE_AVX = 0x100;
 
 /** Page-fault error code bits, also used to say what an access is (SDM 3A, 4.7). */
 // biome-ignore format: a table

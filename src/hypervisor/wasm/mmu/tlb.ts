@@ -6,25 +6,15 @@
  *
  * @module
  */
+import { CR3, CR4, STATE_BYTES } from '../state.ts';
 import {
-  CODE_SIZE,
-  CPL,
-  CR0,
-  CR3,
-  CR4,
-  EFLAGS_SYSTEM,
-  FETCH_TAG,
-  STATE_BYTES,
-  TLB_BASE,
-  TLB_TAG,
-  XCR0,
-} from '../state.ts';
-import {
-  CODE_MODE,
   FETCH_GENERATION,
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
   LARGE_REGIONS,
+  MODE_FORCED,
+  MODE_SINGLE,
+  MODE_WATCHING,
   NOT_GLOBAL_COUNT,
   NOT_GLOBAL_LIST,
   NOT_GLOBAL_MAX,
@@ -37,33 +27,13 @@ import {
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
   TLB_EXECUTE,
-  TLB_INDEX,
-  TLB_NEVER,
-  TLB_SUPERVISOR,
-  TLB_SUPERVISOR_AC,
-  TLB_USER,
   TLB_WRITE,
   tlbArray,
 } from './layout.ts';
 
 const MAX_TAG = 4095;
 const ARRAYS = 4;
-const CR0_AM = 1 << 18,
-  CR4_PCIDE = 1 << 17,
-  CR4_SMAP = 1 << 21,
-  CR4_OSFXSR = 1 << 9,
-  CR4_OSXSAVE = 1 << 18;
-const CR0_PE = 1 << 0;
-/** XCR0 must enable both, for AVX. */
-const XCR0_SSE_AVX = 6;
-const EFLAGS_TF = 1 << 8,
-  EFLAGS_VM = 1 << 17,
-  EFLAGS_AC = 1 << 18;
-/** In CODE_MODE: blocks of single instructions. */
-export const MODE_SINGLE = 0x40;
-/** VEX encodings exist (protected mode), and so do those on YMM registers. */
-export const MODE_VEX = 0x80,
-  MODE_AVX = 0x100;
+const CR4_PCIDE = 1 << 17;
 /** Jump-cache generations fit into the top 10 bits of FETCH_TAG. */
 const MAX_GENERATION = 0x3ff;
 
@@ -76,21 +46,38 @@ export class Tlb {
   readonly #entries: Uint32Array;
   #lastCr3Low = 0;
   #lastCr3High = 0;
-  /** True while single instructions are run: blocks of their own. */
-  single = false;
-  /** True while every data access must be seen (data breakpoints). */
-  watching = false;
+  readonly #forced: Int32Array;
+  readonly #select: () => void;
   /** For statistics. */
   flushes = 0;
 
-  /** `cpu`: offset of the vCPU's private area. */
-  constructor(buffer: ArrayBufferLike, cpu: number) {
+  /** `cpu`: offset of the vCPU's private area. `select`: the core module's selectMode (mode.ts). */
+  constructor(buffer: ArrayBufferLike, cpu: number, select: () => void) {
     this.#cpu = cpu;
+    this.#select = select;
+    this.#forced = new Int32Array(buffer, cpu + MODE_FORCED, 1);
     this.#bytes = new Uint8Array(buffer);
     this.#words = new Int32Array(buffer, cpu, STATE_BYTES / 4);
     this.#longs = new BigUint64Array(buffer);
     this.#entries = new Uint32Array(buffer, cpu + NOT_GLOBAL_LIST, NOT_GLOBAL_MAX);
     this.#pcidTags = new Uint16Array(buffer, cpu + PCID_TAGS, 4096);
+  }
+
+  /** True while single instructions are run: blocks of their own. */
+  set single(single: boolean) {
+    this.#force(MODE_SINGLE, single);
+  }
+
+  /** True while every data access must be seen (data breakpoints). */
+  get watching(): boolean {
+    return ((this.#forced[0] as number) & MODE_WATCHING) !== 0;
+  }
+  set watching(watching: boolean) {
+    this.#force(MODE_WATCHING, watching);
+  }
+
+  #force(bit: number, set: boolean): void {
+    this.#forced[0] = set ? (this.#forced[0] as number) | bit : (this.#forced[0] as number) & ~bit;
   }
 
   /** Empties everything and gives out first tags. */
@@ -217,7 +204,7 @@ export class Tlb {
     } else this.#set(FETCH_GENERATION, generation + 1);
   }
 
-  /** Recomputes TLB_BASE, TLB_TAG and FETCH_TAG from CPL, RFLAGS, CR0, CR3, CR4 and the code size. */
+  /** After a change of CPL, RFLAGS, CR0, CR3, CR4 or the code size: the current tags, and what mode.ts makes of them. */
   modeChanged(): void {
     const cr3Low = this.#get(CR3);
     const cr3High = this.#get(CR3 + 4);
@@ -233,31 +220,6 @@ export class Tlb {
       this.#pcidTags[pcid] = userTag;
     }
     this.#set(TAG_USER, userTag);
-    const user = this.#get(CPL) === 3;
-    const cr0 = this.#get(CR0);
-    const cr4 = this.#get(CR4);
-    const flags = this.#get(EFLAGS_SYSTEM);
-    let index: number;
-    if (this.watching) index = TLB_NEVER;
-    else if (user) index = (flags & EFLAGS_AC) !== 0 && (cr0 & CR0_AM) !== 0 ? TLB_NEVER : TLB_USER;
-    else index = (flags & EFLAGS_AC) !== 0 && (cr4 & CR4_SMAP) !== 0 ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR;
-    const tag = index === TLB_SUPERVISOR ? this.#get(TAG_SUPERVISOR) : userTag;
-    this.#set(TLB_INDEX, index);
-    this.#set(TLB_BASE, this.#cpu + tlbArray(index));
-    this.#set(TLB_TAG, tag);
-    const codeSize = this.#get(CODE_SIZE);
-    let mode = codeSize === 64 ? 2 : codeSize === 32 ? 1 : 0;
-    // CR0.MP, EM and TS are bits 1 to 3.
-    mode |= (cr0 & 0xe) << 1;
-    if ((cr4 & CR4_OSFXSR) !== 0) mode |= 0x20;
-    if (this.single || (flags & EFLAGS_TF) !== 0) mode |= MODE_SINGLE;
-    if ((cr0 & CR0_PE) !== 0 && (flags & EFLAGS_VM) === 0) {
-      mode |= MODE_VEX;
-      if ((cr4 & CR4_OSXSAVE) !== 0 && (this.#get(XCR0) & XCR0_SSE_AVX) === XCR0_SSE_AVX) mode |= MODE_AVX;
-    }
-    this.#set(CODE_MODE, mode);
-    const fetchTag =
-      (user ? userTag | 0x1000 : this.#get(TAG_SUPERVISOR)) | (mode << 13) | (this.#get(FETCH_GENERATION) << 22);
-    this.#set(FETCH_TAG, fetchTag);
+    this.#select();
   }
 }

@@ -686,9 +686,9 @@ function liveFlags(region: Region, flow: ControlFlow): Set<number> {
 function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boolean {
   for (const { traits, called, decoded } of block.insns) {
     // Whatever may leave needs them: faults of memory accesses too.
-    if (called || traits.readsFlags || traits.nestedFlags || decoded.hasMemory || traits.stores) return true;
+    if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return true;
+    if (decoded.hasMemory || decoded.row.unit !== undefined) return true;
     if (traits.writesFlags) return false;
-    if (/^(div|idiv|push|pop|call|ret|leave)$/.test(decoded.row.name) || decoded.row.unit !== undefined) return true;
   }
   return block.successors.some((successor) => live.has(successor)) || hasExit(block);
 }

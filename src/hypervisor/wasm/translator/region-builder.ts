@@ -12,7 +12,7 @@ import { call, type FunctionBuilder, type Label, type Local } from '../emit/func
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import { addCarries, type IntegerSize, integerOps, packCarries, signExtended, subCarries } from '../insn/flags.ts';
 import { type HelperFunctions, LiftBuilder, STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
-import { STATUS_FAULT } from '../interpreter/record.ts';
+import { STATUS_FAULT, STATUS_LEAVE } from '../interpreter/record.ts';
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
 import {
   BOUNCE,
@@ -713,7 +713,8 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   leaveAfter(): void {
-    throw new Error('instructions that leave are not translated');
+    this.f.set(this.#v.status, i32.const(STATUS_LEAVE));
+    this.leaveAt(this.#insn.delta + this.#insn.decoded.length);
   }
 }
 

@@ -172,7 +172,7 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
       });
       const found = traits(decoded, form);
       const called = isCalled(decoded, found);
-      if (found.leaves && !called) break;
+      if (found.repeats && !called) break;
       // A record is made of an instruction in one page, with an operand that a record holds.
       if (called && (!isPlainOperand(decoded) || (at & 0xfff) + decoded.length > 4096)) break;
       const insn: RegionInsn = { delta: at, decoded: decoded.clone(), form, traits: found, called };

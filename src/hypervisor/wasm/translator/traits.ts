@@ -29,8 +29,12 @@ export interface Traits {
   readonly nestedFlags: boolean;
   /** `next` is called before the end. */
   readonly endsEarly: boolean;
-  /** It asks to come out of the loop, or to be started again. */
+  /** It may ask to come out of the loop when it is done. */
   readonly leaves: boolean;
+  /** It asks to be started again. */
+  readonly repeats: boolean;
+  /** It may raise an exception, be it that of a memory access. */
+  readonly raises: boolean;
   readonly changesMode: boolean;
   readonly mmx: boolean;
   /** Guest memory is written. */
@@ -49,6 +53,8 @@ class NotingBuilder extends LiftBuilder {
   nestedFlags = false;
   endsEarly = false;
   leaves = false;
+  repeats = false;
+  raises = false;
   changesMode = false;
   mmx = false;
   stores = false;
@@ -191,10 +197,12 @@ class NotingBuilder extends LiftBuilder {
     this.operandsWritten |= 1;
   }
   hostRead(): Local<'i32'> {
+    this.raises = true;
     return this.f.local('i32');
   }
   hostWrite(): Local<'i32'> {
     this.stores = true;
+    this.raises = true;
     return this.f.local('i32');
   }
   finishWrite(): void {}
@@ -202,8 +210,12 @@ class NotingBuilder extends LiftBuilder {
     return host;
   }
   checkCodeWrite(): void {}
-  leaveWithFault(): void {}
-  raise(): void {}
+  leaveWithFault(): void {
+    this.raises = true;
+  }
+  raise(): void {
+    this.raises = true;
+  }
   next(): void {
     this.endsEarly = true;
   }
@@ -213,7 +225,7 @@ class NotingBuilder extends LiftBuilder {
     return i64.const(0);
   }
   again(): void {
-    this.leaves = true;
+    this.repeats = true;
   }
   leaveAfter(): void {
     this.leaves = true;
@@ -225,7 +237,7 @@ export function traitsOf(lift: Lift, form: Form, immediate: number): Traits {
   const noting = new NotingBuilder(form, immediate);
   lift(noting);
   const { gprs, gprsWritten, operandsWritten, xmms, readsFlags, writesFlags, nestedFlags } = noting;
-  const { endsEarly, leaves, changesMode, mmx, stores } = noting;
+  const { endsEarly, leaves, repeats, raises, changesMode, mmx, stores } = noting;
   return {
     gprs,
     gprsWritten,
@@ -236,6 +248,8 @@ export function traitsOf(lift: Lift, form: Form, immediate: number): Traits {
     nestedFlags,
     endsEarly,
     leaves,
+    repeats,
+    raises,
     changesMode,
     mmx,
     stores,

@@ -10,8 +10,7 @@
 import type { Decoder } from '../decode/decoder.ts';
 import type { BlockCache } from '../interpreter/block-cache.ts';
 import { R_IMMEDIATE } from '../interpreter/record.ts';
-import { TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
-import { MODE_SINGLE } from '../mmu/tlb.ts';
+import { MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import { CODE_SIZE, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
 import type { RegionCompiler, TranslatedRegion } from './compile-region.ts';
 import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './emit-region.ts';
@@ -50,7 +49,7 @@ export interface TranslatorStats {
 }
 
 /** Slices that end at a block before it is translated. */
-const THRESHOLD = 3;
+const THRESHOLD = 6;
 /**
  * The same for a block that a region holds already: slices end in the middle of regions, and the code soon comes by their entries again.
  * If it does not, the block is worth a region of its own.
@@ -207,7 +206,9 @@ export class Translator {
     const { blocks } = this.#options;
     if (this.#words[CODE_SIZE >> 2] !== 64 || (blocks.mode & MODE_SINGLE) !== 0) return 0;
     const low = this.#words[RIP >> 2] as number;
-    const page = this.#hostPage(low & ~0xfff, this.#words[(RIP >> 2) + 1] as number);
+    const high = this.#words[(RIP >> 2) + 1] as number;
+    // The jump cache runs code that the TLB has forgotten, because data lies in the same place.
+    const page = this.#hostPage(low & ~0xfff, high) || this.#options.fetch(low & ~0xfff, high);
     if (page === 0) return 0;
     return page + (low & 0xfff);
   }
