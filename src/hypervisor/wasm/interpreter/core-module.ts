@@ -49,7 +49,7 @@ import {
 } from '../state.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
-import { jumpCacheSlot } from './jump-cache.ts';
+import { jumpCacheSlot, noteCodePage } from './jump-cache.ts';
 import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
 import {
   AUX_ALIGNED,
@@ -535,6 +535,7 @@ function findBlock(
       f.set(record, call('i32', lookup, cpu));
       f.if(i32.eqz(record), failed);
     });
+    noteCodePage(f, cpu, rip);
     f.store(8, slot, rip, JUMP_CACHE);
     f.store(4, slot, i32.load(cpu, FETCH_TAG), JUMP_CACHE + 8);
     f.store(4, slot, record, JUMP_CACHE + 12);

@@ -48,6 +48,14 @@ export const INTERRUPT_WAITS = 0x420c;
 export const MODE_FORCED = 0x4210;
 export const MODE_WATCHING = 1;
 
+/**
+ * Which pages the jump cache may hold entries of, one byte each by a hash of the page number (`codePageSlot`), and one for all
+ * pages, where addresses are not linear: 16- and 32-bit code. INVLPG of another page leaves the jump cache alone.
+ */
+export const CODE_PAGES = 0x6000;
+export const CODE_PAGES_BYTES = 0x1000;
+export const CODE_PAGES_ALL: number = CODE_PAGES + CODE_PAGES_BYTES;
+
 /** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
 export const JUMP_CACHE = 0x30000;
 export const JUMP_CACHE_ENTRIES = 8192;

@@ -8,6 +8,8 @@
  */
 import { CR3, CR4, STATE_BYTES } from '../state.ts';
 import {
+  CODE_PAGES,
+  CODE_PAGES_BYTES,
   FETCH_GENERATION,
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
@@ -46,6 +48,8 @@ export class Tlb {
   readonly #entries: Uint32Array;
   #lastCr3Low = 0;
   #lastCr3High = 0;
+  /** CODE_PAGES, and CODE_PAGES_ALL behind it. */
+  readonly #codePages: Uint8Array;
   readonly #forced: Int32Array;
   readonly #select: () => void;
   /** For statistics. */
@@ -55,6 +59,7 @@ export class Tlb {
   constructor(buffer: ArrayBufferLike, cpu: number, select: () => void) {
     this.#cpu = cpu;
     this.#select = select;
+    this.#codePages = new Uint8Array(buffer, cpu + CODE_PAGES, CODE_PAGES_BYTES + 1);
     this.#forced = new Int32Array(buffer, cpu + MODE_FORCED, 1);
     this.#bytes = new Uint8Array(buffer);
     this.#words = new Int32Array(buffer, cpu, STATE_BYTES / 4);
@@ -182,7 +187,9 @@ export class Tlb {
       this.#longs[entry + 1] = 0n;
       this.#longs[entry + 2] = 0n;
     }
-    this.invalidateJumps();
+    const page = (low >>> 12) | (high << 20);
+    const hash = (page ^ (page >>> 12)) & (CODE_PAGES_BYTES - 1);
+    if ((this.#codePages[hash] as number) + (this.#codePages[CODE_PAGES_BYTES] as number) > 0) this.invalidateJumps();
   }
 
   invalidatePageIn(pcid: number, low: number, high: number): void {
@@ -197,6 +204,7 @@ export class Tlb {
   }
 
   #nextGeneration(): void {
+    this.#codePages.fill(0);
     const generation = this.#get(FETCH_GENERATION);
     if (generation === MAX_GENERATION) {
       this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
