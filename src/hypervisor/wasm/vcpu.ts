@@ -25,7 +25,15 @@ import {
 } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
-import { INTERRUPT_WAITS, KICK_WORD, RAM_BYTES, RAM_OFFSET, SHADOW_RIP, VCPU_AREA_BYTES } from './mmu/layout.ts';
+import {
+  EXCEPTIONS,
+  INTERRUPT_WAITS,
+  KICK_WORD,
+  RAM_BYTES,
+  RAM_OFFSET,
+  SHADOW_RIP,
+  VCPU_AREA_BYTES,
+} from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
 import type { RegionLimits } from './translator/region.ts';
 import { compileAtOnce, type RegionCompiler } from './translator/compile-region.ts';
@@ -97,7 +105,8 @@ export interface WasmVcpuOptions extends VcpuOptions {
 }
 
 interface CoreExports {
-  run(cpu: number, budget: number): number;
+  run(cpu: number, budget: number, delivers: number): number;
+  deliver(cpu: number, vector: number, error: number, fault: number): number;
   walk(cpu: number, low: number, high: number, access: number): number;
   fetch(cpu: number, low: number, high: number): number;
   codeWrite(cpu: number, host: number, bytes: number): void;
@@ -112,6 +121,7 @@ export class WasmVcpu implements Vcpu {
   readonly #tlb: Tlb;
   readonly #blocks: BlockCache;
   readonly #handlers: Handlers;
+  readonly #systemCalls: SystemCalls;
   readonly #translator: Translator;
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
@@ -193,6 +203,7 @@ export class WasmVcpu implements Vcpu {
     const x87 = new X87(buffer, area, (asserted) => interrupts.ferr(asserted));
     const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer, area);
+    this.#systemCalls = systemCalls;
     const helperImports: Record<string, WebAssembly.ImportValue> = {
       memory,
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
@@ -264,7 +275,8 @@ export class WasmVcpu implements Vcpu {
       'cold handlers': this.#handlers.coldCount,
       'TLB clears': this.#tlb.flushes,
       'code flushes': this.#blocks.flushes,
-      exceptions: this.#exceptions,
+      exceptions: this.#exceptions + this.#view.getUint32(this.#area + EXCEPTIONS, true),
+      'system instructions': this.#systemCalls.count,
       interrupts: this.#interruptCount,
       halts: this.#halts,
       'instructions translated': Number(this.#longs[STATS_TRANSLATED >> 3]),
@@ -310,7 +322,8 @@ export class WasmVcpu implements Vcpu {
           const vector = interrupts.acknowledge();
           if (vector >= 0) {
             this.#interruptCount++;
-            if (deliverInterrupt(cpu, vector) === 'shutdown') return { kind: 'shutdown' };
+            if (!this.deliverFast(vector, -1, false) && deliverInterrupt(cpu, vector) === 'shutdown')
+              return { kind: 'shutdown' };
           }
         }
       }
@@ -348,7 +361,7 @@ export class WasmVcpu implements Vcpu {
   #runSlice(slice: number): number {
     const { u32 } = this.cpu.state;
     const before = u32[INSTRUCTIONS >> 2] as number;
-    const status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)));
+    const status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)), 1);
     this.#untilSample -= ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
     if (this.#untilSample <= 0 && (status === STATUS_BUDGET || status === STATUS_REGION_BUDGET)) {
       this.#untilSample = SLICE;
@@ -358,9 +371,14 @@ export class WasmVcpu implements Vcpu {
     return status;
   }
 
+  /** Delivers an event to a 64-bit handler the short way; false, and nothing is done, when anything about it is unusual. */
+  deliverFast(vector: number, error: number, isFault: boolean): boolean {
+    return this.#core.deliver(this.#area, vector, error, isFault ? 1 : 0) !== 0;
+  }
+
   /** Runs at most `instructions` without interrupts, for tests. Returns STATUS_*; a fault is left undelivered. */
   execute(instructions: number): number {
-    const status = this.#core.run(this.#area, instructions);
+    const status = this.#core.run(this.#area, instructions, 0);
     this.#normaliseFault(status);
     return status;
   }
@@ -373,7 +391,7 @@ export class WasmVcpu implements Vcpu {
   /** Runs exactly one instruction; a fault is left undelivered. */
   executeOne(): number {
     this.#setSingle(true);
-    const status = this.#core.run(this.#area, 0);
+    const status = this.#core.run(this.#area, 0, 0);
     this.#setSingle(false);
     this.#normaliseFault(status);
     return status;
@@ -385,7 +403,7 @@ export class WasmVcpu implements Vcpu {
    */
   executeOneTranslated(): number | undefined {
     if (this.#blocks.lookup() === 0 || !this.#translator.translateHere({ instructions: 1, pages: 1 })) return undefined;
-    const status = this.#core.run(this.#area, 0);
+    const status = this.#core.run(this.#area, 0, 0);
     this.#normaliseFault(status);
     return status;
   }
@@ -423,7 +441,7 @@ export class WasmVcpu implements Vcpu {
     const shadow = state.interruptShadow;
     const hadRf = (state.systemFlags & FLAG_RF) !== 0;
     this.#setSingle(true);
-    const status = this.#core.run(this.#area, 0);
+    const status = this.#core.run(this.#area, 0, 0);
     this.#tlb.watching = false;
     this.#setSingle(false);
     // The shadow is over, unless this instruction cast a new one.

@@ -25,7 +25,6 @@ import {
   HANDLER_GOTO,
   HANDLER_RAISE,
   HANDLER_REGION,
-  HANDLER_SYSTEM,
   RECORD_BYTES,
 } from './record.ts';
 
@@ -102,8 +101,9 @@ export class Assembler {
     this.#write(HANDLER_RAISE, offset, 0, 0, 0, vector, error, 0, 0, count, 0);
   }
 
-  system(offset: number, count: number, length: number, index: number): void {
-    this.#write(HANDLER_SYSTEM, offset, 0, 0, 0, index, 0, 0, length, count, 0);
+  /** A system instruction; `handler` is HANDLER_SYSTEM or one that tries a fast path first. */
+  system(handler: number, offset: number, count: number, length: number, index: number): void {
+    this.#write(handler, offset, 0, 0, 0, index, 0, 0, length, count, 0);
   }
 
   /**

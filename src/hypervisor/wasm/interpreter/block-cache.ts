@@ -41,7 +41,19 @@ import { canIndex, memorySize, operandShape } from './forms.ts';
 import type { Handlers } from './handlers.ts';
 import { KnownBlocks } from './known-blocks.ts';
 import { unavailable } from './unavailable.ts';
-import { AUX_NO_LINK, HANDLER_EXIT, HANDLER_GOTO, HANDLER_LEAVE, R_AUX, R_HANDLER, RECORD_BYTES } from './record.ts';
+import {
+  AUX_NO_LINK,
+  HANDLER_EXIT,
+  HANDLER_GOTO,
+  HANDLER_IRET,
+  HANDLER_LEAVE,
+  HANDLER_SYSCALL,
+  HANDLER_SYSRET,
+  HANDLER_SYSTEM,
+  RECORD_BYTES,
+  R_AUX,
+  R_HANDLER,
+} from './record.ts';
 
 /** Longest block in instructions; the count in a record is a byte. */
 const MAX_INSTRUCTIONS = 64;
@@ -212,7 +224,7 @@ export class BlockCache {
         break;
       }
       if (row.lift === undefined) {
-        assembler.system(offset, count, length, this.#options.system(row));
+        assembler.system(systemHandler(decoded, codeSize), offset, count, length, this.#options.system(row));
       } else {
         const legacy = codeSize !== 64;
         // An index or a segment base, but not both, is the handler's own business; the rest takes an address micro-operation.
@@ -468,6 +480,15 @@ export class BlockCache {
     this.#options.flushed();
     this.#options.invalidated();
   }
+}
+
+/** The handler of a system instruction: the returns have fast paths with 64-bit operands only. */
+function systemHandler({ row, operandSize }: Decoded, codeSize: CodeSize): number {
+  if (codeSize !== 64) return HANDLER_SYSTEM;
+  if (row.system === 'syscall') return HANDLER_SYSCALL;
+  if (row.system === 'sysret' && operandSize === 8) return HANDLER_SYSRET;
+  if (row.system === 'iret' && operandSize === 8) return HANDLER_IRET;
+  return HANDLER_SYSTEM;
 }
 
 /** Instructions whose memory operand 0 is only read. */

@@ -1,8 +1,8 @@
 /**
  * The interpreter's core module: the main loop with its inline handlers, the memory functions and other helpers.
  *
- * `run(cpu, budget) -> STATUS_*` executes from RIP until the budget of instructions is used up, an instruction faults, or
- * something asks to come out. Everything is in the state record when it returns.
+ * `run(cpu, budget, delivers) -> STATUS_*` executes from RIP until the budget of instructions is used up, an instruction faults, or
+ * something asks to come out. With `delivers` only faults come out that have no fast path to their handler (fast-system.ts). Everything is in the state record when it returns.
  *
  * @module
  */
@@ -47,6 +47,7 @@ import {
   TLB_BASE,
   TLB_TAG,
 } from '../state.ts';
+import { buildFastSystem, type FastSystem } from './fast-system.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
 import { jumpCacheSlot, noteCodePage } from './jump-cache.ts';
@@ -66,6 +67,9 @@ import {
   HANDLER_LEAVE,
   HANDLER_RAISE,
   HANDLER_REGION,
+  HANDLER_IRET,
+  HANDLER_SYSCALL,
+  HANDLER_SYSRET,
   HANDLER_SYSTEM,
   R_AUX,
   R_BASE,
@@ -190,8 +194,10 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   for (const name of HELPER_NAMES) module.export(name, helpers[name] as Callee);
   module.export('walk', mmu.walkHalves);
   module.export('fetch', mmu.fetchHalves);
-  const run = module.function(['i32', 'i32'], 'i32');
-  buildRun(module, run, hot, helpers, imports, mmu);
+  const fast = buildFastSystem(module, { selectMode, systemHost: mmu.systemHost });
+  module.export('deliver', fast.deliver);
+  const run = module.function(['i32', 'i32', 'i32'], 'i32');
+  buildRun(module, run, hot, helpers, imports, mmu, fast);
   module.export('run', run);
   return module.toBytes();
 }
@@ -279,9 +285,11 @@ function buildRun(
   helpers: HelperFunctions,
   imports: { readonly lookup: Callee; readonly system: Callee },
   mmu: MmuFunctions,
+  fast: FastSystem,
 ): void {
   const cpu = f.param('i32', 0);
   const budget = f.param('i32', 1);
+  const delivers = f.param('i32', 2);
   const start = f.let(budget);
   const record = f.local('i32');
   const flagResult = f.local('i64');
@@ -325,176 +333,201 @@ function buildRun(
       f.br(exit);
     };
     f.loop((dispatch) => {
-      findBlock(f, cpu, rip, record, mmu.fetch, imports.lookup, () => {
-        f.store(4, cpu, i32.const(0), FAULT_RECORD);
-        f.set(status, i32.const(STATUS_FAULT));
-        f.br(exit);
-      });
-      f.store(8, cpu, i64.sub(rip, i64.load16U(record, R_OFFSET)), RIP_BASE);
-      f.if(from, () => {
-        f.if(i32.eqz(i32.and(i32.load16U(record, R_AUX), i32.const(AUX_NO_LINK))), () =>
-          f.store(4, from, record, R_LINK),
-        );
-        f.set(from, i32.const(0));
-      });
-      f.block((fault) => {
-        f.block((jump) => {
-          f.loop((next) => {
-            f.block((jumpDirect) => {
-              const context: InlineContext = {
-                flagResult,
-                flagAux,
-                tlbBase,
-                tlbTag,
-                rip,
-                next,
-                fault,
-                jump,
-                jumpDirect,
-              };
-              const labels: Label[] = [];
-              const count = SPECIAL_HANDLERS + hot.length;
-              const cold = f.beginBlock();
-              for (let i = 0; i < count; i++) labels.push(f.beginBlock());
-              labels.reverse();
-              f.brTable(i32.load16U(record, 0), labels, cold);
-              const advance = (): void => {
-                f.set(record, i32.add(record, i32.const(RECORD_BYTES)));
-                f.br(next);
-              };
-              const handle = (number: number, body: () => void): void => {
-                f.endBlock();
-                if (labels[number] === undefined) throw new Error(`handler ${number}`);
-                f.scope(body);
-              };
-              /** After a call that may have changed anything. */
-              const follow = (): void => {
-                reload();
-                f.if(i32.eqz(status), advance);
-                f.if(i32.eq(status, i32.const(STATUS_FAULT)), () => f.br(fault));
-                f.if(i32.eq(status, i32.const(STATUS_JUMP)), () => {
-                  f.set(rip, i64.load(cpu, RIP));
-                  f.br(jump);
-                });
-                f.if(i32.eq(status, i32.const(STATUS_AGAIN)), () => {
-                  f.set(budget, i32.sub(budget, i32.const(STRING_TURN_COST)));
-                  f.brIf(next, i32.geS(budget, i32.const(0)));
-                  thisRip();
-                  charge(1);
-                  f.store(8, cpu, rip, RIP);
-                  leave(STATUS_AGAIN);
-                });
-                charge(0);
-                f.br(exit);
-              };
-              for (let number = 0; number < SPECIAL_HANDLERS; number++) {
-                handle(number, () => {
-                  special(number, advance, follow, { jumpDirect, fault, dispatch });
-                });
-              }
-              hot.forEach(({ lift, form, jump: fusedJump }, i) => {
-                handle(SPECIAL_HANDLERS + i, () => {
-                  lift(new InterpreterBuilder(f, form, helpers, cpu, record, context));
-                  if (fusedJump !== undefined) {
-                    f.set(record, i32.add(record, i32.const(RECORD_BYTES)));
-                    fusedJump.lift(new InterpreterBuilder(f, fusedJump.form, helpers, cpu, record, context));
-                  }
-                  advance();
-                });
-              });
-              f.endBlock();
-              spill();
-              const index = i32.sub(i32.load16U(record, 0), i32.const(count));
-              f.set(status, callIndirect('i32', coldType, index, cpu, record));
-              follow();
-
-              function special(
-                number: number,
-                advanceNow: () => void,
-                followNow: () => void,
-                label: { jumpDirect: Label; fault: Label; dispatch: Label },
-              ): void {
-                switch (number) {
-                  case HANDLER_EXIT:
-                    charge(1);
-                    thisRip();
-                    f.br(label.dispatch);
-                    return;
-                  case HANDLER_GOTO:
-                    f.br(label.jumpDirect);
-                    return;
-                  case HANDLER_LEAVE:
-                    charge(1);
-                    thisRip();
-                    f.store(8, cpu, rip, RIP);
-                    leave(STATUS_LEAVE);
-                    return;
-                  case HANDLER_SYSTEM:
-                    spill();
-                    f.set(status, call('i32', imports.system, cpu, i32.load(record, R_IMMEDIATE), record));
-                    followNow();
-                    return;
-                  case HANDLER_RAISE:
-                    f.store(4, cpu, i32.load(record, R_IMMEDIATE), FAULT_VECTOR);
-                    f.store(4, cpu, i32.load(record, R_IMMEDIATE + 4), FAULT_ERROR);
-                    f.br(label.fault);
-                    return;
-                  case HANDLER_REGION:
-                    spill();
-                    f.store(4, cpu, budget, BUDGET);
-                    f.store(4, cpu, record, REGION_RECORD);
-                    f.set(status, callTable('i32', 1, regionType, i32.load(record, R_IMMEDIATE), cpu));
-                    reload();
-                    f.set(from, budget);
-                    f.set(budget, i32.load(cpu, BUDGET));
-                    tally(STATS_TRANSLATED, i64.extendI32S(i32.sub(from, budget)));
-                    tally(STATS_REGION_CALLS, i64.const(1));
-                    f.set(from, i32.const(0));
-                    // Regions call each other: the one that refuses need not be the one that was called here.
-                    f.if(i32.eq(status, i32.const(STATUS_REFUSED)), () => {
-                      f.set(record, i32.load(cpu, REGION_RECORD));
-                      advanceNow();
-                    });
-                    f.set(rip, i64.load(cpu, RIP));
-                    f.brIf(jump, i32.eq(status, i32.const(STATUS_JUMP)));
-                    f.if(i32.eq(status, i32.const(STATUS_BUDGET)), () => leave(STATUS_REGION_BUDGET));
-                    f.br(exit);
-                    return;
-                  case HANDLER_FORWARD:
-                    f.set(record, i32.load(record, R_LINK));
-                    f.br(next);
-                    return;
-                  default:
-                    address(f, cpu, record, number, helpers, () => f.br(label.fault));
-                    advanceNow();
-                }
-              }
-            });
-            // A direct branch, or a block running into the next.
-            charge(0);
-            const link = f.let(i32.load(record, R_LINK));
-            f.if(i32.and(i32.ne(link, i32.const(0)), i32.geS(budget, i32.const(0))), () => {
-              f.set(record, link);
-              f.br(next);
-            });
-            const target = f.let(i32.load(record, R_DISPLACEMENT));
-            f.if(i32.ltU(target, i32.const(4096)), () => f.set(from, record));
-            codeAddress(i64.extendI32S(target));
-            f.brIf(dispatch, i32.geS(budget, i32.const(0)));
-            f.store(8, cpu, rip, RIP);
-            leave(STATUS_BUDGET);
-          });
+      f.block((raised) => {
+        findBlock(f, cpu, rip, record, mmu.fetch, imports.lookup, () => {
+          f.store(4, cpu, i32.const(0), FAULT_RECORD);
+          f.br(raised);
         });
-        charge(0);
-        f.brIf(dispatch, i32.geS(budget, i32.const(0)));
+        f.store(8, cpu, i64.sub(rip, i64.load16U(record, R_OFFSET)), RIP_BASE);
+        f.if(from, () => {
+          f.if(i32.eqz(i32.and(i32.load16U(record, R_AUX), i32.const(AUX_NO_LINK))), () =>
+            f.store(4, from, record, R_LINK),
+          );
+          f.set(from, i32.const(0));
+        });
+        f.block((fault) => {
+          f.block((jump) => {
+            f.loop((next) => {
+              f.block((jumpDirect) => {
+                const context: InlineContext = {
+                  flagResult,
+                  flagAux,
+                  tlbBase,
+                  tlbTag,
+                  rip,
+                  next,
+                  fault,
+                  jump,
+                  jumpDirect,
+                };
+                const labels: Label[] = [];
+                const count = SPECIAL_HANDLERS + hot.length;
+                const cold = f.beginBlock();
+                for (let i = 0; i < count; i++) labels.push(f.beginBlock());
+                labels.reverse();
+                f.brTable(i32.load16U(record, 0), labels, cold);
+                const advance = (): void => {
+                  f.set(record, i32.add(record, i32.const(RECORD_BYTES)));
+                  f.br(next);
+                };
+                const handle = (number: number, body: () => void): void => {
+                  f.endBlock();
+                  if (labels[number] === undefined) throw new Error(`handler ${number}`);
+                  f.scope(body);
+                };
+                /** After a call that may have changed anything. */
+                const follow = (): void => {
+                  reload();
+                  f.if(i32.eqz(status), advance);
+                  f.if(i32.eq(status, i32.const(STATUS_FAULT)), () => f.br(fault));
+                  f.if(i32.eq(status, i32.const(STATUS_JUMP)), () => {
+                    f.set(rip, i64.load(cpu, RIP));
+                    f.br(jump);
+                  });
+                  f.if(i32.eq(status, i32.const(STATUS_AGAIN)), () => {
+                    f.set(budget, i32.sub(budget, i32.const(STRING_TURN_COST)));
+                    f.brIf(next, i32.geS(budget, i32.const(0)));
+                    thisRip();
+                    charge(1);
+                    f.store(8, cpu, rip, RIP);
+                    leave(STATUS_AGAIN);
+                  });
+                  charge(0);
+                  f.br(exit);
+                };
+                for (let number = 0; number < SPECIAL_HANDLERS; number++) {
+                  handle(number, () => {
+                    special(number, advance, follow, { jumpDirect, fault, dispatch, raised });
+                  });
+                }
+                hot.forEach(({ lift, form, jump: fusedJump }, i) => {
+                  handle(SPECIAL_HANDLERS + i, () => {
+                    lift(new InterpreterBuilder(f, form, helpers, cpu, record, context));
+                    if (fusedJump !== undefined) {
+                      f.set(record, i32.add(record, i32.const(RECORD_BYTES)));
+                      fusedJump.lift(new InterpreterBuilder(f, fusedJump.form, helpers, cpu, record, context));
+                    }
+                    advance();
+                  });
+                });
+                f.endBlock();
+                spill();
+                const index = i32.sub(i32.load16U(record, 0), i32.const(count));
+                f.set(status, callIndirect('i32', coldType, index, cpu, record));
+                follow();
+
+                function special(
+                  number: number,
+                  advanceNow: () => void,
+                  followNow: () => void,
+                  label: { jumpDirect: Label; fault: Label; dispatch: Label; raised: Label },
+                ): void {
+                  switch (number) {
+                    case HANDLER_EXIT:
+                      charge(1);
+                      thisRip();
+                      f.br(label.dispatch);
+                      return;
+                    case HANDLER_GOTO:
+                      f.br(label.jumpDirect);
+                      return;
+                    case HANDLER_LEAVE:
+                      charge(1);
+                      thisRip();
+                      f.store(8, cpu, rip, RIP);
+                      leave(STATUS_LEAVE);
+                      return;
+                    case HANDLER_SYSTEM:
+                      spill();
+                      f.set(status, call('i32', imports.system, cpu, i32.load(record, R_IMMEDIATE), record));
+                      followNow();
+                      return;
+                    case HANDLER_SYSCALL:
+                    case HANDLER_SYSRET:
+                    case HANDLER_IRET: {
+                      spill();
+                      const { syscall, sysret, iret } = fast;
+                      const path = number === HANDLER_SYSCALL ? syscall : number === HANDLER_SYSRET ? sysret : iret;
+                      f.set(status, call('i32', path, cpu, record));
+                      f.if(i32.eq(status, i32.const(STATUS_REFUSED)), () => {
+                        f.set(status, call('i32', imports.system, cpu, i32.load(record, R_IMMEDIATE), record));
+                      });
+                      followNow();
+                      return;
+                    }
+                    case HANDLER_RAISE:
+                      f.store(4, cpu, i32.load(record, R_IMMEDIATE), FAULT_VECTOR);
+                      f.store(4, cpu, i32.load(record, R_IMMEDIATE + 4), FAULT_ERROR);
+                      f.br(label.fault);
+                      return;
+                    case HANDLER_REGION:
+                      spill();
+                      f.store(4, cpu, budget, BUDGET);
+                      f.store(4, cpu, record, REGION_RECORD);
+                      f.set(status, callTable('i32', 1, regionType, i32.load(record, R_IMMEDIATE), cpu));
+                      reload();
+                      f.set(from, budget);
+                      f.set(budget, i32.load(cpu, BUDGET));
+                      tally(STATS_TRANSLATED, i64.extendI32S(i32.sub(from, budget)));
+                      tally(STATS_REGION_CALLS, i64.const(1));
+                      f.set(from, i32.const(0));
+                      // Regions call each other: the one that refuses need not be the one that was called here.
+                      f.if(i32.eq(status, i32.const(STATUS_REFUSED)), () => {
+                        f.set(record, i32.load(cpu, REGION_RECORD));
+                        advanceNow();
+                      });
+                      f.set(rip, i64.load(cpu, RIP));
+                      f.brIf(jump, i32.eq(status, i32.const(STATUS_JUMP)));
+                      f.brIf(label.raised, i32.eq(status, i32.const(STATUS_FAULT)));
+                      f.if(i32.eq(status, i32.const(STATUS_BUDGET)), () => leave(STATUS_REGION_BUDGET));
+                      f.br(exit);
+                      return;
+                    case HANDLER_FORWARD:
+                      f.set(record, i32.load(record, R_LINK));
+                      f.br(next);
+                      return;
+                    default:
+                      address(f, cpu, record, number, helpers, () => f.br(label.fault));
+                      advanceNow();
+                  }
+                }
+              });
+              // A direct branch, or a block running into the next.
+              charge(0);
+              const link = f.let(i32.load(record, R_LINK));
+              f.if(i32.and(i32.ne(link, i32.const(0)), i32.geS(budget, i32.const(0))), () => {
+                f.set(record, link);
+                f.br(next);
+              });
+              const target = f.let(i32.load(record, R_DISPLACEMENT));
+              f.if(i32.ltU(target, i32.const(4096)), () => f.set(from, record));
+              codeAddress(i64.extendI32S(target));
+              f.brIf(dispatch, i32.geS(budget, i32.const(0)));
+              f.store(8, cpu, rip, RIP);
+              leave(STATUS_BUDGET);
+            });
+          });
+          charge(0);
+          f.brIf(dispatch, i32.geS(budget, i32.const(0)));
+          f.store(8, cpu, rip, RIP);
+          leave(STATUS_BUDGET);
+        });
+        charge(1);
+        thisRip();
         f.store(8, cpu, rip, RIP);
-        leave(STATUS_BUDGET);
+        f.store(4, cpu, record, FAULT_RECORD);
       });
-      charge(1);
-      thisRip();
-      f.store(8, cpu, rip, RIP);
-      f.store(4, cpu, record, FAULT_RECORD);
+      // RIP and the fault are in the state record.
+      f.set(from, i32.const(0));
       f.set(status, i32.const(STATUS_FAULT));
+      f.brIf(exit, i32.eqz(delivers));
+      spill();
+      f.brIf(exit, i32.eqz(call('i32', fast.deliverFault, cpu)));
+      reload();
+      f.set(rip, i64.load(cpu, RIP));
+      f.set(budget, i32.sub(budget, i32.const(1)));
+      f.brIf(dispatch, i32.geS(budget, i32.const(0)));
+      f.set(status, i32.const(STATUS_BUDGET));
     });
   });
   spill();

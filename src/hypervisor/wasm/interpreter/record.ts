@@ -44,7 +44,10 @@ export const HANDLER_ADDRESS = 5, HANDLER_ADDRESS32 = 6, HANDLER_ADDRESS16 = 7, 
 /** REGION: call the translated region whose number is the immediate. FORWARD: go on at the linked record. */
 // biome-ignore format: a table
 export const HANDLER_REGION = 10, HANDLER_FORWARD = 11;
-export const SPECIAL_HANDLERS = 12;
+/** SYSTEM instructions with a fast path in 64-bit code. */
+// biome-ignore format: a table
+export const HANDLER_SYSCALL = 12, HANDLER_SYSRET = 13, HANDLER_IRET = 14;
+export const SPECIAL_HANDLERS = 15;
 
 /** What `run` returns, and what a cold handler returns to the main loop. */
 // biome-ignore format: a table

@@ -36,6 +36,8 @@ export class SystemCalls {
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
   #calls: SystemCall[] = [];
+  /** Instructions run, for statistics. */
+  count = 0;
 
   /** `area`: offset of the vCPU's private area. */
   constructor(cpu: Cpu, functions: Readonly<Record<string, SystemFunction>>, buffer: ArrayBufferLike, area: number) {
@@ -82,6 +84,7 @@ export class SystemCalls {
 
   /** Runs the instruction of a record; returns STATUS_*. */
   run(index: number, record: number): number {
+    this.count++;
     const cpu = this.#cpu;
     const { state } = cpu;
     const call = this.#calls[index] as SystemCall;

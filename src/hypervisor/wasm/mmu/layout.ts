@@ -47,6 +47,8 @@ export const INTERRUPT_WAITS = 0x420c;
 /** i32: MODE_SINGLE while single instructions are run; MODE_WATCHING while every data access must be seen. */
 export const MODE_FORCED = 0x4210;
 export const MODE_WATCHING = 1;
+/** u32: exceptions delivered without leaving the loop, for statistics. */
+export const EXCEPTIONS = 0x4214;
 
 /**
  * Which pages the jump cache may hold entries of, one byte each by a hash of the page number (`codePageSlot`), and one for all

@@ -19,6 +19,7 @@ import {
   BOUNCE_PENDING,
   CODE_SIZE,
   CPL,
+  CR2,
   FAULT_ERROR,
   FAULT_VECTOR,
   SEG_ATTRIBUTES,
@@ -30,6 +31,7 @@ import {
   TLB_TAG,
 } from '../state.ts';
 import {
+  ACCESS_IMPLICIT,
   LARGE_REGIONS,
   PF_I,
   PF_U,
@@ -39,7 +41,11 @@ import {
   NOT_GLOBAL_LIST,
   NOT_GLOBAL_MAX,
   RAM_OFFSET,
+  TAG_SUPERVISOR,
+  TAG_USER,
+  TLB,
   TLB_ADDEND,
+  TLB_ARRAY_BYTES,
   TLB_EXECUTE,
   TLB_INDEX,
   TLB_NEVER,
@@ -47,6 +53,7 @@ import {
   TLB_READ,
   TLB_SUPERVISOR,
   TLB_WRITE,
+  tlbArray,
 } from './layout.ts';
 import {
   buildWalk,
@@ -82,6 +89,8 @@ export interface MmuFunctions {
   readonly legacyLinear: Callee;
   /** (cpu, va i64) -> offset in linear memory of the instruction byte, 0 on a fault, 1 when it is not in RAM. */
   readonly fetch: Callee;
+  /** (cpu, va i64, write) -> offset in linear memory, or 0. */
+  readonly systemHost: Callee;
   /** (cpu, low, high, access) -> WALK_*. */
   readonly walkHalves: Callee;
   /** (cpu, low, high): `fetch`. */
@@ -123,7 +132,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     f.callVoid(codeWritePhysical, physical, f.param('i32', 2));
   }
 
-  const fill = module.function(['i32', 'i64', 'i32']);
+  const fill = module.function(['i32', 'i64', 'i32', 'i32']);
   buildFill(fill, codeMap);
 
   // physicalRead(cpu, physical, bytes, to), physicalWrite(cpu, physical, bytes, from): one page, RAM or device.
@@ -225,7 +234,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
       () => {
         f.set(first, bytes);
         f.if(inRam(cpu, physical, bytes), () => {
-          f.callVoid(fill, cpu, va, result);
+          f.callVoid(fill, cpu, va, result, i32.load(cpu, TLB_INDEX));
           if (write) f.callVoid(codeWritePhysical, physical, bytes);
           f.return(hostOf(cpu, physical));
         });
@@ -277,7 +286,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     f.if(i32.eqz(result), () => f.return(i32.const(0)));
     const physical = f.let(i64.load(cpu, PHYSICAL));
     f.if(i32.eqz(inRam(cpu, physical, i32.const(1))), () => f.return(i32.const(1)));
-    f.callVoid(fill, cpu, va, result);
+    f.callVoid(fill, cpu, va, result, i32.load(cpu, TLB_INDEX));
     f.return(hostOf(cpu, physical));
     f.unreachable();
   }
@@ -290,10 +299,46 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
   fetchHalves.return(call('i32', fetch, fetchHalves.param('i32', 0), joined(fetchHalves, 1)));
   fetchHalves.unreachable();
 
+  // systemHost(cpu, va, write): where a supervisor access, which RFLAGS.AC does not help, goes; 0 when that is anything but plain RAM.
+  const systemHost = module.function(['i32', 'i64', 'i32'], 'i32');
+  {
+    const f = systemHost;
+    const cpu = f.param('i32', 0);
+    const va = f.param('i64', 1);
+    const write = f.param('i32', 2);
+    const entry = f.let(entryIn(i32.add(cpu, i32.const(tlbArray(TLB_SUPERVISOR))), va));
+    const tag = i64.or(i64.and(va, i64.const(-4096)), i64.load32U(cpu, TAG_SUPERVISOR));
+    // The write tag is behind the read tag.
+    const known = i64.load(i32.add(entry, i32.shl(write, i32.const(3))), TLB_READ);
+    f.if(i64.eq(known, tag), () => f.return(i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))));
+    // The pending fault is the caller's, and stays when this access faults too.
+    const vector = f.let(i32.load(cpu, FAULT_VECTOR));
+    const error = f.let(i32.load(cpu, FAULT_ERROR));
+    const cr2 = f.let(i64.load(cpu, CR2));
+    const access = i32.or(i32.const(ACCESS_IMPLICIT), i32.mul(write, i32.const(PF_W)));
+    const result = f.let(call('i32', walk, cpu, va, access));
+    f.if(i32.eqz(result), () => {
+      f.store(4, cpu, vector, FAULT_VECTOR);
+      f.store(4, cpu, error, FAULT_ERROR);
+      f.store(8, cpu, cr2, CR2);
+      f.return(i32.const(0));
+    });
+    const physical = f.let(i64.load(cpu, PHYSICAL));
+    f.if(i32.eqz(inRam(cpu, i64.and(physical, i64.const(-4096)), i32.const(4096))), () => f.return(i32.const(0)));
+    f.callVoid(fill, cpu, va, result, i32.const(TLB_SUPERVISOR));
+    // Code is dropped by whoever writes the long way.
+    const page = i32.wrap(i64.shrU(physical, i64.const(12)));
+    f.if(i32.and(write, i32.ne(i32.load(i32.shl(page, i32.const(2)), codeMap), i32.const(0))), () =>
+      f.return(i32.const(0)),
+    );
+    f.return(hostOf(cpu, physical));
+    f.unreachable();
+  }
+
   const legacyLinear = module.function(['i32', 'i32', 'i64', 'i32', 'i32'], 'i64');
   buildLegacyLinear(legacyLinear);
 
-  return { walk, slowRead, slowWrite, commit, codeWrite, legacyLinear, fetch, walkHalves, fetchHalves };
+  return { walk, slowRead, slowWrite, commit, codeWrite, legacyLinear, fetch, systemHost, walkHalves, fetchHalves };
 }
 
 /** Parameters `at` (low half) and `at + 1` as one value. */
@@ -301,9 +346,11 @@ const joined = (f: FunctionBuilder, at: number): I64 =>
   i64.or(i64.extendI32U(f.param('i32', at)), i64.shl(i64.extendI32U(f.param('i32', at + 1)), i64.const(32)));
 
 /** Index bits 21:12 of the address choose the entry. */
-function tlbEntry(cpu: I32, va: I64): I32 {
-  return i32.add(i32.load(cpu, TLB_BASE), i32.and(i32.wrap(i64.shrU(va, i64.const(7))), i32.const(0x7fe0)));
+function entryIn(array: I32, va: I64): I32 {
+  return i32.add(array, i32.and(i32.wrap(i64.shrU(va, i64.const(7))), i32.const(0x7fe0)));
 }
+
+const tlbEntry = (cpu: I32, va: I64): I32 => entryIn(i32.load(cpu, TLB_BASE), va);
 
 /** #AC(0): EFLAGS.AC, CR0.AM and CPL 3 have been found set when the array that is never filled is active for that reason. */
 function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void {
@@ -329,16 +376,19 @@ function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void
   });
 }
 
-/** fill(cpu, va, WALK_*): caches the translation in PHYSICAL, which is in RAM. */
+/** fill(cpu, va, WALK_*, TLB_*): caches the translation in PHYSICAL, which is in RAM, in one of the arrays. */
 function buildFill(f: FunctionBuilder, codeMap: number): void {
   const cpu = f.param('i32', 0);
   const va = f.param('i64', 1);
   const result = f.param('i32', 2);
-  const index = f.let(i32.load(cpu, TLB_INDEX));
+  const index = f.param('i32', 3);
   f.if(i32.eq(index, i32.const(TLB_NEVER)), () => f.return());
   const physical = f.let(i32.wrap(i64.load(cpu, PHYSICAL)));
-  const entry = f.let(tlbEntry(cpu, va));
-  const tag = f.let(i64.or(i64.and(va, i64.const(-4096)), i64.load32U(cpu, TLB_TAG)));
+  const array = i32.add(i32.add(cpu, i32.const(TLB)), i32.mul(index, i32.const(TLB_ARRAY_BYTES)));
+  const entry = f.let(entryIn(array, va));
+  const isSupervisor = i32.eq(index, i32.const(TLB_SUPERVISOR));
+  const number = select(isSupervisor, i64.load32U(cpu, TAG_SUPERVISOR), i64.load32U(cpu, TAG_USER));
+  const tag = f.let(i64.or(i64.and(va, i64.const(-4096)), number));
   const none = i64.const(0);
   const page = f.let(i32.shrU(physical, i32.const(12)));
   const clean = i32.eqz(i32.load(i32.shl(page, i32.const(2)), codeMap));
@@ -350,7 +400,7 @@ function buildFill(f: FunctionBuilder, codeMap: number): void {
   f.store(4, entry, i32.sub(host, i32.and(i32.wrap(va), i32.const(-4096))), TLB_ADDEND);
   f.store(4, entry, page, TLB_PAGE);
   const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));
-  f.if(i32.and(i32.eq(index, i32.const(TLB_SUPERVISOR)), notGlobal), () => {
+  f.if(i32.and(isSupervisor, notGlobal), () => {
     const count = f.let(i32.load(cpu, NOT_GLOBAL_COUNT));
     f.store(4, cpu, i32.add(count, i32.const(1)), NOT_GLOBAL_COUNT);
     f.if(i32.ltU(count, i32.const(NOT_GLOBAL_MAX)), () => {
