@@ -202,7 +202,7 @@ export class WasmVcpu implements Vcpu {
     );
     const x87 = new X87(buffer, area, (asserted) => interrupts.ferr(asserted));
     const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };
-    const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer, area);
+    const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer);
     this.#systemCalls = systemCalls;
     const helperImports: Record<string, WebAssembly.ImportValue> = {
       memory,
@@ -313,7 +313,7 @@ export class WasmVcpu implements Vcpu {
       }
       if (activity === ACTIVITY_SHUTDOWN) return { kind: 'shutdown' };
       // The shadow of STI or MOV SS covers one instruction: the one at SHADOW_RIP.
-      if (state.interruptShadow !== 0 && this.#longs[SHADOW_RIP >> 3] !== state.rip) state.interruptShadow = 0;
+      if (state.interruptShadow !== 0 && !this.#isAtShadow()) state.interruptShadow = 0;
       if (state.interruptShadow === 0) {
         if (!state.nmiBlocked && interrupts.takeNmi()) {
           if (deliverNmi(cpu) === 'shutdown') return { kind: 'shutdown' };
@@ -423,6 +423,11 @@ export class WasmVcpu implements Vcpu {
     state.faultVector = faultVector;
     state.faultError = faultError;
     return 0;
+  }
+
+  #isAtShadow(): boolean {
+    const { state } = this.cpu;
+    return state.ripLo === state.lo(SHADOW_RIP) && state.ripHi === state.hi(SHADOW_RIP);
   }
 
   #setSingle(single: boolean): void {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Decoder } from '../decode/decoder.ts';
 import { DecodeTable } from '../decode/table.ts';
 import { rows } from '../insn/index.ts';
-import { STATE_BYTES, TR } from '../state.ts';
+import { RBX, RCX, STATE_BYTES, TR } from '../state.ts';
 import { systemInstructions } from '../system/instructions.ts';
 import { KERNEL_CODE, KERNEL_DATA, TestMachine, TSS, TSS_SELECTOR } from '../system/test-machine.ts';
 import { STATUS_FAULT, STATUS_LEAVE } from './record.ts';
@@ -27,7 +27,7 @@ function jump(ds: number, tssType: number): { m: TestMachine; status: number } {
   m.put32(NEW_TSS + 0x38, 0x5_0000);
   m.put32(NEW_TSS + 0x48, KERNEL_DATA, KERNEL_CODE, KERNEL_DATA, ds);
   m.gate32(INVALID_TSS, KERNEL_CODE, HANDLER);
-  const calls = new SystemCalls(m.cpu, systemInstructions, m.state.i32.buffer, 0);
+  const calls = new SystemCalls(m.cpu, systemInstructions, m.state.i32.buffer);
   const decoder = new Decoder(new DecodeTable(rows));
   const decoded = decoder.decode(JUMP, 0, JUMP.length, 32);
   if (typeof decoded === 'string') throw new Error(decoded);
@@ -50,3 +50,24 @@ test('a fault before a task switch stays with the instruction', () => {
   assert.equal(m.state.faultVector, 13);
   assert.equal(m.state.selector(TR), TSS_SELECTOR);
 });
+
+// biome-ignore format: a table
+const OPERANDS: readonly (readonly [string, readonly number[], string])[] = [
+  ['rbx + rcx * 4 + 16',             [0x0f, 0x01, 0x7c, 0x8b, 0x10],             'page ffff8006:13'],
+  ['rbx - 1',                        [0x0f, 0x01, 0x7b, 0xff],                   'page ffff8000:fffffffe'],
+  ['ebx + ecx * 4 + 16',             [0x67, 0x0f, 0x01, 0x7c, 0x8b, 0x10],       'page 0:13'],
+  ['rip - 128, from the next one on', [0x0f, 0x01, 0x3d, 0x80, 0xff, 0xff, 0xff], 'page ffffffff:ffffff87'],
+];
+for (const [name, bytes, expected] of OPERANDS) {
+  test(`the address of a memory operand carries and wraps: ${name}`, () => {
+    const m = new TestMachine().longMode();
+    m.state.setGpr(RBX, 0xffff_8000_ffff_ffffn);
+    m.state.setGpr(RCX, 0x1_4000_0001n);
+    const calls = new SystemCalls(m.cpu, systemInstructions, m.state.i32.buffer);
+    const code = Uint8Array.from(bytes);
+    const decoded = new Decoder(new DecodeTable(rows)).decode(code, 0, code.length, 64);
+    if (typeof decoded === 'string') throw new Error(decoded);
+    calls.run(calls.add(decoded.row, decoded), RECORD);
+    assert.deepEqual(m.mmu.log, [expected]);
+  });
+}

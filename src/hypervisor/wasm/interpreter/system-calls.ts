@@ -7,7 +7,7 @@
 import type { Decoded } from '../decode/decoder.ts';
 import type { Row } from '../insn/row.ts';
 import { RIP_BASE, SHADOW_RIP } from '../mmu/layout.ts';
-import { ACTIVITY_RUNNING, STATE_BYTES } from '../state.ts';
+import { ACTIVITY_RUNNING } from '../state.ts';
 import { type Cpu, emptyInsn, executeSystem, type SystemFunction, type SystemInsn } from '../system/cpu.ts';
 import { FLAG_IF, FLAG_RF, FLAG_TF } from '../system/cpu-state.ts';
 import { deliverPendingFault } from '../system/exceptions.ts';
@@ -19,8 +19,8 @@ interface SystemCall {
   /** Registers of the memory operand, or -1; `ripRelative` counts from the next instruction. */
   readonly base: number;
   readonly index: number;
-  readonly scale: bigint;
-  readonly displacement: bigint;
+  readonly scale: number;
+  readonly displacement: number;
   readonly ripRelative: boolean;
   readonly hasMemory: boolean;
 }
@@ -34,17 +34,14 @@ export class SystemCalls {
   readonly #cpu: Cpu;
   readonly #functions: Readonly<Record<string, SystemFunction>>;
   readonly #view: DataView;
-  readonly #longs: BigUint64Array;
   #calls: SystemCall[] = [];
   /** Instructions run, for statistics. */
   count = 0;
 
-  /** `area`: offset of the vCPU's private area. */
-  constructor(cpu: Cpu, functions: Readonly<Record<string, SystemFunction>>, buffer: ArrayBufferLike, area: number) {
+  constructor(cpu: Cpu, functions: Readonly<Record<string, SystemFunction>>, buffer: ArrayBufferLike) {
     this.#cpu = cpu;
     this.#functions = functions;
     this.#view = new DataView(buffer);
-    this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
   }
 
   /** Forgets all; the records that refer to them are gone. */
@@ -74,8 +71,8 @@ export class SystemCalls {
       insn,
       base: d.base,
       index: d.index,
-      scale: BigInt(d.scale),
-      displacement: BigInt(d.displacement),
+      scale: d.scale,
+      displacement: d.displacement,
       ripRelative: d.ripRelative,
       hasMemory: d.hasMemory,
     });
@@ -89,20 +86,9 @@ export class SystemCalls {
     const { state } = cpu;
     const call = this.#calls[index] as SystemCall;
     const { insn } = call;
-    const offset = BigInt(this.#view.getUint16(record + R_OFFSET, true));
-    let rip = (this.#longs[RIP_BASE >> 3] as bigint) + offset;
-    if (state.codeSize !== 64) rip &= 0xffff_ffffn;
-    state.rip = rip;
-    if (call.hasMemory) {
-      let ea = call.displacement;
-      if (call.ripRelative) ea += rip + BigInt(insn.length);
-      if (call.base >= 0) ea += this.#longs[call.base] as bigint;
-      if (call.index >= 0) ea += (this.#longs[call.index] as bigint) << call.scale;
-      const bits = insn.addrsize * 8;
-      ea = BigInt.asUintN(bits, ea);
-      insn.offsetLo = Number(ea & 0xffff_ffffn);
-      insn.offsetHi = Number(ea >> 32n);
-    }
+    const low = state.lo(RIP_BASE) + this.#view.getUint16(record + R_OFFSET, true);
+    state.setRip(low, state.codeSize === 64 ? state.hi(RIP_BASE) + (low > 0xffff_ffff ? 1 : 0) : 0);
+    if (call.hasMemory) this.#operandAddress(call);
     if (call.fn === undefinedFunction) {
       undefinedFunction(cpu, insn);
       return STATUS_FAULT;
@@ -116,7 +102,7 @@ export class SystemCalls {
       return STATUS_LEAVE;
     }
     if (state.interruptShadow !== 0) {
-      this.#longs[SHADOW_RIP >> 3] = state.rip;
+      state.set(SHADOW_RIP, state.ripLo, state.ripHi);
       return STATUS_LEAVE;
     }
     const flags = state.systemFlags;
@@ -125,5 +111,29 @@ export class SystemCalls {
     if ((state.dr7 & 0xff) !== 0) return STATUS_LEAVE;
     if ((flags & FLAG_IF) !== 0 && cpu.host.interrupts.pending()) return STATUS_LEAVE;
     return STATUS_JUMP;
+  }
+
+  /** Offset of the memory operand in its segment. In halves: a bigint would cost as much as most of these instructions. */
+  #operandAddress({ insn, base, index, scale, displacement, ripRelative }: SystemCall): void {
+    const { state } = this.#cpu;
+    let low = displacement >>> 0;
+    let high = displacement >> 31;
+    if (ripRelative) {
+      low += state.ripLo + insn.length;
+      high += state.ripHi;
+    }
+    if (base >= 0) {
+      low += state.gprLo(base);
+      high += state.gprHi(base);
+    }
+    if (index >= 0) {
+      const part = state.gprLo(index);
+      low += (part << scale) >>> 0;
+      high += (state.gprHi(index) << scale) | (scale === 0 ? 0 : part >>> (32 - scale));
+    }
+    // Up to four halves were added: the carry is a small number.
+    const carry = Math.floor(low / 0x1_0000_0000);
+    insn.offsetLo = insn.addrsize === 2 ? low & 0xffff : low >>> 0;
+    insn.offsetHi = insn.addrsize === 8 ? (high + carry) >>> 0 : 0;
   }
 }

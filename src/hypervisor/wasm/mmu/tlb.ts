@@ -43,7 +43,9 @@ export class Tlb {
   readonly #cpu: number;
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
-  readonly #longs: BigUint64Array;
+  /** Tags of TLB entries, to compare with zero and to clear: as numbers, for a bigint costs an allocation. */
+  readonly #tags: Float64Array;
+  readonly #regions: Uint32Array;
   readonly #pcidTags: Uint16Array;
   readonly #entries: Uint32Array;
   #lastCr3Low = 0;
@@ -63,7 +65,8 @@ export class Tlb {
     this.#forced = new Int32Array(buffer, cpu + MODE_FORCED, 1);
     this.#bytes = new Uint8Array(buffer);
     this.#words = new Int32Array(buffer, cpu, STATE_BYTES / 4);
-    this.#longs = new BigUint64Array(buffer);
+    this.#tags = new Float64Array(buffer);
+    this.#regions = new Uint32Array(buffer, cpu + LARGE_REGIONS, 8);
     this.#entries = new Uint32Array(buffer, cpu + NOT_GLOBAL_LIST, NOT_GLOBAL_MAX);
     this.#pcidTags = new Uint16Array(buffer, cpu + PCID_TAGS, 4096);
   }
@@ -156,10 +159,10 @@ export class Tlb {
     let executable = false;
     for (let i = 0; i < count; i++) {
       const entry = (this.#entries[i] as number) >> 3;
-      if (this.#longs[entry + TLB_EXECUTE / 8] !== 0n) executable = true;
-      this.#longs[entry] = 0n;
-      this.#longs[entry + TLB_WRITE / 8] = 0n;
-      this.#longs[entry + TLB_EXECUTE / 8] = 0n;
+      if (this.#tags[entry + TLB_EXECUTE / 8] !== 0) executable = true;
+      this.#tags[entry] = 0;
+      this.#tags[entry + TLB_WRITE / 8] = 0;
+      this.#tags[entry + TLB_EXECUTE / 8] = 0;
     }
     if (executable) this.#nextGeneration();
   }
@@ -169,23 +172,27 @@ export class Tlb {
     this.flushAddressSpace(0);
   }
 
+  #isInLargeRegion(low: number, high: number): boolean {
+    const regions = this.#regions;
+    const at = high < 0 || high > 0x7fff_ffff ? 4 : 0;
+    const maskLow = regions[at + 2] as number;
+    const maskHigh = regions[at + 3] as number;
+    if ((maskLow | maskHigh) === 0) return false;
+    return (low & maskLow) >>> 0 === regions[at] && (high & maskHigh) >>> 0 === regions[at + 1];
+  }
+
   /** One page in the current address space, and its global translation. */
   invalidatePage(low: number, high: number): void {
-    const region = (this.#cpu + LARGE_REGIONS + (high < 0 || high > 0x7fff_ffff ? 16 : 0)) >> 3;
-    const mask = this.#longs[region + 1] as bigint;
-    if (mask !== 0n) {
-      const va = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-      if ((va & mask) === this.#longs[region]) {
-        this.flushAll();
-        return;
-      }
+    if (this.#isInLargeRegion(low, high)) {
+      this.flushAll();
+      return;
     }
     const slot = ((low >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
     for (let index = 0; index < 3; index++) {
       const entry = (this.#cpu + tlbArray(index) + slot) >> 3;
-      this.#longs[entry] = 0n;
-      this.#longs[entry + 1] = 0n;
-      this.#longs[entry + 2] = 0n;
+      this.#tags[entry] = 0;
+      this.#tags[entry + 1] = 0;
+      this.#tags[entry + 2] = 0;
     }
     const page = (low >>> 12) | (high << 20);
     const hash = (page ^ (page >>> 12)) & (CODE_PAGES_BYTES - 1);

@@ -117,15 +117,24 @@ export const loadedStatus = (value: number, control: number): number =>
 
 /** The x87 registers in their initial state (FNINIT, and registers zero). */
 export function initX87(state: CpuState): void {
-  state.bytes.fill(0, FPR, FPU_CONTROL);
+  const { u32 } = state;
+  // `fill` of a few bytes costs more than all of these stores.
+  for (let at = FPR >> 2; at < FPU_CONTROL >> 2; at++) u32[at] = 0;
   for (const field of [FPU_STATUS, FPU_TAGS, FPU_OPCODE, FPU_CS, FPU_DS, FPU_IP, FPU_IP + 4, FPU_DP, FPU_DP + 4])
-    state.u32[field >> 2] = 0;
-  state.u32[FPU_CONTROL >> 2] = 0x37f;
+    u32[field >> 2] = 0;
+  u32[FPU_CONTROL >> 2] = 0x37f;
 }
 
 /** XMM registers zero; the upper halves of YMM registers stay. */
 export function initXmm(state: CpuState, count: number): void {
-  for (let index = 0; index < count; index++) state.u32.fill(0, (XMM + index * 32) >> 2, ((XMM + index * 32) >> 2) + 4);
+  const { u32 } = state;
+  for (let index = 0; index < count; index++) {
+    const at = (XMM + index * 32) >> 2;
+    u32[at] = 0;
+    u32[at + 1] = 0;
+    u32[at + 2] = 0;
+    u32[at + 3] = 0;
+  }
 }
 
 /** Upper halves of YMM registers zero. */
