@@ -71,6 +71,9 @@ const BUS_LOCK = 0x8000;
 /** Instructions between two looks at the clock: some 50 µs. */
 const SLICE = 20_000;
 const SHORTEST_SLICE = 200;
+/** How many settled places the profile looks beyond, and at every which sample: what is found there is worth less than what a sample hits. */
+const SAMPLE_STEPS = 6,
+  LOOK_BEYOND = 4;
 /** Instructions a nanosecond, for slices that end at a deadline. */
 const PACE = 0.25;
 
@@ -127,6 +130,7 @@ export class WasmVcpu implements Vcpu {
   readonly #longs: BigUint64Array;
   /** Instructions until the next look at where the guest spends its time. */
   #untilSample = SLICE;
+  #samples = 0;
   #exceptions = 0;
   #interruptCount = 0;
   #halts = 0;
@@ -361,12 +365,28 @@ export class WasmVcpu implements Vcpu {
   #runSlice(slice: number): number {
     const { u32 } = this.cpu.state;
     const before = u32[INSTRUCTIONS >> 2] as number;
-    const status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)), 1);
+    let status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)), 1);
     this.#untilSample -= ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
-    if (this.#untilSample <= 0 && (status === STATUS_BUDGET || status === STATUS_REGION_BUDGET)) {
-      this.#untilSample = SLICE;
-      if (status === STATUS_BUDGET) this.#translator.sample();
-      else this.#translator.sampleRegion();
+    if (this.#untilSample > 0) return status;
+    if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
+    else if (status === STATUS_BUDGET) status = this.#sample();
+    else return status;
+    this.#untilSample = SLICE;
+    return status;
+  }
+
+  /**
+   * Notes the block at RIP in the profile; where that has been translated, or cannot be, the next one that may. What a slice ends with is most
+   * often the place behind something long, and without this the short blocks between regions would never be noticed.
+   */
+  #sample(): number {
+    this.#translator.sample();
+    let status: number = STATUS_BUDGET;
+    if (++this.#samples % LOOK_BEYOND !== 0) return status;
+    for (let step = 0; step < SAMPLE_STEPS && this.#translator.isSettled; step++) {
+      status = this.#core.run(this.#area, 0, 1);
+      if (status !== STATUS_BUDGET) return status;
+      if (!this.#translator.isSettled) this.#translator.sample();
     }
     return status;
   }

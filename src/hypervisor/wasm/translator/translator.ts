@@ -172,6 +172,12 @@ export class Translator {
     this.#ask({ host, mode, base, replaces: { index, region } }, HOT_LIMITS);
   }
 
+  /** The block at RIP has a region, or cannot have one. */
+  get isSettled(): boolean {
+    const { blocks } = this.#options;
+    return !blocks.canTranslate(this.#hostOfRip(), blocks.mode);
+  }
+
   /**
    * Translates the block at RIP now, as code that is hot or not, whatever the profile says. False when it has a region or cannot be
    * translated.
