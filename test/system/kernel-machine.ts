@@ -227,6 +227,7 @@ export class KernelMachine {
       shadow: state.interruptShadow,
       activity: state.activity,
       nmiBlocked: state.nmiBlocked,
+      vectors: Buffer.from(state.bytes.slice(S.XMM, S.FPU_DS + 4)).toString('hex'),
       ram: createHash('sha1').update(this.ram.slice(0, PAGES)).digest('hex'),
     });
   }

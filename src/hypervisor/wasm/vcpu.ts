@@ -24,6 +24,7 @@ import {
   STATUS_REGION_BUDGET,
 } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
+import { xsaveInstructions } from './interpreter/xsave-instructions.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
 import {
   EXCEPTIONS,
@@ -114,6 +115,8 @@ interface CoreExports {
   fetch(cpu: number, low: number, high: number): number;
   codeWrite(cpu: number, host: number, bytes: number): void;
   modeChanged(cpu: number): void;
+  save(cpu: number, low: number, high: number, kind: number): number;
+  restore(cpu: number, low: number, high: number, kind: number): number;
 }
 
 export class WasmVcpu implements Vcpu {
@@ -205,7 +208,15 @@ export class WasmVcpu implements Vcpu {
       { processors: map.vcpuCount, model },
     );
     const x87 = new X87(buffer, area, (asserted) => interrupts.ferr(asserted));
-    const systemFunctions = { ...systemInstructions, ...portInstructions(bus), ...x87Instructions(x87, buffer, area) };
+    const systemFunctions = {
+      ...systemInstructions,
+      ...xsaveInstructions(
+        (low, high, kind) => this.saveFast(low, high, kind),
+        (low, high, kind) => this.restoreFast(low, high, kind),
+      ),
+      ...portInstructions(bus),
+      ...x87Instructions(x87, buffer, area),
+    };
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer);
     this.#systemCalls = systemCalls;
     const helperImports: Record<string, WebAssembly.ImportValue> = {
@@ -373,6 +384,15 @@ export class WasmVcpu implements Vcpu {
     else return status;
     this.#untilSample = SLICE;
     return status;
+  }
+
+  /** An instruction of the XSAVE family the short way (XSAVE_*); false, and nothing is done, when anything about it is unusual. */
+  saveFast(low: number, high: number, kind: number): boolean {
+    return this.#core.save(this.#area, low, high, kind) !== 0;
+  }
+
+  restoreFast(low: number, high: number, kind: number): boolean {
+    return this.#core.restore(this.#area, low, high, kind) !== 0;
   }
 
   /**

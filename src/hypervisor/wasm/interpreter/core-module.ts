@@ -48,6 +48,7 @@ import {
   TLB_TAG,
 } from '../state.ts';
 import { buildFastSystem, type FastSystem } from './fast-system.ts';
+import { buildXrstor, buildXsave } from './fast-xsave.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
 import { jumpCacheSlot, noteCodePage } from './jump-cache.ts';
@@ -196,6 +197,12 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   module.export('fetch', mmu.fetchHalves);
   const fast = buildFastSystem(module, { selectMode, systemHost: mmu.systemHost });
   module.export('deliver', fast.deliver);
+  const save = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
+  buildXsave(save, mmu.plainHost);
+  module.export('save', save);
+  const restore = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
+  buildXrstor(restore, mmu.plainHost);
+  module.export('restore', restore);
   const run = module.function(['i32', 'i32', 'i32'], 'i32');
   buildRun(module, run, hot, helpers, imports, mmu, fast);
   module.export('run', run);

@@ -53,7 +53,6 @@ import {
   TLB_READ,
   TLB_SUPERVISOR,
   TLB_WRITE,
-  tlbArray,
 } from './layout.ts';
 import {
   buildWalk,
@@ -91,6 +90,7 @@ export interface MmuFunctions {
   readonly fetch: Callee;
   /** (cpu, va i64, write) -> offset in linear memory, or 0. */
   readonly systemHost: Callee;
+  readonly plainHost: Callee;
   /** (cpu, low, high, access) -> WALK_*. */
   readonly walkHalves: Callee;
   /** (cpu, low, high): `fetch`. */
@@ -299,24 +299,33 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
   fetchHalves.return(call('i32', fetch, fetchHalves.param('i32', 0), joined(fetchHalves, 1)));
   fetchHalves.unreachable();
 
-  // systemHost(cpu, va, write): where a supervisor access, which RFLAGS.AC does not help, goes; 0 when that is anything but plain RAM.
+  // systemHost(cpu, va, write): where a supervisor access, which RFLAGS.AC does not help, goes; plainHost the same for an access of the
+  // current mode. 0 when that is anything but plain RAM.
   const systemHost = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildHost(systemHost, i32.const(TLB_SUPERVISOR), i32.const(ACCESS_IMPLICIT));
+  const plainHost = module.function(['i32', 'i64', 'i32'], 'i32');
   {
-    const f = systemHost;
+    const cpu = plainHost.param('i32', 0);
+    const user = i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U));
+    buildHost(plainHost, i32.load(cpu, TLB_INDEX), user);
+  }
+
+  function buildHost(f: FunctionBuilder, array: I32, rights: I32): void {
     const cpu = f.param('i32', 0);
     const va = f.param('i64', 1);
     const write = f.param('i32', 2);
-    const entry = f.let(entryIn(i32.add(cpu, i32.const(tlbArray(TLB_SUPERVISOR))), va));
-    const tag = i64.or(i64.and(va, i64.const(-4096)), i64.load32U(cpu, TAG_SUPERVISOR));
-    // The write tag is behind the read tag.
+    const index = f.let(array);
+    // Every access must be seen.
+    f.if(i32.eq(index, i32.const(TLB_NEVER)), () => f.return(i32.const(0)));
+    const entry = f.let(entryIn(arrayAt(cpu, index), va));
     const known = i64.load(i32.add(entry, i32.shl(write, i32.const(3))), TLB_READ);
-    f.if(i64.eq(known, tag), () => f.return(i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))));
+    // The write tag is behind the read tag.
+    f.if(i64.eq(known, tagIn(cpu, index, va)), () => f.return(i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))));
     // The pending fault is the caller's, and stays when this access faults too.
     const vector = f.let(i32.load(cpu, FAULT_VECTOR));
     const error = f.let(i32.load(cpu, FAULT_ERROR));
     const cr2 = f.let(i64.load(cpu, CR2));
-    const access = i32.or(i32.const(ACCESS_IMPLICIT), i32.mul(write, i32.const(PF_W)));
-    const result = f.let(call('i32', walk, cpu, va, access));
+    const result = f.let(call('i32', walk, cpu, va, i32.or(rights, i32.mul(write, i32.const(PF_W)))));
     f.if(i32.eqz(result), () => {
       f.store(4, cpu, vector, FAULT_VECTOR);
       f.store(4, cpu, error, FAULT_ERROR);
@@ -325,7 +334,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     });
     const physical = f.let(i64.load(cpu, PHYSICAL));
     f.if(i32.eqz(inRam(cpu, i64.and(physical, i64.const(-4096)), i32.const(4096))), () => f.return(i32.const(0)));
-    f.callVoid(fill, cpu, va, result, i32.const(TLB_SUPERVISOR));
+    f.callVoid(fill, cpu, va, result, index);
     // Code is dropped by whoever writes the long way.
     const page = i32.wrap(i64.shrU(physical, i64.const(12)));
     f.if(i32.and(write, i32.ne(i32.load(i32.shl(page, i32.const(2)), codeMap), i32.const(0))), () =>
@@ -338,7 +347,19 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
   const legacyLinear = module.function(['i32', 'i32', 'i64', 'i32', 'i32'], 'i64');
   buildLegacyLinear(legacyLinear);
 
-  return { walk, slowRead, slowWrite, commit, codeWrite, legacyLinear, fetch, systemHost, walkHalves, fetchHalves };
+  return {
+    walk,
+    slowRead,
+    slowWrite,
+    commit,
+    codeWrite,
+    legacyLinear,
+    fetch,
+    systemHost,
+    plainHost,
+    walkHalves,
+    fetchHalves,
+  };
 }
 
 /** Parameters `at` (low half) and `at + 1` as one value. */
@@ -349,6 +370,16 @@ const joined = (f: FunctionBuilder, at: number): I64 =>
 function entryIn(array: I32, va: I64): I32 {
   return i32.add(array, i32.and(i32.wrap(i64.shrU(va, i64.const(7))), i32.const(0x7fe0)));
 }
+
+const arrayAt = (cpu: I32, index: I32): I32 =>
+  i32.add(i32.add(cpu, i32.const(TLB)), i32.mul(index, i32.const(TLB_ARRAY_BYTES)));
+
+/** The tag of a valid entry of an array. */
+const tagIn = (cpu: I32, index: I32, va: I64): I64 => {
+  const isSupervisor = i32.eq(index, i32.const(TLB_SUPERVISOR));
+  const number = select(isSupervisor, i64.load32U(cpu, TAG_SUPERVISOR), i64.load32U(cpu, TAG_USER));
+  return i64.or(i64.and(va, i64.const(-4096)), number);
+};
 
 const tlbEntry = (cpu: I32, va: I64): I32 => entryIn(i32.load(cpu, TLB_BASE), va);
 
@@ -384,11 +415,9 @@ function buildFill(f: FunctionBuilder, codeMap: number): void {
   const index = f.param('i32', 3);
   f.if(i32.eq(index, i32.const(TLB_NEVER)), () => f.return());
   const physical = f.let(i32.wrap(i64.load(cpu, PHYSICAL)));
-  const array = i32.add(i32.add(cpu, i32.const(TLB)), i32.mul(index, i32.const(TLB_ARRAY_BYTES)));
-  const entry = f.let(entryIn(array, va));
+  const entry = f.let(entryIn(arrayAt(cpu, index), va));
   const isSupervisor = i32.eq(index, i32.const(TLB_SUPERVISOR));
-  const number = select(isSupervisor, i64.load32U(cpu, TAG_SUPERVISOR), i64.load32U(cpu, TAG_USER));
-  const tag = f.let(i64.or(i64.and(va, i64.const(-4096)), number));
+  const tag = f.let(tagIn(cpu, index, va));
   const none = i64.const(0);
   const page = f.let(i32.shrU(physical, i32.const(12)));
   const clean = i32.eqz(i32.load(i32.shl(page, i32.const(2)), codeMap));
