@@ -48,13 +48,16 @@ export interface TranslatorStats {
   compileMilliseconds: number;
 }
 
-/** Slices that end at a block before it is translated. */
-const THRESHOLD = 6;
+/**
+ * Slices that end at a block before it is translated. A kernel has a long tail of blocks that are met a few times each: with 3 or 6
+ * the first page faults and mappings took twice as long as without translation.
+ */
+const THRESHOLD = 12;
 /**
  * The same for a block that a region holds already: slices end in the middle of regions, and the code soon comes by their entries again.
  * If it does not, the block is worth a region of its own.
  */
-const COVERED_THRESHOLD = 24;
+const COVERED_THRESHOLD = 40;
 /** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
 const MAX_REGIONS = 8192;
 /** Requests under way at once. */
