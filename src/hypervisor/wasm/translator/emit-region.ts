@@ -14,7 +14,6 @@ import { type I32, i32, i64 } from '../emit/expr.ts';
 import { callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
 import { v128 } from '../emit/simd.ts';
-import type { IntegerSize } from '../insn/flags.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
 import { jumpCacheSlot } from '../interpreter/jump-cache.ts';
 import {
@@ -49,7 +48,9 @@ import {
 import { analyse, type ControlFlow } from './control-flow.ts';
 import type { Region, RegionBlock, RegionInsn } from './region.ts';
 import {
+  computeCarried,
   computeFlags,
+  FLAGS_CARRIED,
   FLAGS_IN_LOCALS,
   type FlagState,
   type PageCache,
@@ -57,6 +58,7 @@ import {
   type RegionControl,
   type RegionLocals,
   storeFlags,
+  SUMS,
 } from './region-builder.ts';
 import { type SteadyAccess, steadyAccess } from './steady.ts';
 
@@ -76,8 +78,6 @@ export const REGION_IMPORTS = {
   slowFloat:         [['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'],
 } as const;
 
-/** Sums whose flags are computed at the end of a region for all the ways out of it. */
-const SUMS = (['add', 'sub'] as const).flatMap((kind) => ([1, 2, 4, 8] as const).map((size) => ({ kind, size })));
 /** What is no page's address. */
 const NO_PAGE = 1;
 /** Instructions that a turn of a repeated string instruction is charged for. */
@@ -173,9 +173,14 @@ class Emitter {
   readonly #xmms: number;
   readonly #xmmsWritten: number;
   readonly #flagsLiveIn: ReadonlySet<number>;
+  /** Blocks that read flags before they write them; the others in which they are live only may leave. */
+  readonly #flagsRead: ReadonlySet<number>;
   readonly #labels = new Map<number, Label>();
   #leave: Label | undefined;
   #leaveAt: Label | undefined;
+  #leaveWithCarried: Label | undefined;
+  /** Sums that are carried into some block, by number. */
+  readonly #sumsCarried = new Set<number>();
   /** By SUMS. */
   readonly #flagLabels: Label[] = [];
   readonly #flagsUsed = new Set<number>();
@@ -209,7 +214,8 @@ class Emitter {
     this.#gprsWritten = used.gprsWritten;
     this.#xmms = used.xmms;
     this.#xmmsWritten = used.xmmsWritten;
-    this.#flagsLiveIn = liveFlags(region, this.#flow);
+    this.#flagsLiveIn = liveFlags(region, this.#flow, needsFlags);
+    this.#flagsRead = liveFlags(region, this.#flow, readsFlags);
     // A change of mode within the region would have to empty caches that are not known yet.
     this.#steady = isHot && !changesMode(region) ? steadyAccess(region, this.#flow) : undefined;
     const registers = <T extends 'i64' | 'v128'>(type: T, mask: number): Local<T>[] =>
@@ -227,6 +233,7 @@ class Emitter {
       delta: f.local('i32'),
       narrow: [f.local('i32'), f.local('i32'), f.local('i32')],
       wide: [f.local('i64'), f.local('i64'), f.local('i64')],
+      carried: f.local('i32'),
       budget: f.local('i32'),
       status: f.local('i32'),
       generation: f.local('i32'),
@@ -248,7 +255,11 @@ class Emitter {
       this.#leave = leave;
       f.block((leaveAt) => {
         this.#leaveAt = leaveAt;
-        this.#withFlags(0);
+        f.block((leaveWithCarried) => {
+          this.#leaveWithCarried = leaveWithCarried;
+          this.#withFlags(0);
+        });
+        computeCarried(f, v, this.#sumsCarried);
       });
       f.set(v.rip, i64.add(v.ripBase, i64.extendI32S(v.delta)));
     });
@@ -279,10 +290,9 @@ class Emitter {
     this.#f.br(this.#leaveAt as Label);
   }
 
-  #leaveWithFlags(kind: 'add' | 'sub', size: IntegerSize): Label {
-    const n = SUMS.findIndex((sum) => sum.kind === kind && sum.size === size);
-    this.#flagsUsed.add(n);
-    return this.#flagLabels[n] as Label;
+  #leaveWithFlags(sum: number): Label {
+    this.#flagsUsed.add(sum);
+    return this.#flagLabels[sum] as Label;
   }
 
   /** Goes on in the region at RIP, if the jump cache knows one and the budget is not used up. */
@@ -369,7 +379,7 @@ class Emitter {
     if (loops.has(delta)) {
       this.#f.loop((label) => {
         this.#labels.set(delta, label);
-        this.#within(delta, after, 0, FLAGS_IN_LOCALS);
+        this.#within(delta, after, 0, this.#flagsInto(delta));
         this.#labels.delete(delta);
       });
     } else this.#within(delta, after, 0, flags);
@@ -386,7 +396,7 @@ class Emitter {
       this.#within(delta, after, index + 1, flags);
       this.#labels.delete(next);
     });
-    this.#tree(next, FLAGS_IN_LOCALS);
+    this.#tree(next, this.#flagsInto(next));
   }
 
   /** Goes from a block to another place; nothing that follows is reached. */
@@ -404,14 +414,18 @@ class Emitter {
       return;
     }
     const live = this.#flagsLiveIn.has(to);
-    const inLocals = label !== undefined || this.#flow.loops.has(to);
-    if (inLocals && live) b.materialiseAside();
+    const isJoined = label !== undefined || this.#flow.loops.has(to);
+    const carries = isJoined && this.#carriesFlags(to);
+    if (carries) {
+      const sum = b.carryFlags();
+      if (sum >= 0) this.#sumsCarried.add(sum);
+    } else if (isJoined && live) b.materialiseAside();
     this.#charge(count);
     if (label === undefined) {
       const tame = this.#tame;
       this.#tame = new Set(tame);
       this.#pin(flags, 1);
-      this.#tree(to, inLocals ? FLAGS_IN_LOCALS : flags);
+      this.#tree(to, isJoined ? this.#flagsInto(to) : flags);
       this.#pin(flags, -1);
       this.#tame = tame;
       return;
@@ -420,7 +434,8 @@ class Emitter {
       f.unlikely(i32.ltS(this.#v.budget, i32.const(0)), () => {
         f.set(this.#v.status, i32.const(STATUS_BUDGET));
         // What is live is in the flag locals; what is not is computed here.
-        if (live) this.#leaveWithLocals(to);
+        if (carries) this.#leaveCarrying(to);
+        else if (live) this.#leaveWithLocals(to);
         else b.leaveAt(to);
       });
     }
@@ -443,6 +458,23 @@ class Emitter {
 
   #charge(count: number): void {
     if (count > 0) this.#f.set(this.#v.budget, i32.sub(this.#v.budget, i32.const(count)));
+  }
+
+  /**
+   * A block with several edges into it, or a loop's head, gets carried flags where nothing reads them but a way out, a fault as a
+   * rule: then they are computed there and not at every turn.
+   */
+  #carriesFlags(delta: number): boolean {
+    return this.#flagsLiveIn.has(delta) && !this.#flagsRead.has(delta);
+  }
+
+  #flagsInto(delta: number): FlagState {
+    return this.#carriesFlags(delta) ? FLAGS_CARRIED : FLAGS_IN_LOCALS;
+  }
+
+  #leaveCarrying(delta: number): void {
+    this.#f.set(this.#v.delta, i32.const(delta));
+    this.#f.br(this.#leaveWithCarried as Label);
   }
 
   #leaveWithLocals(delta: number): void {
@@ -496,7 +528,8 @@ class Emitter {
       const made = f.collect(() => {
         const control: RegionControl = {
           leaveAt: this.#leaveAt as Label,
-          leaveWithFlags: (kind, size) => this.#leaveWithFlags(kind, size),
+          leaveWithFlags: (sum) => this.#leaveWithFlags(sum),
+          leaveWithCarried: () => this.#leaveWithCarried as Label,
           leave: this.#leave as Label,
           direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
           dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder, insn),
@@ -539,7 +572,8 @@ class Emitter {
       const last = block.insns.at(-1) as RegionInsn;
       const control: RegionControl = {
         leaveAt: this.#leaveAt as Label,
-        leaveWithFlags: (kind, size) => this.#leaveWithFlags(kind, size),
+        leaveWithFlags: (sum) => this.#leaveWithFlags(sum),
+        leaveWithCarried: () => this.#leaveWithCarried as Label,
         leave: this.#leave as Label,
         direct() {},
         dynamic() {},
@@ -668,19 +702,32 @@ function registersOf(region: Region): Registers {
 }
 
 /** Blocks that read flags, or leave the region, before they write them. */
-function liveFlags(region: Region, flow: ControlFlow): Set<number> {
+function liveFlags(
+  region: Region,
+  flow: ControlFlow,
+  needs: (block: RegionBlock, live: ReadonlySet<number>) => boolean,
+): Set<number> {
   const live = new Set<number>();
   for (let changed = true; changed; ) {
     changed = false;
     for (const delta of [...flow.order].reverse()) {
       if (live.has(delta)) continue;
-      if (needsFlags(region.blocks.get(delta) as RegionBlock, live)) {
+      if (needs(region.blocks.get(delta) as RegionBlock, live)) {
         live.add(delta);
         changed = true;
       }
     }
   }
   return live;
+}
+
+/** The same for reading alone. */
+function readsFlags({ insns, successors }: RegionBlock, live: ReadonlySet<number>): boolean {
+  for (const { traits, called } of insns) {
+    if (called || traits.readsFlags || traits.nestedFlags) return true;
+    if (traits.writesFlags) return false;
+  }
+  return successors.some((successor) => live.has(successor));
 }
 
 function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boolean {

@@ -49,7 +49,9 @@ type PendingFlags =
       readonly kept: I32 | undefined;
     }
   | { readonly kind: 'logic'; readonly size: IntegerSize; readonly r: Local }
-  | { readonly kind: 'deferred'; readonly size: IntegerSize; readonly make: () => void };
+  | { readonly kind: 'deferred'; readonly size: IntegerSize; readonly make: () => void }
+  /** As the local `carried` says: in the flag locals, or to be computed from `narrow` or `wide`. */
+  | { readonly kind: 'carried'; readonly size: IntegerSize };
 
 /** Flags and the locals that they are made of, which must stay as they are. */
 export interface FlagState {
@@ -58,6 +60,14 @@ export interface FlagState {
 }
 
 export const FLAGS_IN_LOCALS: FlagState = { pending: undefined, locals: [] };
+export const FLAGS_CARRIED: FlagState = { pending: { kind: 'carried', size: 8 }, locals: [] };
+
+/** Sums that flags are computed from at the end of a region, or carried from block to block. */
+export const SUMS: readonly { readonly kind: 'add' | 'sub'; readonly size: IntegerSize }[] = (
+  ['add', 'sub'] as const
+).flatMap((kind) => ([1, 2, 4, 8] as const).map((size) => ({ kind, size })));
+const sumOf = (kind: 'add' | 'sub', size: IntegerSize): number =>
+  SUMS.findIndex((sum) => sum.kind === kind && sum.size === size);
 
 /** Variables of a region's function. */
 export interface RegionLocals {
@@ -76,6 +86,8 @@ export interface RegionLocals {
   /** What flags are to be computed from on the way out: x, y and r of a sum of up to 4 bytes, and of 8. */
   readonly narrow: readonly Local<'i32'>[];
   readonly wide: readonly Local<'i64'>[];
+  /** Where blocks are entered with carried flags: 0 when the flag locals hold them, else 1 + the number in SUMS. */
+  readonly carried: Local<'i32'>;
   readonly budget: Local<'i32'>;
   readonly status: Local<'i32'>;
   /** MXCSR, which nothing in a region changes but what leaves it. */
@@ -100,7 +112,8 @@ export interface RegionControl {
   dynamic(rip: Local<'i64'>): void;
   /** Leaves with `delta` and `status` set: flags in the flag locals, or to be computed from x, y and r. */
   readonly leaveAt: Label;
-  leaveWithFlags(kind: 'add' | 'sub', size: IntegerSize): Label;
+  leaveWithFlags(sum: number): Label;
+  readonly leaveWithCarried: () => Label;
   /** Leaves with `rip` set. */
   readonly leave: Label;
   /** Instructions of the block up to and with this one. */
@@ -487,14 +500,31 @@ export class RegionBuilder extends LiftBuilder {
     const v = this.#v;
     f.set(v.delta, i32.const(delta));
     const { pending } = this.#flags;
-    if (pending !== undefined && (pending.kind === 'add' || pending.kind === 'sub') && pending.kept === undefined) {
-      const into = pending.size === 8 ? v.wide : v.narrow;
-      [pending.x, pending.y, pending.r].forEach((local, n) => f.set(into[n] as Local, local));
-      f.br(this.#control.leaveWithFlags(pending.kind, pending.size));
-      return;
+    if (pending?.kind === 'carried') f.br(this.#control.leaveWithCarried());
+    else {
+      const sum = this.#handOver();
+      if (sum < 0) this.materialiseAside();
+      f.br(sum < 0 ? this.#control.leaveAt : this.#control.leaveWithFlags(sum));
     }
-    this.materialiseAside();
-    f.br(this.#control.leaveAt);
+  }
+
+  /** Puts what pending flags are a sum of where `computeFlags` finds it; the number of the sum, or -1 for other flags. */
+  #handOver(): number {
+    const { pending } = this.#flags;
+    if (pending?.kind !== 'add' && pending?.kind !== 'sub') return -1;
+    if (pending.kept !== undefined) return -1;
+    const into = pending.size === 8 ? this.#v.wide : this.#v.narrow;
+    [pending.x, pending.y, pending.r].forEach((local, n) => this.f.set(into[n] as Local, local));
+    return sumOf(pending.kind, pending.size);
+  }
+
+  /** Hands the flags to a block that is entered with carried flags. Returns the number of the sum, or -1. */
+  carryFlags(): number {
+    if (this.#flags.pending?.kind === 'carried') return -1;
+    const sum = this.#handOver();
+    if (sum < 0) this.materialiseAside();
+    this.f.set(this.#v.carried, i32.const(sum + 1));
+    return sum;
   }
 
   flagResult(): Local<'i64'> {
@@ -521,6 +551,7 @@ export class RegionBuilder extends LiftBuilder {
     else if (pending.kind === 'sub') super.flagsSub(pending.x, pending.y, pending.r, false, pending.kept);
     else if (pending.kind === 'logic') super.flagsLogic(pending.r);
     else if (pending.kind === 'deferred') pending.make();
+    else if (pending.kind === 'carried') computeCarried(this.f, this.#v, SUMS.keys());
     this.#sizeOverride = size;
   }
 
@@ -727,7 +758,7 @@ const OVERFLOW = 0, CARRY = 1, ZERO = 2, CARRY_OR_ZERO = 3, SIGN = 4, LESS = 6, 
 
 /** The condition of an even code / 2 straight from what the flags are made of; undefined where that is not simple. */
 function conditionOf(kind: number, pending: PendingFlags): I32 | undefined {
-  if (pending.kind === 'deferred') return undefined;
+  if (pending.kind === 'deferred' || pending.kind === 'carried') return undefined;
   const { size, r } = pending;
   const t = integerOps(size);
   const zero = t.const(0);
@@ -779,6 +810,14 @@ export function computeFlags(f: FunctionBuilder, v: RegionLocals, kind: 'add' | 
   const carries = f.let((kind === 'add' ? addCarries : subCarries)(size, x, y, r) as Expr<'i32'>);
   f.set(v.flagResult, signExtended(size, r));
   f.set(v.flagAux, packCarries(size, carries));
+}
+
+/** Sets the flag locals as `carried` says, which may be any of `sums`. */
+export function computeCarried(f: FunctionBuilder, v: RegionLocals, sums: Iterable<number>): void {
+  for (const n of sums) {
+    const { kind, size } = SUMS[n] as (typeof SUMS)[number];
+    f.if(i32.eq(v.carried, i32.const(n + 1)), () => f.scope(() => computeFlags(f, v, kind, size)));
+  }
 }
 
 /** Stores flags that are in the locals into the state record. */
