@@ -3,9 +3,6 @@
  *
  * @module
  */
-import { ControlArea } from '../../src/bus/control.ts';
-import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
-import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import {
   CR3,
   FPR,
@@ -23,8 +20,7 @@ import {
   GS,
 } from '../../src/hypervisor/wasm/state.ts';
 import type { CpuModel } from '../../src/hypervisor/wasm/system/cpu-model.ts';
-import { compileInterpreter, VCPU_AREA_BYTES, WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
-import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../../src/memory/machine-memory.ts';
+import { compileInterpreter, type WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
 import { type CaseInput, type Outcome, type Patch, VECTOR_NONE } from './case.ts';
 import {
   attributesOf,
@@ -41,6 +37,7 @@ import {
   memoryBackground,
 } from './environment.ts';
 import { MachineState } from './machine-state.ts';
+import { NX, P, PageTables, testVcpu, U, W } from './paged-machine.ts';
 import type { Executor } from './replay.ts';
 
 /** Guest-physical layout. */
@@ -56,60 +53,9 @@ const IDT_AT = 0x400,
 const SEL_KERNEL_CODE = 0x10;
 /** Where descriptor tables are in linear memory: supervisor only. */
 const SYSTEM_LINEAR = 0xffff_8000_0000_0000n;
-const P = 1n,
-  W = 2n,
-  U = 4n,
-  NX = 1n << 63n;
 const STATUS_FAULT = 2;
 /** A repeated instruction ends well before this many turns. */
 const MAX_TURNS = 100_000;
-
-class PageTables {
-  readonly #view: DataView;
-  #next = TABLES + 0x1000;
-  constructor(view: DataView) {
-    this.#view = view;
-  }
-
-  map(linear: bigint, physical: number, flags: bigint): void {
-    let table = TABLES;
-    for (const shift of [39n, 30n, 21n]) {
-      const at = table + Number((linear >> shift) & 511n) * 8;
-      let entry = this.#view.getBigUint64(at, true);
-      if (entry === 0n) {
-        entry = BigInt(this.#next) | P | W | U;
-        this.#next += 0x1000;
-        this.#view.setBigUint64(at, entry, true);
-      }
-      table = Number(entry & 0xf_ffff_f000n);
-    }
-    this.#view.setBigUint64(table + Number((linear >> 12n) & 511n) * 8, BigInt(physical) | flags, true);
-  }
-}
-
-const quietBus: VcpuBus = {
-  portRead: (_port, width) => 2 ** (8 * width) - 1,
-  portWrite() {},
-  mmioRead: () => 0xffff_ffff,
-  mmioWrite() {},
-};
-const noInterrupts: VcpuInterrupts = {
-  poll() {},
-  nextDeadline: () => Number.POSITIVE_INFINITY,
-  pending: () => false,
-  acknowledge: () => -1,
-  takeNmi: () => false,
-  takeInit: () => false,
-  takeSipi: () => -1,
-  ferr: (asserted) => asserted,
-  apicRead: () => 0,
-  apicWrite() {},
-  readMsr: () => undefined,
-  writeMsr: () => false,
-  readCr8: () => 0,
-  writeCr8() {},
-  apicBase: () => -1,
-};
 
 /** This processor as an executor of cases: its interpreter, or its translator where that takes the instruction. */
 export class InterpreterExecutor implements Executor {
@@ -127,29 +73,20 @@ export class InterpreterExecutor implements Executor {
 
   constructor(model: CpuModel, tier: 'interpreter' | 'translator' = 'interpreter') {
     this.#isTranslating = tier === 'translator';
-    const map: MachineMemoryMap = planMachineMemory({ ramBytes: 8 << 20, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
-    const memory = allocateMachineMemory(map);
-    const control = new ControlArea(memory.buffer, map);
-    control.initialize();
-    this.vcpu = new WasmVcpu({
-      interpreter: compileInterpreter(undefined, model),
-      memory,
-      map,
-      index: 0,
-      clock: { nanoseconds: () => 0 },
-      interrupts: noInterrupts,
-      bus: quietBus,
-      control: control.vcpu(0),
-      random32: () => 0x12345678,
-    });
-    this.#ram = new Uint8Array(memory.buffer, map.ram, map.ramBytes);
-    this.#view = new DataView(memory.buffer, map.ram, map.ramBytes);
+    const { vcpu, ram } = testVcpu({ ramBytes: 8 << 20, interpreter: compileInterpreter(undefined, model) });
+    this.vcpu = vcpu;
+    this.#ram = ram;
+    this.#view = new DataView(ram.buffer, ram.byteOffset, ram.length);
     this.#outcome = { vector: VECTOR_NONE, errorCode: 0, cr2: 0n, state: new MachineState(), writes: [] };
     this.#prepare(model);
   }
 
   #prepare(model: CpuModel): void {
-    const tables = new PageTables(this.#view);
+    let next = TABLES;
+    const tables = new PageTables(this.#view, () => {
+      next += 0x1000;
+      return next - 0x1000;
+    });
     for (const high of [0n, HIGH]) {
       for (let at = 0; at < CODE_BYTES; at += 4096) tables.map(BigInt(CODE_LOW + at) + high, CODE + at, P | U);
       for (let at = 0; at < DATA_BYTES; at += 4096) {
