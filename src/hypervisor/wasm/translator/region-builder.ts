@@ -394,17 +394,19 @@ export class RegionBuilder extends LiftBuilder {
     return super.read(index, size);
   }
 
+  /** The operand 1 of shifts, which is not in their bytes. */
+  #isImplicitOne(): boolean {
+    return this.#insn.decoded.operands.some((o) => o.kind === 'implicit' && o.register < 0);
+  }
+
   #immediateLow(): number {
-    const { decoded } = this.#insn;
-    // The implicit operand 1 of shifts.
-    if (decoded.operands.some((o) => o.kind === 'implicit' && o.register < 0)) return 1;
-    return decoded.immediateLow;
+    return this.#isImplicitOne() ? 1 : this.#insn.decoded.immediateLow;
   }
 
   immediate(): I64 {
     const { immediateHigh } = this.#insn.decoded;
     const low = this.#immediateLow();
-    if (immediateHigh === low >> 31 || low === 1) return i64.const(low);
+    if (this.#isImplicitOne() || immediateHigh === low >> 31) return i64.const(low);
     return i64.const((BigInt(immediateHigh) << 32n) | BigInt(low >>> 0));
   }
 
