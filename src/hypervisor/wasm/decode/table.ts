@@ -75,8 +75,6 @@ export interface Encoding {
   readonly hasSegment: boolean;
   /** Operands that are read from the instruction stream behind ModRM, in order. */
   readonly immediates: readonly OperandSpec[];
-  /** Handler numbers by form, filled by the interpreter. */
-  readonly handlers: Map<number, number>;
 }
 
 const IMPLICIT: Record<string, [number, string]> = {
@@ -212,7 +210,6 @@ function parseRest(row: Row, tokens: string[], lead: Lead): Encoding[] {
         isLea: row.name === 'lea',
         hasSegment: letters.includes('S'),
         immediates: operands.filter((o) => 'IJOAL'.includes(o.kind)),
-        handlers: new Map(),
       });
     }
   }

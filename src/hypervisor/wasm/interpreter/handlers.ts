@@ -12,6 +12,8 @@ import { type FormContext, formKey, formOf } from './forms.ts';
 export class Handlers {
   readonly #core: CoreModule;
   readonly #numbers: Map<string, number>;
+  /** Numbers by encoding and the bits of a context: the same again, found without a form. */
+  readonly #known = new Map<Encoding, Map<number, number>>();
   readonly #table: WebAssembly.Table;
   readonly #imports: WebAssembly.ModuleImports;
   #pending: { lift: Lift; form: Form }[] = [];
@@ -36,8 +38,13 @@ export class Handlers {
       (context.legacy ? 0x40 : 0) |
       (context.addressSize << 7) |
       (context.rep === 0 ? 0 : context.rep === 0xf2 ? 0x800 : 0x1000);
-    const known = encoding.handlers.get(bits);
-    if (known !== undefined && known < this.#next) return known;
+    let known = this.#known.get(encoding);
+    if (known === undefined) {
+      known = new Map();
+      this.#known.set(encoding, known);
+    }
+    const before = known.get(bits);
+    if (before !== undefined) return before;
     const form = formOf(encoding, context);
     const key = formKey(lift, form);
     let number = this.#numbers.get(key);
@@ -46,7 +53,7 @@ export class Handlers {
       this.#numbers.set(key, number);
       this.#pending.push({ lift, form });
     }
-    encoding.handlers.set(bits, number);
+    known.set(bits, number);
     return number;
   }
 
