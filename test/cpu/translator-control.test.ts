@@ -7,7 +7,10 @@ const CODE = 0x40_0000n,
   CODE_AT = 0x10_0000,
   DATA = 0x80_8000n,
   DATA_AT = 0x11_0000;
-const RAX = 0;
+const RAX = 0,
+  RCX = 1,
+  RSI = 6,
+  RDI = 7;
 const UD = 6,
   UD2 = '0f0b';
 
@@ -28,4 +31,14 @@ test('a 64-bit constant whose low half is 1 keeps its high half', () => {
   assert.ok(m.runTwice(() => m.start(CODE), false));
   assert.equal(m.state.gpr(RAX), 0x5_0000_0001n);
   assert.equal(m.fault.vector, UD);
+});
+
+test('a region ends before a string instruction that lies in two pages', () => {
+  const m = machine();
+  m.put(CODE_AT + 0xff6, 'b9 03 00 00 00', 'ff c0', '90 90', 'f3 a4', 'ff c0', UD2); // mov ecx, 3; inc eax; nops; rep movsb; inc eax
+  m.put(DATA_AT, '11 22 33');
+  assert.ok(m.runTwice(() => m.start(CODE + 0xff6n, { [RSI]: DATA, [RDI]: DATA + 0x100n }), false));
+  assert.deepEqual(m.gprs(RAX, RCX, RSI, RDI), [2n, 0n, DATA + 3n, DATA + 0x103n]);
+  assert.equal(m.u64(DATA_AT + 0x100), 0x33_2211n);
+  assert.equal(m.fault.rip, CODE + 0x1003n);
 });
