@@ -42,3 +42,12 @@ test('a region ends before a string instruction that lies in two pages', () => {
   assert.equal(m.u64(DATA_AT + 0x100), 0x33_2211n);
   assert.equal(m.fault.rip, CODE + 0x1003n);
 });
+
+test('conditional jumps to the next instruction do not multiply the code behind them', () => {
+  const m = machine('74 00'.repeat(16), 'ff c0', UD2); // jz +0, sixteen times; inc eax
+  assert.ok(m.runTwice(() => m.start(CODE), false));
+  assert.equal(m.state.gpr(RAX), 1n);
+  assert.equal(m.fault.rip, CODE + 34n);
+  const bytes = m.vcpu.stats()['region bytes'] as number;
+  assert.ok(bytes < 10_000, `${bytes} bytes of WebAssembly`);
+});
