@@ -282,9 +282,9 @@ export class PagedMachine {
     return isTranslated;
   }
 
-  /** Instructions that were executed in regions. */
-  get translated(): number {
-    return this.vcpu.stats()['instructions translated'] as number;
+  /** How often the main loop has called a region. */
+  get regionCalls(): number {
+    return this.vcpu.stats()['region calls'] as number;
   }
 
   /** What a fault left: vector, error code (-1: none), RIP. */
@@ -301,4 +301,37 @@ export class PagedMachine {
   xmm(number: number): readonly [bigint, bigint] {
     return [this.state.big(xmmOffset(number)), this.state.big(xmmOffset(number) + 8)];
   }
+}
+
+/** Where `userMachine` has its pages, in linear and in physical memory. They share no entry of the TLB. */
+export const CODE = 0x40_0000n,
+  CODE_AT = 0x10_0000,
+  DATA = 0x80_8000n,
+  DATA_AT = 0x11_0000;
+export const UD2 = '0f 0b';
+/** Vectors. */
+export const DE = 0,
+  UD = 6,
+  NM = 7,
+  SS_FAULT = 12,
+  GP = 13,
+  PF = 14;
+
+/** A machine at CPL 3 with four pages of code and four of data; what is given is at the start of the code. */
+export function userMachine(...code: readonly string[]): PagedMachine {
+  const m = new PagedMachine();
+  for (let at = 0; at < 0x4000; at += 0x1000) {
+    m.space.map(CODE + BigInt(at), CODE_AT + at, P | U);
+    m.space.map(DATA + BigInt(at), DATA_AT + at, P | W | U | NX);
+  }
+  m.user();
+  m.put(CODE_AT, ...code);
+  return m;
+}
+
+/** `code` and a conditional jump (7x) back to its start. */
+export function loop(opcode: string, ...code: readonly string[]): string {
+  const body = hex(code.join(''));
+  const displacement = (254 - body.length).toString(16).padStart(2, '0');
+  return `${body.toHex()} ${opcode} ${displacement}`;
 }

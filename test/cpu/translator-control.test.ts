@@ -1,40 +1,22 @@
 /** Control flow and odd instructions in translated regions. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NX, P, PagedMachine, U, W } from './paged-machine.ts';
+import { CODE, CODE_AT, DATA, DATA_AT, UD, UD2, userMachine } from './paged-machine.ts';
 
-const CODE = 0x40_0000n,
-  CODE_AT = 0x10_0000,
-  DATA = 0x80_8000n,
-  DATA_AT = 0x11_0000;
 const RAX = 0,
   RCX = 1,
   RSI = 6,
   RDI = 7;
-const UD = 6,
-  UD2 = '0f0b';
-
-/** User code in four pages at CODE, data in four pages at DATA. */
-function machine(...code: readonly string[]): PagedMachine {
-  const m = new PagedMachine();
-  for (let at = 0; at < 0x4000; at += 0x1000) {
-    m.space.map(CODE + BigInt(at), CODE_AT + at, P | U);
-    m.space.map(DATA + BigInt(at), DATA_AT + at, P | W | U | NX);
-  }
-  m.user();
-  m.put(CODE_AT, ...code);
-  return m;
-}
 
 test('a 64-bit constant whose low half is 1 keeps its high half', () => {
-  const m = machine('48 b8 01 00 00 00 05 00 00 00', UD2); // mov rax, 0x5_0000_0001
+  const m = userMachine('48 b8 01 00 00 00 05 00 00 00', UD2); // mov rax, 0x5_0000_0001
   assert.ok(m.runTwice(() => m.start(CODE), false));
   assert.equal(m.state.gpr(RAX), 0x5_0000_0001n);
   assert.equal(m.fault.vector, UD);
 });
 
 test('a region ends before a string instruction that lies in two pages', () => {
-  const m = machine();
+  const m = userMachine();
   m.put(CODE_AT + 0xff6, 'b9 03 00 00 00', 'ff c0', '90 90', 'f3 a4', 'ff c0', UD2); // mov ecx, 3; inc eax; nops; rep movsb; inc eax
   m.put(DATA_AT, '11 22 33');
   assert.ok(m.runTwice(() => m.start(CODE + 0xff6n, { [RSI]: DATA, [RDI]: DATA + 0x100n }), false));
@@ -44,7 +26,7 @@ test('a region ends before a string instruction that lies in two pages', () => {
 });
 
 test('conditional jumps to the next instruction do not multiply the code behind them', () => {
-  const m = machine('74 00'.repeat(16), 'ff c0', UD2); // jz +0, sixteen times; inc eax
+  const m = userMachine('74 00'.repeat(16), 'ff c0', UD2); // jz +0, sixteen times; inc eax
   assert.ok(m.runTwice(() => m.start(CODE), false));
   assert.equal(m.state.gpr(RAX), 1n);
   assert.equal(m.fault.rip, CODE + 34n);
