@@ -89,6 +89,8 @@ export const MMU_STATE = 0x7c0;
 export const TAG_SUPERVISOR = MMU_STATE, TAG_USER = MMU_STATE + 4, TAG_NEXT = MMU_STATE + 8;
 /** i32: how many entries of the supervisor array were filled with pages that are not global since the last flush of those. */
 export const NOT_GLOBAL_COUNT = MMU_STATE + 12;
+/** i32: 1 when code in a page that is not global may be in the jump cache as a supervisor's. */
+export const NOT_GLOBAL_CODE = MMU_STATE + 28;
 /** i64: result of a translation (physical address). */
 export const PHYSICAL = MMU_STATE + 16;
 /** i32: which TLB array is active (TLB_*). */

@@ -37,6 +37,7 @@ import {
   PF_U,
   PF_W,
   PHYSICAL,
+  NOT_GLOBAL_CODE,
   NOT_GLOBAL_COUNT,
   NOT_GLOBAL_LIST,
   NOT_GLOBAL_MAX,
@@ -52,6 +53,7 @@ import {
   TLB_PAGE,
   TLB_READ,
   TLB_SUPERVISOR,
+  TLB_USER,
   TLB_WRITE,
 } from './layout.ts';
 import {
@@ -413,6 +415,12 @@ function buildFill(f: FunctionBuilder, codeMap: number): void {
   const va = f.param('i64', 1);
   const result = f.param('i32', 2);
   const index = f.param('i32', 3);
+  const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));
+  // Whatever array it is in, or none: the jump cache has one tag for a supervisor's code.
+  const isCode = i32.ne(i32.and(result, i32.const(WALK_EXECUTABLE)), i32.const(0));
+  f.if(i32.and(i32.and(isCode, notGlobal), i32.ne(index, i32.const(TLB_USER))), () =>
+    f.store(4, cpu, i32.const(1), NOT_GLOBAL_CODE),
+  );
   f.if(i32.eq(index, i32.const(TLB_NEVER)), () => f.return());
   const physical = f.let(i32.wrap(i64.load(cpu, PHYSICAL)));
   const entry = f.let(entryIn(arrayAt(cpu, index), va));
@@ -428,7 +436,6 @@ function buildFill(f: FunctionBuilder, codeMap: number): void {
   const host = i32.add(i32.and(physical, i32.const(-4096)), i32.load(cpu, RAM_OFFSET));
   f.store(4, entry, i32.sub(host, i32.and(i32.wrap(va), i32.const(-4096))), TLB_ADDEND);
   f.store(4, entry, page, TLB_PAGE);
-  const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));
   f.if(i32.and(isSupervisor, notGlobal), () => {
     const count = f.let(i32.load(cpu, NOT_GLOBAL_COUNT));
     f.store(4, cpu, i32.add(count, i32.const(1)), NOT_GLOBAL_COUNT);

@@ -17,6 +17,7 @@ import {
   MODE_FORCED,
   MODE_SINGLE,
   MODE_WATCHING,
+  NOT_GLOBAL_CODE,
   NOT_GLOBAL_COUNT,
   NOT_GLOBAL_LIST,
   NOT_GLOBAL_MAX,
@@ -149,6 +150,10 @@ export class Tlb {
    * Takes the pages that are not global out of the supervisor array. There are few: Linux maps its own memory globally.
    */
   #dropNotGlobal(): void {
+    if (this.#get(NOT_GLOBAL_CODE) !== 0) {
+      this.#set(NOT_GLOBAL_CODE, 0);
+      this.#nextGeneration();
+    }
     const count = this.#get(NOT_GLOBAL_COUNT);
     if (count === 0) return;
     this.#set(NOT_GLOBAL_COUNT, 0);
@@ -156,15 +161,12 @@ export class Tlb {
       this.#set(TAG_SUPERVISOR, this.#newTag());
       return;
     }
-    let executable = false;
     for (let i = 0; i < count; i++) {
       const entry = (this.#entries[i] as number) >> 3;
-      if (this.#tags[entry + TLB_EXECUTE / 8] !== 0) executable = true;
       this.#tags[entry] = 0;
       this.#tags[entry + TLB_WRITE / 8] = 0;
       this.#tags[entry + TLB_EXECUTE / 8] = 0;
     }
-    if (executable) this.#nextGeneration();
   }
 
   flushNonGlobal(): void {
