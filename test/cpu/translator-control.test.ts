@@ -1,12 +1,18 @@
 /** Control flow and odd instructions in translated regions. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODE, CODE_AT, DATA, DATA_AT, UD, UD2, userMachine } from './paged-machine.ts';
+import { STATUS_REGION_BUDGET } from '../../src/hypervisor/wasm/interpreter/record.ts';
+import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
+import { CODE, CODE_AT, DATA, DATA_AT, hex, P, U, UD, UD2, userMachine, W } from './paged-machine.ts';
 
 const RAX = 0,
   RCX = 1,
+  RBX = 3,
+  RSP = 4,
   RSI = 6,
   RDI = 7;
+/** Where the targets of indirect jumps are in the code. */
+const PIECES = 0x40;
 
 test('a 64-bit constant whose low half is 1 keeps its high half', () => {
   const m = userMachine('48 b8 01 00 00 00 05 00 00 00', UD2); // mov rax, 0x5_0000_0001
@@ -33,3 +39,113 @@ test('conditional jumps to the next instruction do not multiply the code behind 
   const bytes = m.vcpu.stats()['region bytes'] as number;
   assert.ok(bytes < 10_000, `${bytes} bytes of WebAssembly`);
 });
+
+for (const [kind, isHot] of [
+  ['cold', false],
+  ['hot', true],
+] as const) {
+  test(`a jump into the middle of a loop makes one with two entries, in ${kind} code`, () => {
+    // test al, 1; jnz M; L: add ebx, 1; M: add esi, 1; dec ecx; jnz L; ud2
+    const m = userMachine('a8 01', '75 03', '83 c3 01', '83 c6 01', 'ff c9', '75 f6', UD2);
+    const start = (rax: bigint): void => m.start(CODE, { [RAX]: rax, [RCX]: 3n });
+    start(1n);
+    m.run();
+    assert.ok(m.runTwice(() => start(0n), isHot));
+    assert.deepEqual(m.gprs(RBX, RSI, RCX), [3n, 3n, 0n]);
+    start(1n);
+    m.run();
+    assert.deepEqual(m.gprs(RBX, RSI, RCX), [2n, 3n, 0n]);
+    assert.equal(m.fault.rip, CODE + 14n);
+  });
+
+  test(`two loops that share their blocks are left at every one of their edges, in ${kind} code`, () => {
+    // A: dec ecx; jz end; test cl, 1; jnz B; C: add ebx, 1; jmp A; B: add esi, 1; test cl, 2; jnz C; jmp A; end: ud2
+    const m = userMachine(
+      'ff c9 74 15',
+      'f6 c1 01 75 05',
+      '83 c3 01 eb f2',
+      '83 c6 01',
+      'f6 c1 02 75 f3',
+      'eb e8',
+      '90',
+      UD2,
+    );
+    assert.ok(m.runTwice(() => m.start(CODE, { [RCX]: 9n }), isHot));
+    // CL from 8 to 1: even ones and those with bit 1 go by C, odd ones by B.
+    assert.deepEqual(m.gprs(RBX, RSI, RCX), [6n, 4n, 0n]);
+    assert.equal(m.fault.vector, UD);
+  });
+
+  test(`a jump into the middle of an instruction executes what it finds there, in ${kind} code`, () => {
+    const m = userMachine('05 ff c3 eb 02', 'ff c9', '90 90', 'ff c9', '7f f4', UD2);
+    //  0: add eax, 0x02ebc3ff   1: inc ebx   3: jmp 7   5: dec ecx   7: nop nop   9: dec ecx   11: jg 1   13: ud2
+    assert.ok(m.runTwice(() => m.start(CODE, { [RCX]: 5n }), isHot));
+    assert.deepEqual(m.gprs(RAX, RBX, RCX), [0x02eb_c3ffn, 3n, 0n]);
+    assert.equal(m.fault.rip, CODE + 13n);
+  });
+
+  test(`a jump to itself is left only by its budget, in ${kind} code`, () => {
+    const m = userMachine('eb fe');
+    m.start(CODE);
+    m.vcpu.execute(3);
+    assert.ok(m.vcpu.translateHere(undefined, isHot));
+    for (let turn = 0; turn < 5; turn++) {
+      assert.equal(m.vcpu.execute(100), STATUS_REGION_BUDGET);
+      assert.equal(m.state.rip, CODE);
+    }
+  });
+
+  test(`recursion returns through as many calls as it made, in ${kind} code`, () => {
+    // call F; ud2; F: dec ecx; jz end; call F; add eax, 1; end: ret
+    const m = userMachine('e8 02 00 00 00', UD2, 'ff c9', '74 08', 'e8 f7 ff ff ff', '83 c0 01', 'c3');
+    const top = DATA + 0x4000n;
+    assert.ok(m.runTwice(() => m.start(CODE, { [RCX]: 1000n, [RSP]: top }), isHot));
+    assert.deepEqual(m.gprs(RAX, RCX, RSP), [999n, 0n, top]);
+    assert.equal(m.fault.rip, CODE + 5n);
+  });
+
+  test(`a return goes where the stack says, be that the address behind no call, in ${kind} code`, () => {
+    // call F; inc ebx; ud2; nops; inc esi; ud2; F: add qword [rsp], rax; ret
+    const m = userMachine('e8 0b 00 00 00', 'ff c3', UD2, '90', 'ff c6', UD2, '90 90', '48 01 04 24', 'c3');
+    const start = (rax: bigint): void => m.start(CODE, { [RAX]: rax, [RSP]: DATA + 0x100n });
+    assert.ok(m.runTwice(() => start(0n), isHot));
+    assert.deepEqual(m.gprs(RBX, RSI), [1n, 0n]);
+    start(5n);
+    m.run();
+    assert.deepEqual(m.gprs(RBX, RSI), [0n, 1n]);
+    assert.equal(m.fault.rip, CODE + 12n);
+  });
+
+  test(`an indirect jump takes targets that it has learned, and others, in ${kind} code`, () => {
+    const pieces = 40;
+    const m = userMachine('48 8b 16', '48 83 c6 08', 'ff e2'); // mov rdx, [rsi]; add rsi, 8; jmp rdx
+    m.space.map(CODE, CODE_AT, P | W | U);
+    for (let n = 0; n < pieces; n++) {
+      // add eax, n; dec ecx; jnz to the start; ud2; two more bytes
+      const back = (0x1_0000_0000 - (PIECES + n * 16 + 11)).toString(16);
+      const displacement = hex(back).toReversed().toHex();
+      m.put(CODE_AT + PIECES + n * 16, '83 c0', n.toString(16).padStart(2, '0'), 'ff c9', '0f 85', displacement, UD2);
+    }
+    const goTo = (count: number): void => {
+      for (let i = 0; i < 64; i++) {
+        m.view.setBigUint64(DATA_AT + i * 8, CODE + BigInt(PIECES + (i % count) * 16), true);
+      }
+      m.start(CODE, { [RSI]: DATA, [RCX]: 64n });
+    };
+    goTo(8);
+    assert.ok(m.runTwice(() => goTo(8), isHot));
+    // Its code is dropped, and where it went is known.
+    m.vcpu.cpu.mmu.write(Number(CODE) + 0xff8, 0, 1, Access.User, 0, 0);
+    m.vcpu.cpu.mmu.write(Number(CODE), 0, 1, Access.User, 0x48, 0);
+    const before = m.vcpu.stats()['region instructions'] as number;
+    assert.ok(m.runTwice(() => goTo(8), isHot));
+    // Three at the start, three in each of eight pieces, and the UD2 that is reached.
+    assert.equal((m.vcpu.stats()['region instructions'] as number) - before, 28);
+    assert.equal(m.state.gpr(RAX), 8n * 28n);
+    assert.equal(m.state.gpr(RCX), 0n);
+    goTo(pieces);
+    m.run();
+    assert.equal(m.state.gpr(RAX), 780n + 276n);
+    assert.equal(m.state.gpr(RCX), 0n);
+  });
+}
