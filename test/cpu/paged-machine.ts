@@ -29,6 +29,8 @@ export const SYSTEM_LINEAR = 0xffff_8000_0000_0000n;
 const IDT_AT = 0x400,
   TSS_AT = 0x1800,
   STACK_AT = 0x1ff0;
+/** Top of that stack in physical memory. */
+export const INTERRUPT_STACK = SYSTEM + STACK_AT;
 export const KERNEL_CODE = 0x10,
   USER_CODE = 0x2b;
 
@@ -318,8 +320,10 @@ export const DE = 0,
   PF = 14;
 
 /** A machine at CPL 3 with four pages of code and four of data; what is given is at the start of the code. */
-export function userMachine(...code: readonly string[]): PagedMachine {
-  const m = new PagedMachine();
+export const userMachine = (...code: readonly string[]): PagedMachine => userMachineWith({}, ...code);
+
+export function userMachineWith(options: Partial<TestVcpuOptions>, ...code: readonly string[]): PagedMachine {
+  const m = new PagedMachine(options);
   for (let at = 0; at < 0x4000; at += 0x1000) {
     m.space.map(CODE + BigInt(at), CODE_AT + at, P | U);
     m.space.map(DATA + BigInt(at), DATA_AT + at, P | W | U | NX);
