@@ -34,6 +34,9 @@ export const DATA_BYTES = 3 * PAGE_BYTES;
 export const HIGH = 0x1234_0000_0000n;
 export const INT3 = 0xcc;
 
+/** Distance of a mapping of the code pages that only random programs know, to which they may write. */
+export const WRITABLE_CODE = 0x0800_0000;
+
 /** What the data pages hold before a case's patches; the read-only page is never patched. */
 export function memoryBackground(): Uint8Array {
   const words = new Uint32Array(DATA_BYTES / 4);

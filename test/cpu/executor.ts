@@ -19,6 +19,7 @@ import {
   FS,
   GS,
 } from '../../src/hypervisor/wasm/state.ts';
+import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
 import type { CpuModel } from '../../src/hypervisor/wasm/system/cpu-model.ts';
 import { compileInterpreter, type WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
 import { type CaseInput, type Outcome, type Patch, VECTOR_NONE } from './case.ts';
@@ -35,6 +36,7 @@ import {
   HIGH,
   INT3,
   memoryBackground,
+  WRITABLE_CODE,
 } from './environment.ts';
 import { MachineState } from './machine-state.ts';
 import { NX, P, PageTables, testVcpu, U, W } from './paged-machine.ts';
@@ -92,6 +94,9 @@ export class InterpreterExecutor implements Executor {
       for (let at = 0; at < DATA_BYTES; at += 4096) {
         tables.map(BigInt(DATA_START + at) + high, DATA + at, P | U | NX | (at < DATA_WRITABLE_BYTES ? W : 0n));
       }
+    }
+    for (let at = 0; at < CODE_BYTES; at += 4096) {
+      tables.map(BigInt(CODE_LOW + WRITABLE_CODE + at), CODE + at, P | U | W | NX);
     }
     for (let at = 0; at < 0x2000; at += 4096) tables.map(SYSTEM_LINEAR + BigInt(at), GDT + at, P | W);
     this.#ram.fill(INT3, CODE, CODE + CODE_BYTES);
@@ -185,13 +190,25 @@ export class InterpreterExecutor implements Executor {
     this.#before.set(this.#ram.subarray(DATA, DATA + DATA_BYTES));
     const linear = Number(BigInt.asUintN(32, initial.rip + BigInt(env.bits === 64 ? 0 : env.codeBase)));
     const offset = linear - CODE_LOW;
+    this.vcpu.cpu.mmu.modeChanged();
+    if (keepCode) {
+      this.#restore(offset, input.code);
+      return;
+    }
     if (this.#lastOffset >= 0)
       this.#ram.fill(INT3, CODE + this.#lastOffset, CODE + this.#lastOffset + this.#lastCode.length);
     this.#ram.set(input.code, CODE + offset);
     this.#lastOffset = offset;
     this.#lastCode = input.code as Uint8Array<ArrayBuffer>;
-    if (!keepCode) this.vcpu.dropCode();
-    this.vcpu.cpu.mmu.modeChanged();
+    this.vcpu.dropCode();
+  }
+
+  /** Writes back what a program has rewritten of itself, as the CPU writes. */
+  #restore(offset: number, code: Uint8Array): void {
+    for (const [at, byte] of code.entries()) {
+      if (this.#ram[CODE + offset + at] === byte) continue;
+      this.vcpu.cpu.mmu.write(CODE_LOW + WRITABLE_CODE + offset + at, 0, 1, Access.User, byte, 0);
+    }
   }
 
   run(input: CaseInput): Outcome {

@@ -8,7 +8,7 @@
  */
 import type { CaseInput } from './case.ts';
 import { fillDefault, Profile } from './default-state.ts';
-import { CODE_LOW, DATA_START, LONG } from './environment.ts';
+import { CODE_LOW, DATA_START, LONG, WRITABLE_CODE } from './environment.ts';
 import { MachineState, RSP, RDI, RSI, RCX } from './machine-state.ts';
 import { Prng } from './prng.ts';
 
@@ -20,9 +20,12 @@ const FREE = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13];
 
 class Writer {
   readonly bytes: number[] = [];
+  /** The program rewrites itself now and then. */
+  readonly rewrites: boolean;
   readonly #random: Prng;
   constructor(random: Prng) {
     this.#random = random;
+    this.rewrites = random.chance(10);
   }
   pick<T>(list: readonly T[]): T {
     return list[this.#random.below(list.length)] as T;
@@ -35,6 +38,9 @@ class Writer {
   }
   imm32(value: number): void {
     this.emit(value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >>> 24) & 0xff);
+  }
+  imm8(value: number): void {
+    this.emit(value & 0xff);
   }
   /** Prefixes, opcode and ModRM of an instruction on registers. */
   registers(size: number, prefix: readonly number[], opcode: readonly number[], reg: number, rm: number): void {
@@ -63,6 +69,11 @@ class Writer {
     if (rex !== 0x40 || size === 1) this.emit(rex);
   }
 }
+
+/** From R14: where the first page of data ends. */
+const PAGE_END = 0xf00;
+/** CF PF AF ZF SF OF. */
+const FLAGS = 0x8d5;
 
 const SIZES = [1, 2, 4, 8, 4, 8];
 const wide = (size: number): number => (size === 1 ? 0 : 1);
@@ -119,18 +130,151 @@ function plain(w: Writer): void {
     () => w.registers(0, [w.pick([0xf2, 0xf3])], [0x0f, w.pick([0x51, 0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f])], reg, rm),
     () => w.registers(0, [], [0x0f, w.pick([0x58, 0x59, 0x5c, 0x54, 0x55, 0x56, 0x57, 0x28, 0x14, 0x15])], reg, rm),
     () => w.registers(0, [0x66], [0x0f, w.pick([0xfe, 0xfa, 0xd4, 0xef, 0xeb, 0xdb, 0x6f, 0x60, 0x6c, 0x74])], reg, rm),
-    () => w.registers(0, [w.pick([0x66, 0xf2])].slice(0, w.below(2)), [0x0f, 0x2e], reg, rm),
+    () => w.registers(0, [0x66].slice(0, w.below(2)), [0x0f, w.pick([0x2e, 0x2f])], reg, rm),
     () => w.registers(w.pick([4, 8]), [w.pick([0xf2, 0xf3])], [0x0f, w.pick([0x2a, 0x2c, 0x2d])], reg, rm),
     () => w.memory(0, [0xf2], [0x0f, w.pick([0x10, 0x11, 0x58, 0x59])], reg, at),
     () => w.memory(0, [], [0x0f, w.pick([0x10, 0x11])], reg, at),
     () => w.memory(0, [0x66], [0x0f, w.pick([0x6f, 0x7f, 0xd4])], reg, at & ~15),
+    // XCHG and locked operations with memory; a pair of sixteen bytes, aligned.
+    () => w.memory(size, [], [0x86 + wide(size)], reg, at),
+    () => w.memory(size, [0xf0], [0x0f, 0xb0 + wide(size)], reg, at),
+    () => w.memory(size, [0xf0], [w.pick([0, 1, 2, 3, 4, 5, 6]) * 8 + wide(size)], reg, at),
+    () => w.memory(8, [0xf0].slice(0, w.below(2)), [0x0f, 0xc7], 1, at & ~15),
+    // A bit in memory, as far away as a register says.
+    () => {
+      w.registers(4, [], [0x81], 4, reg);
+      w.imm32(0x3fff);
+      w.memory(word, [], [0x0f, w.pick([0xa3, 0xab, 0xb3, 0xbb])], reg, at & 0x7f8);
+    },
+    () => {
+      w.memory(word, [], [0x0f, 0xba], 4 + w.below(4), at);
+      w.imm8(w.below(256));
+    },
+    // Where one page ends and the next begins.
+    () => w.memory(size, [], [w.below(8) * 8 + w.pick([0, 2]) + wide(size)], reg, PAGE_END - w.below(8)),
+    () => w.memory(size, [0xf0], [0x0f, 0xc0 + wide(size)], reg, PAGE_END - w.below(8)),
+    () => w.memory(0, [], [0x0f, w.pick([0x10, 0x11])], reg, PAGE_END - w.below(16)),
+    () => w.memory(8, [], [w.pick([0x8b, 0x89])], reg, PAGE_END - w.below(8)),
+    // Flags by the stack.
+    () => {
+      w.emit(0x9c, 0x40 | (reg > 7 ? 1 : 0), 0x58 + (reg & 7));
+    },
+    () => {
+      w.emit(0x68);
+      w.imm32(w.below(0x1000) & FLAGS);
+      w.emit(0x9d);
+    },
+    // MMX: arithmetic, loads and stores, from and to other registers.
+    () => w.registers(0, [], [0x0f, w.pick([0xfc, 0xfd, 0xfe, 0xef, 0xdb, 0x60, 0x74, 0xd5, 0x6f])], reg & 7, rm & 7),
+    () => w.memory(0, [], [0x0f, w.pick([0x6f, 0x7f, 0xfd])], reg & 7, at),
+    () => w.registers(w.pick([4, 8]), [], [0x0f, w.pick([0x6e, 0x7e])], reg & 7, rm),
+    () => w.emit(0x0f, 0x77),
+    // XLAT by a table in the data.
+    () => {
+      w.emit(0x49, 0x8d, 0x9e);
+      w.imm32(at);
+      w.emit(0xd7);
+    },
   ];
   w.pick(kinds)();
 }
 
-/** Somewhere beyond the data: a fault in the middle of everything. */
+/** Somewhere beyond the data, or what only a supervisor may do: a fault in the middle of everything. */
 function stray(w: Writer): void {
-  w.memory(8, [], [0x8b], w.pick(FREE), 0x4000);
+  const kinds: (() => void)[] = [
+    () => w.memory(8, [], [0x8b], w.pick(FREE), 0x4000),
+    () => w.memory(8, [], [0x01], w.pick(FREE), 0x1efc),
+    () => w.emit(0x0f, 0x01, w.pick([0xca, 0xcb])),
+    () => w.emit(0xfa),
+    () => w.memory(0, [], [0x0f, 0x28], w.pick(FREE), 0x108),
+    () => w.registers(4, [], [0xf7], 6 + w.below(2), w.pick(FREE)),
+  ];
+  w.pick(kinds)();
+}
+
+/** Repeated or not, forwards or backwards; from and to somewhere in the data. */
+function string(w: Writer): void {
+  const isDown = w.below(3) === 0;
+  const at = isDown ? 0x300 : 0;
+  if (isDown) w.emit(0xfd);
+  w.emit(0x49, 0x8d, 0xb6);
+  w.imm32(at + w.below(0x400));
+  w.emit(0x49, 0x8d, 0xbe);
+  w.imm32(w.below(8) === 0 ? PAGE_END - w.below(64) : at + w.below(0x400));
+  w.emit(0xb9);
+  w.imm32(w.below(5) === 0 ? 0 : w.below(60));
+  const prefix = w.pick([0xf3, 0xf3, 0xf2, 0]);
+  const opcode = w.pick([0xa4, 0xa6, 0xaa, 0xac, 0xae]);
+  if (w.below(4) === 0) w.emit(0x66);
+  if (prefix !== 0) w.emit(prefix);
+  if (w.below(3) === 0) w.emit(0x48);
+  w.emit(opcode + w.below(2));
+  if (isDown) w.emit(0xfc);
+}
+
+/** LEA RAX, of code that stands `distance` bytes further on. */
+function codeAddress(w: Writer, distance: number): void {
+  w.emit(0x48, 0x8d, 0x05);
+  w.imm32(distance);
+}
+
+/** A call or a jump by a table of 32-bit distances, which stands in the code, by the low bits of a register. */
+function table(w: Writer, depth: number): void {
+  const index = w.pick([1, 2, 3, 6, 7]);
+  const isCall = w.below(2) === 0;
+  const pieces = Array.from({ length: 4 }, () => part(w, 1 + w.below(4), depth - 1));
+  const ending = isCall ? 1 : 5;
+  // and index, 3; lea rax, [the table]
+  w.registers(4, [], [0x83], 4, index);
+  w.emit(3);
+  const tail = isCall ? 5 : 0;
+  codeAddress(w, 4 + 3 + 2 + (isCall ? 1 : 0) + tail);
+  // movsxd r8, [rax + index * 4]; add rax, r8; call or jmp rax
+  w.emit(0x4c, 0x63, 0x04, 0x80 | (index << 3), 0x4c, 0x01, 0xc0);
+  const total = pieces.reduce((sum, piece) => sum + piece.length + ending, 16);
+  if (isCall) {
+    w.emit(0x90, 0xff, 0xd0, 0xe9);
+    w.imm32(total);
+  } else w.emit(0xff, 0xe0);
+  let at = 16;
+  for (const piece of pieces) {
+    w.imm32(at);
+    at += piece.length + ending;
+  }
+  at = 16;
+  for (const piece of pieces) {
+    w.emit(...piece);
+    at += piece.length + ending;
+    if (isCall) w.emit(0xc3);
+    else {
+      w.emit(0xe9);
+      w.imm32(total - at);
+    }
+  }
+}
+
+/** Changes the constant of an addition, which comes next, or came before in the same loop. */
+function rewriting(w: Writer, depth: number): void {
+  const between = part(w, w.below(4), 0);
+  const register = w.pick([1, 2, 3, 6, 7]);
+  // mov [rax + WRITABLE_CODE], cl
+  const store = [0x88, 0x88, WRITABLE_CODE & 0xff, (WRITABLE_CODE >> 8) & 0xff, (WRITABLE_CODE >> 16) & 0xff, 0x08];
+  if (depth === 0 || w.below(2) === 0) {
+    codeAddress(w, store.length + between.length + 2);
+    w.emit(...store, ...between, 0x81, 0xc0 | register);
+    w.imm32(w.below(0x1000));
+    return;
+  }
+  const body = 6 + between.length + 7 + store.length;
+  w.emit(0x41, 0x57, 0x41, 0xbf);
+  w.imm32(1 + w.below(6));
+  w.emit(0x81, 0xc0 | register);
+  w.imm32(w.below(0x1000));
+  w.emit(...between);
+  codeAddress(w, -(4 + between.length + 7));
+  w.emit(...store, 0x49, 0xff, 0xcf, 0x0f, 0x85);
+  w.imm32(-(body + 9));
+  w.emit(0x41, 0x5f);
 }
 
 function sequence(w: Writer, length: number, depth: number): void {
@@ -167,16 +311,20 @@ function sequence(w: Writer, length: number, depth: number): void {
       w.emit(0xe9);
       w.imm32(body.length);
       w.emit(...body);
-    } else if (choice === 24) {
-      // rep movsb and rep stosb of a few bytes.
-      w.emit(0x49, 0x8d, 0xb6);
-      w.imm32(w.below(0x400));
-      w.emit(0x49, 0x8d, 0xbe);
-      w.imm32(w.below(0x400));
+    } else if (choice === 24 || choice === 25) string(w);
+    else if (choice < 28 && depth > 0) table(w, depth);
+    else if (choice === 28 && depth > 1) {
+      // LOOP, which counts in RCX and reaches 128 bytes: mov ecx, n; push rcx; body; pop rcx; loop.
+      const body = part(w, 1 + w.below(5), 0);
+      if (body.length > 120) continue;
       w.emit(0xb9);
-      w.imm32(w.below(100));
-      w.emit(0xf3, w.pick([0xa4, 0xaa]));
-    } else plain(w);
+      w.imm32(1 + w.below(20));
+      w.emit(0x51, ...body, 0x59, w.pick([0xe2, 0xe2, 0xe1, 0xe0]), -(body.length + 4) & 0xff);
+    } else if (choice === 29 && depth > 0) {
+      const body = part(w, 1 + w.below(4), 0);
+      if (body.length < 120) w.emit(0xe3, body.length, ...body);
+    } else if (choice === 30 && w.rewrites) rewriting(w, depth);
+    else plain(w);
   }
 }
 
