@@ -11,15 +11,21 @@ import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
 import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import { CR3, CS, DS, ES, FS, GDTR, GS, IDTR, SS, TR, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
 import type { CpuState } from '../../src/hypervisor/wasm/system/cpu-state.ts';
+import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
 import type { RegionLimits } from '../../src/hypervisor/wasm/translator/region.ts';
-import type { RegionCompiler } from '../../src/hypervisor/wasm/translator/compile-region.ts';
+import type { RegionCompiler, RegionTranslatorOptions } from '../../src/hypervisor/wasm/translator/compile-region.ts';
 import {
   type CompiledInterpreter,
   compileInterpreter,
   VCPU_AREA_BYTES,
   WasmVcpu,
 } from '../../src/hypervisor/wasm/vcpu.ts';
-import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../../src/memory/machine-memory.ts';
+import {
+  allocateMachineMemory,
+  type MachineMemoryMap,
+  planMachineMemory,
+  vcpuArea,
+} from '../../src/memory/machine-memory.ts';
 
 export const PAGE_TABLES = 0x20_0000;
 const SYSTEM = 0x30_0000;
@@ -115,7 +121,7 @@ export class PageTables {
 export interface TestVcpuOptions {
   readonly ramBytes: number;
   readonly interrupts?: VcpuInterrupts;
-  readonly regionCompiler?: RegionCompiler;
+  readonly regionCompiler?: (options: Omit<RegionTranslatorOptions, 'compile'>) => RegionCompiler;
   readonly nanoseconds?: () => number;
   /** One that all machines of a test file have, when left out. */
   readonly interpreter?: CompiledInterpreter;
@@ -145,7 +151,9 @@ export function testVcpu(options: TestVcpuOptions): {
     control: control.vcpu(0),
     random32: () => 0x12345678,
     interpreter,
-    ...(regionCompiler === undefined ? {} : { regionCompiler }),
+    ...(regionCompiler === undefined
+      ? {}
+      : { regionCompiler: regionCompiler({ memory, cpu: vcpuArea(map, 0), table: interpreter.table, now: () => 0 }) }),
   });
   return { vcpu, ram: new Uint8Array(memory.buffer, map.ram, map.ramBytes), map, memory, control };
 }
@@ -286,7 +294,18 @@ export class PagedMachine {
 
   /** How often the main loop has called a region. */
   get regionCalls(): number {
-    return this.vcpu.stats()['region calls'] as number;
+    return this.stat('region calls');
+  }
+
+  /** A figure of the vCPU's statistics. */
+  stat(name: string): number {
+    return this.vcpu.stats()[name] as number;
+  }
+
+  /** A byte written by the CPU, so that code there is dropped. */
+  store(linear: bigint, byte: number): void {
+    const low = Number(linear & 0xffff_ffffn);
+    this.vcpu.cpu.mmu.write(low, Number(linear >> 32n), 1, Access.Supervisor, byte, 0);
   }
 
   /** What a fault left: vector, error code (-1: none), RIP. */

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { STATUS_REGION_BUDGET } from '../../src/hypervisor/wasm/interpreter/record.ts';
-import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
 import { CODE, CODE_AT, DATA, DATA_AT, hex, P, U, UD, UD2, userMachine, W } from './paged-machine.ts';
 
 const RAX = 0,
@@ -36,7 +35,7 @@ test('conditional jumps to the next instruction do not multiply the code behind 
   assert.ok(m.runTwice(() => m.start(CODE), false));
   assert.equal(m.state.gpr(RAX), 1n);
   assert.equal(m.fault.rip, CODE + 34n);
-  const bytes = m.vcpu.stats()['region bytes'] as number;
+  const bytes = m.stat('region bytes');
   assert.ok(bytes < 10_000, `${bytes} bytes of WebAssembly`);
 });
 
@@ -135,12 +134,11 @@ for (const [kind, isHot] of [
     goTo(8);
     assert.ok(m.runTwice(() => goTo(8), isHot));
     // Its code is dropped, and where it went is known.
-    m.vcpu.cpu.mmu.write(Number(CODE) + 0xff8, 0, 1, Access.User, 0, 0);
-    m.vcpu.cpu.mmu.write(Number(CODE), 0, 1, Access.User, 0x48, 0);
-    const before = m.vcpu.stats()['region instructions'] as number;
+    m.store(CODE, 0x48);
+    const before = m.stat('region instructions');
     assert.ok(m.runTwice(() => goTo(8), isHot));
     // Three at the start, three in each of eight pieces, and the UD2 that is reached.
-    assert.equal((m.vcpu.stats()['region instructions'] as number) - before, 28);
+    assert.equal(m.stat('region instructions') - before, 28);
     assert.equal(m.state.gpr(RAX), 8n * 28n);
     assert.equal(m.state.gpr(RCX), 0n);
     goTo(pieces);

@@ -330,10 +330,14 @@ export class BlockCache {
     return this.#view.getInt32(this.#options.cpu + CODE_MODE, true);
   }
 
+  /** A region's records are not counted when there is room for one more block. */
+  get hasRoomForRegion(): boolean {
+    return this.#assembler.at <= this.#arenaEnd - REGION_RESERVE;
+  }
+
   /** True for a known block that has no region yet and may get one. */
   canTranslate(host: number, mode: number): boolean {
-    // A region's records are not counted when there is room for one more block.
-    if (this.#assembler.at > this.#arenaEnd - REGION_RESERVE) return false;
+    if (!this.hasRoomForRegion) return false;
     const block = this.#blocks[mode]?.get(host | 0);
     return block !== undefined && block.region < 0 && !block.isPlain;
   }

@@ -298,7 +298,7 @@ export class Translator {
     const { host, mode, replaces } = pending;
     const isWanted =
       replaces === undefined ? blocks.canTranslate(host, mode) : this.#live[replaces.index] === replaces.region;
-    if (!isWanted) return;
+    if (!isWanted || !blocks.hasRoomForRegion) return;
     if (translated.module === undefined) {
       if (replaces === undefined) blocks.refuseTranslation(host, mode);
       return;

@@ -1,0 +1,224 @@
+/** Regions that are made elsewhere and come late; many regions; an arena that is full. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { REQUEST_STOP } from '../../src/bus/control.ts';
+import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
+import {
+  compileAtOnce,
+  type RegionCompiler,
+  type RegionTranslatorOptions,
+  type TranslatedRegion,
+} from '../../src/hypervisor/wasm/translator/compile-region.ts';
+import { CODE, CODE_AT, noInterrupts, P, type PagedMachine, U, UD2, userMachineWith, W } from './paged-machine.ts';
+
+const RAX = 0;
+/** Code elsewhere, which has nothing to do with that at CODE. */
+const ELSEWHERE = CODE + 0x2000n;
+
+/** Translates at once and hands regions over when it is allowed to. */
+class LateCompiler implements RegionCompiler {
+  readonly held: TranslatedRegion[] = [];
+  isOpen = false;
+  #compiler: RegionCompiler | undefined;
+
+  /** For the options of a machine. */
+  readonly make = (options: Omit<RegionTranslatorOptions, 'compile'>): RegionCompiler => {
+    this.#compiler = compileAtOnce(options);
+    return this;
+  };
+
+  request(request: Parameters<RegionCompiler['request']>[0]): void {
+    this.#compiler?.request(request);
+    const region = this.#compiler?.poll();
+    if (region !== undefined) this.held.push(region);
+  }
+
+  poll(): TranslatedRegion | undefined {
+    return this.isOpen ? this.held.shift() : undefined;
+  }
+}
+
+/** ADD EAX, 1, whose region is under way. `arrive` lets it come, and a region elsewhere with it. */
+function underWay(): { m: PagedMachine; late: LateCompiler; arrive: () => void; start: () => void } {
+  const late = new LateCompiler();
+  const m = userMachineWith({ regionCompiler: late.make }, '83 c0 01', UD2);
+  m.space.map(CODE, CODE_AT, P | W | U);
+  m.put(CODE_AT + 0x2000, 'ff c0', UD2);
+  const start = (): void => m.start(CODE);
+  for (const at of [ELSEWHERE, CODE]) {
+    m.start(at);
+    m.run();
+  }
+  start();
+  assert.equal(m.vcpu.translateHere(), false);
+  return {
+    m,
+    late,
+    start,
+    arrive() {
+      late.isOpen = true;
+      m.start(ELSEWHERE);
+      assert.ok(m.vcpu.translateHere());
+      start();
+      m.run();
+    },
+  };
+}
+
+test('a region that comes late is executed when nothing has changed', () => {
+  const { m, arrive } = underWay();
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [2, 0, 1]);
+  assert.equal(m.state.gpr(RAX), 1n);
+});
+
+test('a region of code that has been rewritten and executed meanwhile is stale', () => {
+  const { m, arrive, start } = underWay();
+  m.store(CODE + 2n, 5);
+  start();
+  m.run();
+  assert.equal(m.state.gpr(RAX), 5n);
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [1, 1, 0]);
+  assert.equal(m.state.gpr(RAX), 5n);
+});
+
+test('a region of code that has been rewritten meanwhile is not wanted', () => {
+  const { m, arrive } = underWay();
+  m.store(CODE + 2n, 5);
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [1, 0, 0]);
+  assert.equal(m.state.gpr(RAX), 5n);
+});
+
+test('a region of code that is again what it was is good', () => {
+  const { m, arrive, start } = underWay();
+  m.store(CODE + 2n, 5);
+  m.store(CODE + 2n, 1);
+  start();
+  m.run();
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [2, 0, 1]);
+  assert.equal(m.state.gpr(RAX), 1n);
+});
+
+test('a region that was asked for before all code was dropped is not wanted', () => {
+  const { m, arrive, start } = underWay();
+  m.vcpu.dropCode();
+  for (const at of [ELSEWHERE, CODE]) {
+    m.start(at);
+    m.run();
+  }
+  start();
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [1, 0, 0]);
+  assert.equal(m.state.gpr(RAX), 1n);
+});
+
+test('the second of two regions for one place is not wanted', () => {
+  const { m, arrive, start } = underWay();
+  start();
+  assert.equal(m.vcpu.translateHere(), false);
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions live'), m.regionCalls], [2, 2, 1]);
+});
+
+test('a region that nobody asked for is not wanted', () => {
+  const { m, late, arrive } = underWay();
+  const [region] = late.held as [TranslatedRegion];
+  late.held.push({ ...region, id: 1000 }, region);
+  arrive();
+  assert.deepEqual([m.stat('regions built'), m.stat('regions live')], [2, 2]);
+});
+
+/** Ends `run` after some slices. */
+function slices(): { interrupts: VcpuInterrupts; run: (m: PagedMachine, count: number) => void } {
+  let left = 0;
+  let stop = (): void => {};
+  return {
+    interrupts: {
+      ...noInterrupts,
+      poll() {
+        if (left-- === 0) stop();
+      },
+    },
+    run(m, count) {
+      left = count - 1;
+      const control = m.control.vcpu(0);
+      stop = () => control.request(REQUEST_STOP);
+      assert.equal(m.vcpu.run().kind, 'kicked');
+      m.control.words[m.control.recordAt(0) + 1] = 0;
+    },
+  };
+}
+
+/** 110 instructions that regions leave to the interpreter's handlers, and a jump back: paddb mm0, mm0. */
+const MMX_LOOP = ['0f fc c0'.repeat(110), 'e9 b1 fe ff ff'];
+const LOOPS = 4;
+
+/** A machine with hot loops whose better regions are under way, and a long sled of NOPs to fill the arena with blocks. */
+function hotUnderWay(): { m: PagedMachine; late: LateCompiler; run: (slices: number) => void; fill: () => void } {
+  const late = new LateCompiler();
+  const { interrupts, run } = slices();
+  const m = userMachineWith({ interrupts, regionCompiler: late.make });
+  for (let page = 0; page < 8; page++) m.space.map(SLED + BigInt(page * 0x1000), SLED_AT + page * 0x1000, P | U);
+  m.ram.fill(0x90, SLED_AT, SLED_AT + 0x8000);
+  const starts = Array.from({ length: LOOPS }, (_, page) => CODE + BigInt(page * 0x1000));
+  late.isOpen = true;
+  for (const at of starts) {
+    m.put(CODE_AT + Number(at - CODE), ...MMX_LOOP);
+    m.start(at);
+    m.vcpu.execute(1000);
+    m.start(at);
+    assert.ok(m.vcpu.translateHere());
+  }
+  late.isOpen = false;
+  for (const at of starts) {
+    m.start(at);
+    run(m, 40);
+  }
+  assert.equal(late.held.length, LOOPS);
+  let next = SLED;
+  return {
+    m,
+    late,
+    run: (count) => run(m, count),
+    fill() {
+      m.start(next++);
+      m.vcpu.execute(0);
+    },
+  };
+}
+const SLED = 0x1000_0000n,
+  SLED_AT = 0x40_0000;
+
+test('a better region is not put in place when there is no room for its records', () => {
+  const first = hotUnderWay();
+  let blocks = 0;
+  const flushes = first.m.stat('code flushes');
+  while (first.m.stat('code flushes') === flushes) {
+    first.fill();
+    blocks++;
+  }
+  const { m, late, run, fill } = hotUnderWay();
+  for (let n = 1; n < blocks; n++) fill();
+  late.isOpen = true;
+  m.start(CODE);
+  run(3);
+  assert.equal(m.stat('regions rebuilt'), 0);
+  // Behind the arena lies the guest's memory.
+  assert.ok(m.ram.subarray(0, CODE_AT).every((byte) => byte === 0));
+});
+
+test('a better region for one that has been dropped is not wanted', () => {
+  const { m, late, run } = hotUnderWay();
+  m.space.map(CODE, CODE_AT, P | W | U);
+  m.vcpu.cpu.mmu.invalidatePage(Number(CODE), 0);
+  // The same byte: the code is dropped, and executed again.
+  m.store(CODE, 0x0f);
+  m.start(CODE);
+  run(1);
+  late.isOpen = true;
+  run(1);
+  assert.deepEqual([m.stat('regions rebuilt'), m.stat('regions live')], [LOOPS - 1, LOOPS - 1]);
+});
