@@ -9,9 +9,21 @@ import {
   type RegionTranslatorOptions,
   type TranslatedRegion,
 } from '../../src/hypervisor/wasm/translator/compile-region.ts';
-import { CODE, CODE_AT, noInterrupts, P, type PagedMachine, U, UD2, userMachineWith, W } from './paged-machine.ts';
+import {
+  CODE,
+  CODE_AT,
+  loop,
+  noInterrupts,
+  P,
+  type PagedMachine,
+  U,
+  UD2,
+  userMachineWith,
+  W,
+} from './paged-machine.ts';
 
-const RAX = 0;
+const RAX = 0,
+  RCX = 1;
 /** Code elsewhere, which has nothing to do with that at CODE. */
 const ELSEWHERE = CODE + 0x2000n;
 
@@ -221,4 +233,32 @@ test('a better region for one that has been dropped is not wanted', () => {
   late.isOpen = true;
   run(1);
   assert.deepEqual([m.stat('regions rebuilt'), m.stat('regions live')], [LOOPS - 1, LOOPS - 1]);
+});
+
+test('20,000 loops one after the other all get regions, of which there are never too many', () => {
+  const { interrupts, run } = slices();
+  // Something is always about to happen: slices are short.
+  const m = userMachineWith({ interrupts: { ...interrupts, nextDeadline: () => 0 } });
+  const loops = 20_000;
+  for (let page = 0; page < 80; page++) m.space.map(SLED + BigInt(page * 0x1000), SLED_AT + page * 0x1000, P | U);
+  for (let n = 0; n < loops; n++) {
+    m.put(SLED_AT + n * 16, loop('75', '05 00 00 00 00', 'ff c9'), UD2); // add eax, n; dec ecx
+    m.view.setUint32(SLED_AT + n * 16 + 1, n, true);
+  }
+  let most = 0;
+  for (let n = 0; n < loops; n++) {
+    const at = SLED + BigInt(n * 16);
+    m.start(at, { [RCX]: 1_000_000n });
+    m.vcpu.execute(2);
+    assert.ok(m.vcpu.translateHere());
+    run(m, 1);
+    assert.equal(m.state.rip, at);
+    const rounds = 1_000_000n - m.state.gpr(RCX);
+    assert.ok(rounds > 0n);
+    assert.equal(m.state.gpr(RAX), BigInt.asUintN(32, rounds * BigInt(n)));
+    most = Math.max(most, m.stat('regions live'));
+  }
+  assert.equal(m.stat('regions built'), loops);
+  assert.ok(most <= 8200, `${most} at once`);
+  assert.ok(m.stat('code flushes') >= 2);
 });
