@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import {
   CODE,
+  CODE_AT,
   DATA,
   DATA_AT,
   INTERRUPT_STACK,
@@ -19,6 +20,8 @@ import {
 
 const RAX = 0,
   RCX = 1,
+  RBX = 3,
+  RSP = 4,
   RSI = 6;
 const FLAG_TF = 0x100,
   FLAG_IF = 0x200;
@@ -113,6 +116,38 @@ for (const [kind, isHot] of [
     assert.ok(m.regionCalls > 0);
     assert.equal(m.u64(INTERRUPT_STACK - 40), CODE);
     assert.equal(m.u64(INTERRUPT_STACK - 24) & 0x300n, BigInt(FLAG_IF));
+  });
+
+  test(`POPF that sets TF traps behind the next instruction, in ${kind} code`, () => {
+    const { m, traps } = debugged('68 02 01 00 00', '9d', '90 90', UD2); // push 0x102; popf; nop; nop
+    const start = (): void => m.start(CODE, { [RSP]: DATA + 0x100n });
+    start();
+    m.vcpu.execute(0);
+    start();
+    assert.ok(m.vcpu.translateHere(undefined, isHot));
+    assert.equal(m.vcpu.run().kind, 'shutdown');
+    assert.deepEqual(traps(), [7n, 8n]);
+  });
+
+  test(`STI lets an interrupt in behind the next instruction, in ${kind} code`, () => {
+    let isDue = false;
+    const interrupts: VcpuInterrupts = { ...noInterrupts, pending: () => isDue, acknowledge: () => VECTOR };
+    const m = userMachineWith({ interrupts }, 'fa', loop('75', 'ff c0', 'fb', 'ff c3', '90', 'fa', 'ff c9'), UD2);
+    m.space.map(CODE, CODE_AT, P);
+    m.space.map(DATA, DATA_AT, P | W);
+    m.space.map(HANDLER, HANDLER_AT, P | W);
+    m.put(HANDLER_AT, UD2);
+    m.gate(VECTOR, HANDLER);
+    m.kernel();
+    // cli; L: inc eax; sti; inc ebx; nop; cli; dec ecx; jnz L
+    const start = (): void => m.start(CODE, { [RCX]: 10n, [RSP]: DATA + 0x100n });
+    assert.ok(m.runTwice(start, isHot));
+    assert.deepEqual([m.state.gpr(RAX), m.state.gpr(RBX)], [10n, 10n]);
+    isDue = true;
+    start();
+    assert.equal(m.vcpu.run().kind, 'shutdown');
+    assert.deepEqual([m.state.gpr(RAX), m.state.gpr(RBX)], [1n, 1n]);
+    assert.equal(m.u64(DATA_AT + 0x100 - 40), CODE + 6n);
   });
 
   test(`single steps trap once for every instruction of a loop that has a region, in ${kind} code`, () => {

@@ -36,7 +36,8 @@ const RAX = 0,
 const CR0_TS = 8;
 /** Supervisor's code in every address space, and code that is another one in each. */
 const KERNEL = 0xffff_8000_0010_0000n,
-  HERE = 0x40_0000n;
+  HERE = 0x40_0000n,
+  TABLES = 0xffff_8000_0020_0000n;
 
 /** CPL 0, and a second address space, whose CR3 is in RDI: at HERE, EAX becomes 1 in the first and 2 in the second. */
 function twoSpaces(cr4: number, ...kernel: readonly string[]): { m: PagedMachine; start: () => void } {
@@ -70,6 +71,45 @@ test("a supervisor's code is the new address space's even while EFLAGS.AC is set
   start();
   m.vcpu.execute(20);
   assert.equal(m.state.gpr(RAX), 2n);
+  assert.equal(m.fault.vector, UD);
+});
+
+test('INVLPG of a page of code counts even when data has taken its entry in the TLB', () => {
+  // lea rbx, [rip + 2]; jmp rdx; mov rcx, [rsi]; mov [r9], r8; invlpg [rdx]; jmp rdx
+  const { m } = twoSpaces(CR4_PGE, '48 8d 1d 02 00 00 00', 'ff e2', '48 8b 0e', '4d 89 01', '0f 01 3a', 'ff e2');
+  const entry = m.space.entryAt(HERE);
+  m.space.map(TABLES, entry & ~0xfff, P | W | GLOBAL);
+  m.start(KERNEL, {
+    [RDX]: HERE,
+    [RSI]: HERE + 0x40_0000n,
+    8: 0x11_0000n | P | W,
+    9: TABLES + BigInt(entry & 0xfff),
+  });
+  m.vcpu.execute(20);
+  assert.equal(m.state.gpr(RAX), 2n);
+  assert.equal(m.fault.vector, UD);
+});
+
+test('INVLPG of the second page of an instruction in two pages counts', () => {
+  // mov [r9], r8; invlpg [rsi]; jmp rdx
+  const { m } = twoSpaces(0, '4d 89 01', '0f 01 3e', 'ff e2');
+  const entry = m.space.entryAt(HERE + 0x1000n);
+  m.space.map(TABLES, entry & ~0xfff, P | W | GLOBAL);
+  const at = HERE + 0xffen;
+  // mov eax, 0x00000101 or 0x02020101
+  m.put(0x10_0ffd, '90 b8 01');
+  m.put(0x13_0000, '01 00 00', 'ff e3', UD2);
+  m.put(0x11_0000, '01 02 02', UD2);
+  m.space.map(HERE + 0x1000n, 0x13_0000, P | W);
+  m.start(at, {
+    [RBX]: KERNEL,
+    [RDX]: at,
+    [RSI]: HERE + 0x1000n,
+    8: 0x11_0000n | P | W,
+    9: TABLES + BigInt(entry & 0xfff),
+  });
+  m.vcpu.execute(20);
+  assert.equal(m.state.gpr(RAX), 0x0202_0101n);
   assert.equal(m.fault.vector, UD);
 });
 
