@@ -277,6 +277,35 @@ for (const [kind, isHot] of [
     assert.equal(m.state.rflags & 0x4_0000, 0);
   });
 
+  test(`POPF changes what a loop of a supervisor may reach under SMAP, in ${kind} code`, () => {
+    const m = new PagedMachine();
+    m.space.map(CODE, CODE_AT, P | W);
+    m.space.map(DATA, DATA_AT, P | W | U);
+    m.space.map(DATA + 0x1000n, DATA_AT + 0x1000, P | W);
+    m.state.cr4 |= CR4_SMAP;
+    m.vcpu.cpu.mmu.flushAll();
+    m.put(DATA_AT, '05');
+    // L: push rdi; popf; add eax, [rsi]; mov edi, [r8 + rcx * 4]; dec ecx; jnz L
+    m.put(CODE_AT, loop('75', '57 9d', '03 06', '41 8b 3c 88', 'ff c9'), UD2);
+    const start = (): void => {
+      for (const [n, flags] of [0x2, 0x2, 0x2, 0x4_0002, 0x4_0002].entries()) {
+        m.view.setUint32(DATA_AT + 0x1800 + n * 4, flags, true);
+      }
+      m.start(CODE, {
+        [RSI]: DATA,
+        [RDI]: 0x4_0002n,
+        [RCX]: 4n,
+        [RSP]: DATA + 0x1100n,
+        8: DATA + 0x1800n,
+      });
+    };
+    assert.ok(m.runTwice(start, isHot));
+    // Rounds with ECX = 4, 3 and 2 have AC set; the one with 1 has not.
+    assert.deepEqual(m.fault, { vector: PF, error: 1, rip: CODE + 2n });
+    assert.deepEqual(m.gprs(RAX, RCX, RSP), [15n, 1n, DATA + 0x1100n]);
+    assert.equal(m.state.rflags, 0x2);
+  });
+
   test(`a region made at one privilege level keeps to the rights of another, in ${kind} code`, () => {
     const m = userMachine(loop('75', '03 06', 'ff c9'), UD2); // add eax, [rsi]; dec ecx
     m.space.map(DATA, DATA_AT, P | W | NX);
