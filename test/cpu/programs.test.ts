@@ -32,6 +32,7 @@ for (const [name, slice, hot] of [
   ['in one go', PLENTY, false],
   ['in slices that end in the middle of loops', 37, false],
   ['as hot code', PLENTY, true],
+  ['as hot code in slices', 150, true],
 ] as const) {
   test(`${COUNT} random programs do the same translated, ${name}, as interpreted`, () => {
     const interpreter = new InterpreterExecutor('v2');
