@@ -149,6 +149,18 @@ for (const [kind, isHot] of [
     assert.equal(m.fault.rip, CODE + 0x1005n);
   });
 
+  test(`a region is entered when the TLB has only forgotten its second page, in ${kind} code`, () => {
+    const { m, start } = acrossPages();
+    assert.ok(m.runTwice(start, isHot));
+    const translated = (): number => Number(m.vcpu.stats()['instructions translated']);
+    const before = translated();
+    m.vcpu.cpu.mmu.invalidatePage(Number(CODE) + 0x1000, 0);
+    start();
+    m.run();
+    assert.deepEqual(m.gprs(RCX), [0n]);
+    assert.ok(translated() > before);
+  });
+
   test(`a region whose second page is missing meanwhile runs up to the instruction that needs it, in ${kind} code`, () => {
     const { m, start } = acrossPages();
     assert.ok(m.runTwice(start, isHot));

@@ -93,6 +93,8 @@ export interface MmuFunctions {
   /** (cpu, va i64, write) -> offset in linear memory, or 0. */
   readonly systemHost: Callee;
   readonly plainHost: Callee;
+  /** The same, with no trace of a fault: for code that only asks. */
+  readonly peek: Callee;
   /** (cpu, low, high, access) -> WALK_*. */
   readonly walkHalves: Callee;
   /** (cpu, low, high): `fetch`. */
@@ -293,6 +295,22 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     f.unreachable();
   }
 
+  const peek = module.function(['i32', 'i64'], 'i32');
+  {
+    const f = peek;
+    const cpu = f.param('i32', 0);
+    const cr2 = f.let(i64.load(cpu, CR2));
+    const fault = f.let(i64.load(cpu, FAULT_VECTOR));
+    const host = f.let(call('i32', fetch, cpu, f.param('i64', 1)));
+    f.if(i32.leU(host, i32.const(1)), () => {
+      f.store(8, cpu, cr2, CR2);
+      // The vector with the error code behind it.
+      f.store(8, cpu, fault, FAULT_VECTOR);
+    });
+    f.return(host);
+    f.unreachable();
+  }
+
   // The same for callers in JavaScript, which pass the address as halves.
   const walkHalves = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
   walkHalves.return(call('i32', walk, walkHalves.param('i32', 0), joined(walkHalves, 1), walkHalves.param('i32', 3)));
@@ -361,6 +379,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     plainHost,
     walkHalves,
     fetchHalves,
+    peek,
   };
 }
 

@@ -11,7 +11,14 @@
  * @module
  */
 import { type I32, i32, i64 } from '../emit/expr.ts';
-import { callIndirect, type Callee, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
+import {
+  call,
+  callIndirect,
+  type Callee,
+  type FunctionBuilder,
+  type Label,
+  type Local,
+} from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
@@ -72,6 +79,7 @@ export const REGION_IMPORTS = {
   divideUnsigned128: [['i32', 'i64'], 'i32'],
   divideSigned128:   [['i32', 'i64'], 'i32'],
   crc32c:            [['i32', 'i64', 'i32'], 'i32'],
+  peek:              [['i32', 'i64'], 'i32'],
   lockBus:           [['i32'], undefined],
   unlockBus:         [['i32'], undefined],
   modeChanged:       [['i32'], undefined],
@@ -332,7 +340,11 @@ class Emitter {
       const entry = f.let(i32.add(v.tlbBase, i32.and(i32.shrU(i32.wrap(page), i32.const(7)), i32.const(0x7fe0))));
       const known = i64.eq(i64.load(entry, TLB_EXECUTE), i64.or(page, v.tlbTag));
       const same = i32.eq(i32.add(i32.wrap(page), i32.load(entry, TLB_ADDEND)), i32.const(host));
-      f.if(i32.eqz(i32.and(known, same)), () => f.return(i32.const(STATUS_REFUSED)));
+      f.unlikely(i32.eqz(i32.and(known, same)), () => {
+        // The TLB may only have forgotten it.
+        const found = call('i32', this.#helpers['peek'] as Callee, v.cpu, page);
+        f.if(i32.ne(found, i32.const(host)), () => f.return(i32.const(STATUS_REFUSED)));
+      });
     }
     this.#loadRegisters();
     this.#clearCaches();
