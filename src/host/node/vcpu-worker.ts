@@ -4,6 +4,7 @@
  * @module
  */
 import { randomFillSync } from 'node:crypto';
+import v8 from 'node:v8';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
 import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
@@ -34,6 +35,9 @@ function random32(): number {
 }
 
 const port = parentPort as MessagePort;
+// V8 14.6 may end the process with a failed check when it goes back from optimised code in which it has inlined an indirect call: functions
+// that were compiled while hot regions forgo the baseline compiler have no feedback to go back to.
+v8.setFlagsFromString('--no-wasm-deopt');
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
 const interpreter = compileInterpreter(createInterpreterCache());
