@@ -22,6 +22,7 @@ const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ['qemu-utils',      'disk images of other formats'],
   ['e2fsprogs',       'ext4 images'],
   ['acpica-tools',    'iasl, which judges the ACPI tables'],
+  ['dmidecode',       'reads the SMBIOS structures'],
   ['binutils',        'objdump, which judges the decoder'],
   ['gcc',             'native programs to compare with'],
   ['libc6-dev',       'native programs to compare with'],
