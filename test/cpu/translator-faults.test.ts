@@ -96,32 +96,27 @@ faults(
   { vector: PF, error: USER_WRITE, cr2: DATA + 0x4000n, at: 0n, rflags: AFTER_CMP_4_10, registers: AT_PAGE_4 },
   (m) => assert.equal(m.u64(DATA_AT + 0x3000), 3n),
 );
+const AT_READ_ONLY = { [RDI]: CODE + 0x3000n, [RCX]: 4n };
+const WRITE_PROTECTED: Expected = {
+  vector: PF,
+  error: USER_WRITE_PROTECTED,
+  cr2: CODE + 0x3000n,
+  at: 3n,
+  rflags: AFTER_CMP_4_7,
+  registers: AT_READ_ONLY,
+};
 faults(
   'a store to a page that may only be read',
   ['83 f9 07', '89 0f', UD2], // cmp ecx, 7; mov [rdi], ecx
-  { [RDI]: CODE + 0x3000n, [RCX]: 4n },
-  {
-    vector: PF,
-    error: USER_WRITE_PROTECTED,
-    cr2: CODE + 0x3000n,
-    at: 3n,
-    rflags: AFTER_CMP_4_7,
-    registers: { [RDI]: CODE + 0x3000n, [RCX]: 4n },
-  },
+  AT_READ_ONLY,
+  WRITE_PROTECTED,
   (m) => assert.equal(m.u64(CODE_AT + 0x3000), 0n),
 );
 faults(
   'an addition to memory that may only be read',
   ['83 f9 07', '01 0f', UD2], // cmp ecx, 7; add [rdi], ecx
-  { [RDI]: CODE + 0x3000n, [RCX]: 4n },
-  {
-    vector: PF,
-    error: USER_WRITE_PROTECTED,
-    cr2: CODE + 0x3000n,
-    at: 3n,
-    rflags: AFTER_CMP_4_7,
-    registers: { [RDI]: CODE + 0x3000n, [RCX]: 4n },
-  },
+  AT_READ_ONLY,
+  WRITE_PROTECTED,
 );
 faults(
   'a load that ends in a page that is missing',

@@ -6,14 +6,11 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { ControlArea } from '../../src/bus/control.ts';
-import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
-import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import { MMU_STATE } from '../../src/hypervisor/wasm/mmu/layout.ts';
 import * as S from '../../src/hypervisor/wasm/state.ts';
 import type { CpuState } from '../../src/hypervisor/wasm/system/cpu-state.ts';
-import { VCPU_AREA_BYTES, WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
-import { allocateMachineMemory, planMachineMemory } from '../../src/memory/machine-memory.ts';
+import type { WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
+import { P, PageTables, testVcpu, U, W } from '../cpu/paged-machine.ts';
 
 export const KERNEL = 0xffff_8000_0000_0000n,
   USER = 0x40_0000n;
@@ -29,9 +26,6 @@ export const GDT = 0x1000,
   USER_STACK_TOP = 0xc000;
 const PAGES = 0x10000,
   TABLES = 0x10000;
-const P = 1n,
-  W = 2n,
-  U = 4n;
 
 /** Selectors: 64-bit code and data of both levels, and some that are no good. */
 export const KERNEL_CODE = 0x10,
@@ -55,30 +49,6 @@ const DESCRIPTORS: readonly (readonly [number, bigint])[] = [
   [READ_ONLY, 0x00cf_f100_0000_ffffn],
 ];
 
-const quietBus: VcpuBus = {
-  portRead: (_port, width) => 2 ** (8 * width) - 1,
-  portWrite() {},
-  mmioRead: () => 0xffff_ffff,
-  mmioWrite() {},
-};
-const noInterrupts: VcpuInterrupts = {
-  poll() {},
-  nextDeadline: () => Infinity,
-  pending: () => false,
-  acknowledge: () => -1,
-  takeNmi: () => false,
-  takeInit: () => false,
-  takeSipi: () => -1,
-  ferr: (asserted) => asserted,
-  apicRead: () => 0,
-  apicWrite() {},
-  readMsr: () => undefined,
-  writeMsr: () => false,
-  readCr8: () => 0,
-  writeCr8() {},
-  apicBase: () => -1,
-};
-
 export class KernelMachine {
   readonly vcpu: WasmVcpu;
   readonly ram: Uint8Array;
@@ -87,28 +57,22 @@ export class KernelMachine {
   readonly clearKick: () => void;
   /** Guest-visible memory and the state record as they were made. */
   readonly #fresh: { readonly ram: Uint8Array; readonly state: Uint8Array };
-  #nextTable = TABLES + 0x1000;
+  readonly #space: PageTables;
 
   constructor() {
-    const map = planMachineMemory({ ramBytes: 4 << 20, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
-    const memory = allocateMachineMemory(map);
-    const area = new ControlArea(memory.buffer, map);
-    area.initialize();
-    const control = area.vcpu(0);
-    this.kick = () => control.kick();
-    this.clearKick = () => control.clearKick();
-    this.vcpu = new WasmVcpu({
-      memory,
-      map,
-      index: 0,
-      clock: { nanoseconds: () => 0 },
-      interrupts: noInterrupts,
-      bus: quietBus,
-      control,
-      random32: () => 1,
+    const { vcpu, ram, control } = testVcpu({ ramBytes: 4 << 20 });
+    this.vcpu = vcpu;
+    this.ram = ram;
+    this.view = new DataView(ram.buffer, ram.byteOffset, ram.length);
+    const requests = control.vcpu(0);
+    this.kick = () => requests.kick();
+    this.clearKick = () => requests.clearKick();
+    let nextTable = TABLES;
+    this.#space = new PageTables(this.view, () => {
+      const table = nextTable;
+      nextTable += 0x1000;
+      return table;
     });
-    this.ram = new Uint8Array(memory.buffer, map.ram, map.ramBytes);
-    this.view = new DataView(memory.buffer, map.ram, map.ramBytes);
     for (let page = 0x1000; page < PAGES; page += 0x1000) this.map(KERNEL + BigInt(page), page, P | W);
     for (const page of [USER_CODE, USER_STACK_TOP - 0x1000]) this.map(USER + BigInt(page), page, P | W | U);
     for (const [selector, descriptor] of DESCRIPTORS) this.view.setBigUint64(GDT + (selector & ~7), descriptor, true);
@@ -124,16 +88,7 @@ export class KernelMachine {
   }
 
   map(linear: bigint, physical: number, flags: bigint): void {
-    let table = TABLES;
-    for (const shift of [39n, 30n, 21n]) {
-      const at = table + Number((linear >> shift) & 511n) * 8;
-      if (this.view.getBigUint64(at, true) === 0n) {
-        this.view.setBigUint64(at, BigInt(this.#nextTable) | P | W | U, true);
-        this.#nextTable += 0x1000;
-      }
-      table = Number(this.view.getBigUint64(at, true) & ~0xfffn);
-    }
-    this.view.setBigUint64(table + Number((linear >> 12n) & 511n) * 8, BigInt(physical) | flags, true);
+    this.#space.map(linear, physical, flags);
   }
 
   /** A gate to 16 bytes of the code page for each vector. `type` is byte 5 of the descriptor. */
