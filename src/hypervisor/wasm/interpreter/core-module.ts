@@ -91,13 +91,12 @@ import {
   STATUS_NEXT,
   STATUS_REFUSED,
   STATUS_REGION_BUDGET,
+  STRING_TURN_COST,
 } from './record.ts';
 
 /** x87 status: an unmasked exception is pending; top of the stack. */
 const FSW_ES = 1 << 7,
   FSW_TOP = 7 << 11;
-/** Instructions that one turn of a repeated string instruction is charged for. */
-const STRING_TURN_COST = 256;
 
 /** Names of the functions of the core module that cold handlers call. */
 export const HELPER_NAMES = [

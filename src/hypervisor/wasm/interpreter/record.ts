@@ -56,3 +56,6 @@ export const STATUS_NEXT = 0, STATUS_JUMP = 1, STATUS_FAULT = 2, STATUS_LEAVE = 
 export const STATUS_REFUSED = 6;
 /** The budget ended within a region. */
 export const STATUS_REGION_BUDGET = 7;
+
+/** Instructions that one turn of a repeated string instruction is charged for. */
+export const STRING_TURN_COST = 256;

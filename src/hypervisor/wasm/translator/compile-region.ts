@@ -8,7 +8,8 @@ import { Decoder } from '../decode/decoder.ts';
 import type { DecodeTable } from '../decode/table.ts';
 import { KnownBlocks } from '../interpreter/known-blocks.ts';
 import { unavailable } from '../interpreter/unavailable.ts';
-import { bindings, buildRegionModule } from './emit-region.ts';
+import { buildRegionModule } from './emit-region.ts';
+import { bindings } from './region-imports.ts';
 import { discoverRegion, type Region, type RegionInsn, type RegionLimits } from './region.ts';
 
 /** A wish for a region; survives `structuredClone`. */

@@ -35,6 +35,7 @@ import {
   STATUS_JUMP,
   STATUS_NEXT,
   STATUS_REFUSED,
+  STRING_TURN_COST,
 } from '../interpreter/record.ts';
 import { JUMP_CACHE, RIP_BASE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import {
@@ -54,68 +55,23 @@ import {
 } from '../state.ts';
 import { analyse, type ControlFlow } from './control-flow.ts';
 import type { Region, RegionBlock, RegionInsn } from './region.ts';
+import { changesMode, liveFlags, needsFlags, readsFlags, registersOf } from './region-analysis.ts';
+import { type PageCache, RegionBuilder, type RegionControl } from './region-builder.ts';
 import {
   computeCarried,
   computeFlags,
   FLAGS_CARRIED,
   FLAGS_IN_LOCALS,
   type FlagState,
-  type PageCache,
-  RegionBuilder,
-  type RegionControl,
   type RegionLocals,
   storeFlags,
   SUMS,
-} from './region-builder.ts';
+} from './region-flags.ts';
+import { REGION_IMPORTS, type RegionBindings, TARGET_LOG_ENTRIES } from './region-imports.ts';
 import { type SteadyAccess, steadyAccess } from './steady.ts';
-
-/** Functions that a region's module imports, with their types. */
-// biome-ignore format: a table
-export const REGION_IMPORTS = {
-  slowRead:          [['i32', 'i64', 'i32'], 'i32'],
-  slowWrite:         [['i32', 'i64', 'i32', 'i32'], 'i32'],
-  commit:            [['i32'], undefined],
-  codeWrite:         [['i32', 'i32', 'i32'], undefined],
-  divideUnsigned128: [['i32', 'i64'], 'i32'],
-  divideSigned128:   [['i32', 'i64'], 'i32'],
-  crc32c:            [['i32', 'i64', 'i32'], 'i32'],
-  peek:              [['i32', 'i64'], 'i32'],
-  lockBus:           [['i32'], undefined],
-  unlockBus:         [['i32'], undefined],
-  modeChanged:       [['i32'], undefined],
-  slowFloat:         [['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'],
-} as const;
 
 /** What is no page's address. */
 const NO_PAGE = 1;
-/** Instructions that a turn of a repeated string instruction is charged for. */
-const STRING_TURN_COST = 256;
-
-/** What the constants that a region's module imports are: see `bindings`. */
-export interface RegionBindings {
-  /** Instructions executed by handlers of the interpreter: `handlerN` is an index in the table of handlers, `recordN` a record. */
-  readonly called: readonly RegionInsn[];
-  /** Indirect jumps and calls: `logN` is the offset in linear memory of the log that they write their targets to. */
-  readonly indirect: readonly RegionInsn[];
-}
-
-/** Of an indirect jump: u32 how many RIPs were noted at 0, then the last ones from 8 on, 8 bytes each. */
-export const TARGET_LOG_ENTRIES = 15;
-export const TARGET_LOG_BYTES: number = 8 + 8 * (TARGET_LOG_ENTRIES + 1);
-
-/** The instructions of a region that need something of the vCPU, in the order of the constants. */
-export function bindings(region: Region): RegionBindings {
-  const called: RegionInsn[] = [];
-  const indirect: RegionInsn[] = [];
-  for (const { insns } of region.blocks.values()) {
-    for (const insn of insns) {
-      const { row, operands } = insn.decoded;
-      if (insn.called) called.push(insn);
-      else if ((row.name === 'jmp' || row.name === 'call') && operands[0]?.kind !== 'J') indirect.push(insn);
-    }
-  }
-  return { called, indirect };
-}
 
 /** Constants of a module by instruction. */
 interface Constants {
@@ -661,98 +617,4 @@ class Emitter {
     const v = this.#v;
     return i32.and(i32.geS(v.budget, i32.const(0)), i32.eq(i32.load(v.cpu, CODE_GENERATION), v.generation));
   }
-}
-
-const changesMode = (region: Region): boolean =>
-  [...region.blocks.values()].some(({ insns }) => insns.some(({ traits }) => traits.changesMode));
-
-interface Registers {
-  readonly gprs: number;
-  readonly gprsWritten: number;
-  readonly xmms: number;
-  readonly xmmsWritten: number;
-}
-
-/** Registers that a region touches, by bit. */
-function registersOf(region: Region): Registers {
-  let gprs = 0;
-  let gprsWritten = 0;
-  let xmms = 0;
-  let xmmsWritten = 0;
-  for (const { insns } of region.blocks.values()) {
-    for (const { decoded, form, traits, called } of insns) {
-      gprs |= traits.gprs;
-      gprsWritten |= traits.gprsWritten;
-      xmms |= traits.xmms;
-      xmmsWritten |= traits.xmms;
-      if (decoded.hasMemory || called) {
-        if (decoded.base >= 0) gprs |= 1 << decoded.base;
-        if (decoded.index >= 0) gprs |= 1 << decoded.index;
-      }
-      decoded.operands.forEach((operand, index) => {
-        if (form.shapes[index] !== 'r' && form.shapes[index] !== 'v') return;
-        const written = called || (traits.operandsWritten >> index) & 1;
-        const { kind } = operand;
-        if (kind === 'P' || kind === 'Q' || kind === 'N' || kind === 'S') return;
-        const isXmm = kind === 'V' || kind === 'W' || kind === 'U';
-        let number = kind === 'G' || kind === 'V' ? decoded.reg : kind === 'implicit' ? operand.register : decoded.rm;
-        if (kind === 'B') number = decoded.vvvv;
-        if (!isXmm && operand.size === 'b' && decoded.rex === 0 && kind !== 'implicit' && number >= 4 && number < 8) {
-          number -= 4;
-        }
-        if (isXmm) {
-          xmms |= 1 << number;
-          if (written) xmmsWritten |= 1 << number;
-        } else {
-          gprs |= 1 << number;
-          if (written) gprsWritten |= 1 << number;
-        }
-      });
-    }
-  }
-  return { gprs: gprs | gprsWritten, gprsWritten, xmms, xmmsWritten };
-}
-
-/** Blocks that read flags, or leave the region, before they write them. */
-function liveFlags(
-  region: Region,
-  flow: ControlFlow,
-  needs: (block: RegionBlock, live: ReadonlySet<number>) => boolean,
-): Set<number> {
-  const live = new Set<number>();
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const delta of [...flow.order].reverse()) {
-      if (live.has(delta)) continue;
-      if (needs(region.blocks.get(delta) as RegionBlock, live)) {
-        live.add(delta);
-        changed = true;
-      }
-    }
-  }
-  return live;
-}
-
-/** The same for reading alone. */
-function readsFlags({ insns, successors }: RegionBlock, live: ReadonlySet<number>): boolean {
-  for (const { traits, called } of insns) {
-    if (called || traits.readsFlags || traits.nestedFlags) return true;
-    if (traits.writesFlags) return false;
-  }
-  return successors.some((successor) => live.has(successor));
-}
-
-function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boolean {
-  for (const { traits, called, decoded } of block.insns) {
-    // Whatever may leave needs them: faults of memory accesses too.
-    if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return true;
-    if (decoded.hasMemory || decoded.row.unit !== undefined) return true;
-    if (traits.writesFlags) return false;
-  }
-  return block.successors.some((successor) => live.has(successor)) || hasExit(block);
-}
-
-function hasExit(block: RegionBlock): boolean {
-  if (block.end.kind === 'next') return !block.successors.includes(block.end.delta);
-  return true;
 }

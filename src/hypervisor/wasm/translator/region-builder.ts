@@ -10,7 +10,7 @@
 import { type Expr, type F32, type F64, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
 import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
-import { addCarries, type IntegerSize, integerOps, packCarries, signExtended, subCarries } from '../insn/flags.ts';
+import type { IntegerSize } from '../insn/flags.ts';
 import { type HelperFunctions, LiftBuilder, STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
 import { STATUS_FAULT, STATUS_LEAVE } from '../interpreter/record.ts';
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
@@ -19,8 +19,6 @@ import {
   CODE_GENERATION,
   FAULT_ERROR,
   FAULT_VECTOR,
-  FLAG_AUX,
-  FLAG_RESULT,
   FPR,
   FS,
   GS,
@@ -31,72 +29,21 @@ import {
   xmmOffset,
 } from '../state.ts';
 import type { RegionInsn } from './region.ts';
+import {
+  CARRY,
+  computeCarried,
+  conditionOf,
+  FLAGS_IN_LOCALS,
+  type FlagState,
+  type PendingFlags,
+  type RegionLocals,
+  sumOf,
+  SUMS,
+} from './region-flags.ts';
 
 const RSP = 4;
 const FORMS = ['ss', 'sd', 'ps', 'pd'];
 const tameKey = (register: number, form: string): number => register * 4 + FORMS.indexOf(form);
-
-/** What arithmetic flags will be computed from. `undefined` in the builder: they are in the two flag locals. */
-type PendingFlags =
-  | {
-      readonly kind: 'add' | 'sub';
-      readonly size: IntegerSize;
-      readonly x: Local;
-      readonly y: Local;
-      readonly r: Local;
-      readonly carried: boolean;
-      /** CF where it is not that of the sum. */
-      readonly kept: I32 | undefined;
-    }
-  | { readonly kind: 'logic'; readonly size: IntegerSize; readonly r: Local }
-  | { readonly kind: 'deferred'; readonly size: IntegerSize; readonly make: () => void }
-  /** As the local `carried` says: in the flag locals, or to be computed from `narrow` or `wide`. */
-  | { readonly kind: 'carried'; readonly size: IntegerSize };
-
-/** Flags and the locals that they are made of, which must stay as they are. */
-export interface FlagState {
-  readonly pending: PendingFlags | undefined;
-  readonly locals: readonly Local[];
-}
-
-export const FLAGS_IN_LOCALS: FlagState = { pending: undefined, locals: [] };
-export const FLAGS_CARRIED: FlagState = { pending: { kind: 'carried', size: 8 }, locals: [] };
-
-/** Sums that flags are computed from at the end of a region, or carried from block to block. */
-export const SUMS: readonly { readonly kind: 'add' | 'sub'; readonly size: IntegerSize }[] = (
-  ['add', 'sub'] as const
-).flatMap((kind) => ([1, 2, 4, 8] as const).map((size) => ({ kind, size })));
-const sumOf = (kind: 'add' | 'sub', size: IntegerSize): number =>
-  SUMS.findIndex((sum) => sum.kind === kind && sum.size === size);
-
-/** Variables of a region's function. */
-export interface RegionLocals {
-  readonly cpu: Local<'i32'>;
-  readonly gpr: readonly Local<'i64'>[];
-  readonly xmm: readonly Local<'v128'>[];
-  readonly flagResult: Local<'i64'>;
-  readonly flagAux: Local<'i32'>;
-  readonly tlbBase: Local<'i32'>;
-  readonly tlbTag: Local<'i64'>;
-  /** Linear address of the entry's page. */
-  readonly ripBase: Local<'i64'>;
-  /** RIP to leave with, or where that is from the entry's page, by the label that is left through. */
-  readonly rip: Local<'i64'>;
-  readonly delta: Local<'i32'>;
-  /** What flags are to be computed from on the way out: x, y and r of a sum of up to 4 bytes, and of 8. */
-  readonly narrow: readonly Local<'i32'>[];
-  readonly wide: readonly Local<'i64'>[];
-  /** Where blocks are entered with carried flags: 0 when the flag locals hold them, else 1 + the number in SUMS. */
-  readonly carried: Local<'i32'>;
-  readonly budget: Local<'i32'>;
-  readonly status: Local<'i32'>;
-  /** MXCSR, which nothing in a region changes but what leaves it. */
-  readonly mxcsr: Local<'i32'>;
-  /** CODE_GENERATION at entry. */
-  readonly generation: Local<'i32'>;
-  /** 1 after a store on the slow path, until the end of the instruction. */
-  readonly slow: Local<'i32'>;
-}
 
 /** The translation of the page that a base register was last used in; the page is no page's address while there is none. */
 export interface PageCache {
@@ -753,77 +700,3 @@ export class RegionBuilder extends LiftBuilder {
 
 const localsOf = (x: Local, y: Local, r: Local, kept: I32 | undefined): Local[] =>
   kept === undefined ? [x, y, r] : [x, y, r, kept as Local<'i32'>];
-
-/** Condition codes / 2. */
-// biome-ignore format: a table
-const OVERFLOW = 0, CARRY = 1, ZERO = 2, CARRY_OR_ZERO = 3, SIGN = 4, LESS = 6, LESS_OR_ZERO = 7;
-
-/** The condition of an even code / 2 straight from what the flags are made of; undefined where that is not simple. */
-function conditionOf(kind: number, pending: PendingFlags): I32 | undefined {
-  if (pending.kind === 'deferred' || pending.kind === 'carried') return undefined;
-  const { size, r } = pending;
-  const t = integerOps(size);
-  const zero = t.const(0);
-  const signed = (x: Expr): Expr => (size === 1 ? i32.extend8S(x as I32) : size === 2 ? i32.extend16S(x as I32) : x);
-  const whole = (x: Expr): Expr =>
-    size === 1 ? i32.and(x as I32, i32.const(0xff)) : size === 2 ? i32.and(x as I32, i32.const(0xffff)) : x;
-  const negative = t.ltS(signed(r), zero);
-  const isZero = t.eqz(whole(r));
-  if (kind === SIGN) return negative;
-  if (pending.kind === 'logic') {
-    if (kind === OVERFLOW || kind === CARRY) return i32.const(0);
-    if (kind === ZERO || kind === CARRY_OR_ZERO) return isZero;
-    if (kind === LESS) return negative;
-    return kind === LESS_OR_ZERO ? i32.or(negative, isZero) : undefined;
-  }
-  const { x, y, carried, kept } = pending;
-  const isSub = pending.kind === 'sub';
-  if (kind === ZERO) return isSub && !carried ? t.eq(x, y) : isZero;
-  const carry = kept ?? (isSub ? borrowOf(size, x, y, r, carried) : carryOf(size, x, y, r, carried));
-  if (kind === CARRY) return carry;
-  if (kind === CARRY_OR_ZERO) {
-    return isSub && !carried && kept === undefined ? i32.eqz(t.gtU(x, y)) : i32.or(carry, isZero);
-  }
-  if (!isSub || carried) return undefined;
-  if (kind === LESS) return t.ltS(signed(x), signed(y));
-  return kind === LESS_OR_ZERO ? i32.eqz(t.gtS(signed(x), signed(y))) : undefined;
-}
-
-/** The carry out of x + y (+ carry) = r. */
-function carryOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: boolean): I32 {
-  const t = integerOps(size);
-  if (!carried && size >= 4) return t.ltU(r, x);
-  return topBit(size, addCarries(size, x, y, r));
-}
-
-/** The borrow out of x - y (- borrow) = r. */
-function borrowOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: boolean): I32 {
-  return carried ? topBit(size, subCarries(size, x, y, r)) : integerOps(size).ltU(x, y);
-}
-
-function topBit(size: IntegerSize, value: Expr): I32 {
-  if (size === 8) return i32.wrap(i64.shrU(value as I64, i64.const(63)));
-  return i32.and(i32.shrU(value as I32, i32.const(size * 8 - 1)), i32.const(1));
-}
-
-/** Sets the flag locals from x, y and r of a sum. */
-export function computeFlags(f: FunctionBuilder, v: RegionLocals, kind: 'add' | 'sub', size: IntegerSize): void {
-  const [x, y, r] = (size === 8 ? v.wide : v.narrow) as readonly Local[] as [Local, Local, Local];
-  const carries = f.let((kind === 'add' ? addCarries : subCarries)(size, x, y, r) as Expr<'i32'>);
-  f.set(v.flagResult, signExtended(size, r));
-  f.set(v.flagAux, packCarries(size, carries));
-}
-
-/** Sets the flag locals as `carried` says, which may be any of `sums`. */
-export function computeCarried(f: FunctionBuilder, v: RegionLocals, sums: Iterable<number>): void {
-  for (const n of sums) {
-    const { kind, size } = SUMS[n] as (typeof SUMS)[number];
-    f.if(i32.eq(v.carried, i32.const(n + 1)), () => f.scope(() => computeFlags(f, v, kind, size)));
-  }
-}
-
-/** Stores flags that are in the locals into the state record. */
-export function storeFlags(f: FunctionBuilder, v: RegionLocals): void {
-  f.store(8, v.cpu, v.flagResult, FLAG_RESULT);
-  f.store(4, v.cpu, v.flagAux, FLAG_AUX);
-}

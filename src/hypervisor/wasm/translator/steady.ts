@@ -12,7 +12,7 @@ import type { Region, RegionInsn } from './region.ts';
 const RSP = 4;
 
 /** General registers that an instruction writes, by bit. */
-export function gprsWrittenBy({ decoded, form, traits, called }: RegionInsn): number {
+function gprsWrittenBy({ decoded, form, traits, called }: RegionInsn): number {
   let written = traits.gprsWritten;
   decoded.operands.forEach((operand, index) => {
     if (form.shapes[index] !== 'r' || !(called || (traits.operandsWritten >> index) & 1)) return;

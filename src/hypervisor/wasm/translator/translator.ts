@@ -13,7 +13,7 @@ import { R_IMMEDIATE } from '../interpreter/record.ts';
 import { MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import { CODE_SIZE, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
 import type { RegionCompiler, TranslatedRegion } from './compile-region.ts';
-import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './emit-region.ts';
+import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './region-imports.ts';
 import type { RegionLimits } from './region.ts';
 
 export interface TranslatorOptions {

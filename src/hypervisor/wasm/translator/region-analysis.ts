@@ -1,0 +1,105 @@
+/**
+ * What the code of a region touches, found before a byte of it is written: registers, and flags that are read before they are
+ * written.
+ *
+ * @module
+ */
+import type { ControlFlow } from './control-flow.ts';
+import type { Region, RegionBlock } from './region.ts';
+
+/** Whether an instruction of a region may change the mode that its code was decoded in. */
+export const changesMode = (region: Region): boolean =>
+  [...region.blocks.values()].some(({ insns }) => insns.some(({ traits }) => traits.changesMode));
+
+/** Masks of registers, bit n for register n. */
+export interface Registers {
+  readonly gprs: number;
+  readonly gprsWritten: number;
+  readonly xmms: number;
+  readonly xmmsWritten: number;
+}
+
+/** Registers that a region touches, by bit. */
+export function registersOf(region: Region): Registers {
+  let gprs = 0;
+  let gprsWritten = 0;
+  let xmms = 0;
+  let xmmsWritten = 0;
+  for (const { insns } of region.blocks.values()) {
+    for (const { decoded, form, traits, called } of insns) {
+      gprs |= traits.gprs;
+      gprsWritten |= traits.gprsWritten;
+      xmms |= traits.xmms;
+      xmmsWritten |= traits.xmms;
+      if (decoded.hasMemory || called) {
+        if (decoded.base >= 0) gprs |= 1 << decoded.base;
+        if (decoded.index >= 0) gprs |= 1 << decoded.index;
+      }
+      decoded.operands.forEach((operand, index) => {
+        if (form.shapes[index] !== 'r' && form.shapes[index] !== 'v') return;
+        const written = called || (traits.operandsWritten >> index) & 1;
+        const { kind } = operand;
+        if (kind === 'P' || kind === 'Q' || kind === 'N' || kind === 'S') return;
+        const isXmm = kind === 'V' || kind === 'W' || kind === 'U';
+        let number = kind === 'G' || kind === 'V' ? decoded.reg : kind === 'implicit' ? operand.register : decoded.rm;
+        if (kind === 'B') number = decoded.vvvv;
+        if (!isXmm && operand.size === 'b' && decoded.rex === 0 && kind !== 'implicit' && number >= 4 && number < 8) {
+          number -= 4;
+        }
+        if (isXmm) {
+          xmms |= 1 << number;
+          if (written) xmmsWritten |= 1 << number;
+        } else {
+          gprs |= 1 << number;
+          if (written) gprsWritten |= 1 << number;
+        }
+      });
+    }
+  }
+  return { gprs: gprs | gprsWritten, gprsWritten, xmms, xmmsWritten };
+}
+
+/** Blocks whose flags at their start are needed, as `needs` (`needsFlags` or `readsFlags`) has it. */
+export function liveFlags(
+  region: Region,
+  flow: ControlFlow,
+  needs: (block: RegionBlock, live: ReadonlySet<number>) => boolean,
+): Set<number> {
+  const live = new Set<number>();
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const delta of [...flow.order].reverse()) {
+      if (live.has(delta)) continue;
+      if (needs(region.blocks.get(delta) as RegionBlock, live)) {
+        live.add(delta);
+        changed = true;
+      }
+    }
+  }
+  return live;
+}
+
+/** Whether a block, or one after it, reads flags before any are written. */
+export function readsFlags({ insns, successors }: RegionBlock, live: ReadonlySet<number>): boolean {
+  for (const { traits, called } of insns) {
+    if (called || traits.readsFlags || traits.nestedFlags) return true;
+    if (traits.writesFlags) return false;
+  }
+  return successors.some((successor) => live.has(successor));
+}
+
+/** The same, also counting ways out of the region, where the guest's flags must be right. */
+export function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boolean {
+  for (const { traits, called, decoded } of block.insns) {
+    // Whatever may leave needs them: faults of memory accesses too.
+    if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return true;
+    if (decoded.hasMemory || decoded.row.unit !== undefined) return true;
+    if (traits.writesFlags) return false;
+  }
+  return block.successors.some((successor) => live.has(successor)) || hasExit(block);
+}
+
+function hasExit(block: RegionBlock): boolean {
+  if (block.end.kind === 'next') return !block.successors.includes(block.end.delta);
+  return true;
+}
