@@ -27,7 +27,7 @@ import {
   vcpuArea,
 } from '../../src/memory/machine-memory.ts';
 
-export const PAGE_TABLES = 0x20_0000;
+const PAGE_TABLES = 0x20_0000;
 const SYSTEM = 0x30_0000;
 /** Where descriptor tables and the stack of interrupts are in linear memory, in every address space: for the supervisor only. */
 export const SYSTEM_LINEAR = 0xffff_8000_0000_0000n;
@@ -56,7 +56,7 @@ export const CR4_PGE = 1 << 7,
 /** OSXSAVE, FSGSBASE, OSXMMEXCPT, OSFXSR, PAE. */
 const CR4_BASE = 0x0005_0620;
 
-export const quietBus: VcpuBus = {
+const quietBus: VcpuBus = {
   portRead: (_port, width) => 2 ** (8 * width) - 1,
   portWrite() {},
   mmioRead: () => 0xffff_ffff,

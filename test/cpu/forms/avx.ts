@@ -6,7 +6,7 @@
 import { type Form, formTable, makeForm, Profile } from './form.ts';
 import { doubleForms, fromIntegerForms, singleForms, xmmIntegerForms } from './vector.ts';
 
-export const aesForms: readonly Form[] = formTable(
+const aesForms: readonly Form[] = formTable(
   `
     66 0F 38 DB | aesimc          | Vo,Wo    | aligned
     66 0F 38 DC | aesenc          | Vo,Wo    | aligned

@@ -50,7 +50,7 @@ export const rows: readonly Row[] = [
 ];
 
 /** What x86-64-v3 adds. None is inline in the main loop, so that the core module is the same for every model. */
-export const v3Rows: readonly Row[] = [...aesRows, ...avxRows, ...avxFromSseRows, ...bmiRows, ...fmaRows];
+const v3Rows: readonly Row[] = [...aesRows, ...avxRows, ...avxFromSseRows, ...bmiRows, ...fmaRows];
 
 /** The instructions of a processor model: what it does not have is not decoded, or as the instruction that came before. */
 export const rowsOf = (model: CpuModel): readonly Row[] => (model === 'v3' ? [...rows, ...v3Rows] : rows);

@@ -46,7 +46,7 @@ export function rawAddress(b: LiftBuilder, index: number, write: boolean): (at: 
 }
 
 /** The address of a whole vector in memory, whose alignment matters without VEX only. */
-export const vectorAddress = (b: LiftBuilder, index: number): Local<'i64'> =>
+const vectorAddress = (b: LiftBuilder, index: number): Local<'i64'> =>
   b.form.vector === 0 ? alignedAddress(b, index) : b.let(b.address(index));
 
 /** A 16-byte operand, evaluated. */
@@ -62,7 +62,7 @@ export function readVector(b: LiftBuilder, index: number): VectorLocal[] {
 }
 
 /** The halves of a vector at `host`, evaluated. */
-export function loadHalves(b: LiftBuilder, host: I32, bytes: number): VectorLocal[] {
+function loadHalves(b: LiftBuilder, host: I32, bytes: number): VectorLocal[] {
   const low = b.let(v128.load(host));
   return bytes === 32 ? [low, b.let(v128.load(host, 16))] : [low];
 }

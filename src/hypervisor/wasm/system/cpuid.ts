@@ -14,7 +14,7 @@ import { IMAGE_YMM, YMM_BYTES } from './fpu-image.ts';
 import { supportedComponents, XSTATE_AVX } from './xsave-components.ts';
 
 /** Whether machines have x86-64-v3. C libraries would pick AVX2 string functions, which are not yet run fast. */
-export const ANNOUNCE_V3 = false;
+const ANNOUNCE_V3 = false;
 export const DEFAULT_MODEL: CpuModel = ANNOUNCE_V3 ? 'v3' : 'v2';
 
 export const PHYSICAL_ADDRESS_BITS = 40;
