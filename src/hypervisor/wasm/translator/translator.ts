@@ -60,6 +60,11 @@ const THRESHOLD = 12;
 const COVERED_THRESHOLD = 40;
 /** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
 const MAX_REGIONS = 8192;
+/**
+ * Most blocks with a count: four times the slices of a whole Debian boot. A guest whose slices end in ever new places would fill the
+ * host's memory; its profile starts anew.
+ */
+const MAX_SAMPLED = 0x4_0000;
 /** Requests under way at once. */
 const MAX_PENDING = 32;
 const LIMITS: RegionLimits = { instructions: 120, pages: 4 };
@@ -153,6 +158,7 @@ export class Translator {
     if (region >= 0) this.#sampleRegion(region);
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     const count = (this.#samples.get(host) ?? 0) + 1;
+    if (this.#samples.size >= MAX_SAMPLED) this.#samples.clear();
     this.#samples.set(host, count);
     if (count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) || this.#pending.size >= MAX_PENDING) return;
     this.#samples.delete(host);
