@@ -46,7 +46,6 @@ import {
   ACTIVITY_HALTED,
   ACTIVITY_SHUTDOWN,
   ACTIVITY_WAIT_SIPI,
-  CR2,
   FAULT_RECORD,
   INSTRUCTIONS,
   STATE_BYTES,
@@ -113,6 +112,8 @@ interface CoreExports {
   deliver(cpu: number, vector: number, error: number, fault: number): number;
   walk(cpu: number, low: number, high: number, access: number): number;
   fetch(cpu: number, low: number, high: number): number;
+  /** `fetch` with no trace of a fault. */
+  peekHalves(cpu: number, low: number, high: number): number;
   codeWrite(cpu: number, host: number, bytes: number): void;
   modeChanged(cpu: number): void;
   save(cpu: number, low: number, high: number, kind: number): number;
@@ -453,16 +454,10 @@ export class WasmVcpu implements Vcpu {
     this.#blocks.flush();
   }
 
-  /** Where code at a linear address lies, with no trace of a fault when there is none. */
+  /** Where code at a linear address lies in linear memory; 0 when it is nowhere in RAM, with no trace of a fault. */
   #peek(low: number, high: number): number {
-    const { state } = this.cpu;
-    const { cr2, faultVector, faultError } = state;
-    const host = this.#core.fetch(this.#area, low, high) >>> 0;
-    if (host > 1) return host;
-    state.setBig(CR2, cr2);
-    state.faultVector = faultVector;
-    state.faultError = faultError;
-    return 0;
+    const host = this.#core.peekHalves(this.#area, low, high) >>> 0;
+    return host > 1 ? host : 0;
   }
 
   #isAtShadow(): boolean {

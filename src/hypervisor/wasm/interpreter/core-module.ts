@@ -196,6 +196,7 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   for (const name of HELPER_NAMES) module.export(name, helpers[name] as Callee);
   module.export('walk', mmu.walkHalves);
   module.export('fetch', mmu.fetchHalves);
+  module.export('peekHalves', mmu.peekHalves);
   const fast = buildFastSystem(module, { selectMode, systemHost: mmu.systemHost });
   module.export('deliver', fast.deliver);
   const save = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');

@@ -97,8 +97,9 @@ export interface MmuFunctions {
   readonly peek: Callee;
   /** (cpu, low, high, access) -> WALK_*. */
   readonly walkHalves: Callee;
-  /** (cpu, low, high): `fetch`. */
+  /** (cpu, low, high): `fetch`, and `peek`. */
   readonly fetchHalves: Callee;
+  readonly peekHalves: Callee;
 }
 
 const P_BYTES = BOUNCE_PENDING,
@@ -318,6 +319,9 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
   const fetchHalves = module.function(['i32', 'i32', 'i32'], 'i32');
   fetchHalves.return(call('i32', fetch, fetchHalves.param('i32', 0), joined(fetchHalves, 1)));
   fetchHalves.unreachable();
+  const peekHalves = module.function(['i32', 'i32', 'i32'], 'i32');
+  peekHalves.return(call('i32', peek, peekHalves.param('i32', 0), joined(peekHalves, 1)));
+  peekHalves.unreachable();
 
   // systemHost(cpu, va, write): where a supervisor access, which RFLAGS.AC does not help, goes; plainHost the same for an access of the
   // current mode. 0 when that is anything but plain RAM.
@@ -380,6 +384,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     walkHalves,
     fetchHalves,
     peek,
+    peekHalves,
   };
 }
 
