@@ -81,8 +81,9 @@ const hex = (value: number): string => `${value < 0 ? '-' : ''}${Math.abs(value)
 
 function blockLines(region: Region, code: Uint8Array, at: number): string[] {
   const out: string[] = [];
+  const placeOf = (id: number): string => hex(region.blocks.get(id)?.delta ?? 0);
   for (const { delta, insns, successors } of region.blocks.values()) {
-    out.push(`block ${hex(delta)} -> ${successors.map(hex).join(' ') || 'out'}`);
+    out.push(`block ${hex(delta)} -> ${successors.map(placeOf).join(' ') || 'out'}`);
     for (const { delta: place, decoded, called } of insns) {
       const bytes = [...code.subarray(place - at, place - at + decoded.length)];
       const text = bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(' ');

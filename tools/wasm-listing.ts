@@ -142,6 +142,10 @@ export function listFunction(module: Uint8Array, names: ListingNames): string[] 
     const index = reader.u32();
     return names.local(index) ?? (index === 0 ? 'cpu' : `t${index}`);
   };
+  const global = (): string => {
+    const index = reader.u32();
+    return names.constants[index] ?? `seen${index - names.constants.length}`;
+  };
   const result = (text: string, results = 1): void => (results > 0 ? void stack.push(text) : line(text));
   const invoke = (name: string, params: number, results: number): void =>
     result(`${name}(${args(params).join(', ')})`, results);
@@ -187,7 +191,8 @@ export function listFunction(module: Uint8Array, names: ListingNames): string[] 
       case 0x1a: line(`drop ${top()}`); break;
       case 0x20: result(local()); break;
       case 0x21: line(`${local()} = ${top()}`); break;
-      case 0x23: result(names.constants[reader.u32()]); break;
+      case 0x23: result(global()); break;
+      case 0x24: line(`${global()} = ${top()}`); break;
       case 0x41: case 0x42: result(String(reader.leb(true))); break;
       case 0x43: result(`f32.const(${reader.view(4).getFloat32(0, true)})`); break;
       case 0x44: result(`f64.const(${reader.view(8).getFloat64(0, true)})`); break;

@@ -22,6 +22,20 @@ export class Local<T extends ValType = ValType> implements Expr<T> {
   }
 }
 
+/** A variable of a module's instance; as an expression it reads the variable. */
+export class Global<T extends ValType = ValType> implements Expr<T> {
+  readonly type: T;
+  readonly index: number;
+  constructor(type: T, index: number) {
+    this.type = type;
+    this.index = index;
+  }
+  write(out: ByteWriter): void {
+    out.byte(0x23);
+    out.u32(this.index);
+  }
+}
+
 /** A function that can be called: of this module, imported or not yet built. */
 export interface Callee {
   readonly index: number;
@@ -134,6 +148,12 @@ export class FunctionBuilder implements Callee {
   param<T extends ValType>(type: T, index: number): Local<T> {
     if (this.params[index] !== type) throw new Error(`parameter ${index} is ${this.params[index]}, not ${type}`);
     return new Local(type, index);
+  }
+
+  setGlobal<T extends ValType>(global: Global<T>, value: Expr<T>): void {
+    value.write(this.code);
+    this.code.byte(0x24);
+    this.code.u32(global.index);
   }
 
   /** A fresh variable (zero, or whatever an earlier scope left in a reused one). */

@@ -5,7 +5,7 @@
  */
 import { ByteWriter } from './byte-writer.ts';
 import { type I32, VAL_TYPE_BYTE, type ValType } from './expr.ts';
-import { type Callee, FunctionBuilder } from './function-builder.ts';
+import { type Callee, FunctionBuilder, Global } from './function-builder.ts';
 
 /** 4 GiB in pages of 64 KiB. */
 const MAX_PAGES = 65536;
@@ -23,7 +23,10 @@ export class ModuleBuilder {
   readonly #exports: { name: string; index: number }[] = [];
   #importsMemory = false;
   readonly #tables: string[] = [];
+  /** Imported ones come first, and are all declared before others. */
   readonly #globals: string[] = [];
+  readonly #variables: ('i32' | 'i64')[] = [];
+  readonly #names = new Map<number, string>();
 
   /** Index of a function type. */
   type(params: readonly ValType[], result: ValType | undefined): number {
@@ -63,6 +66,11 @@ export class ModuleBuilder {
     this.#exports.push({ name, index: callee.index });
   }
 
+  /** What profilers and debuggers call a function. */
+  name(callee: Callee, name: string): void {
+    this.#names.set(callee.index, name);
+  }
+
   /** Imports `env.NAME`, a table of functions; the first one is table 0. */
   importTable(name: string): void {
     this.#tables.push(name);
@@ -70,6 +78,7 @@ export class ModuleBuilder {
 
   /** Imports `env.NAME`, a constant known when the module is instantiated. */
   importConstant(name: string): I32 {
+    if (this.#variables.length > 0) throw new Error('constants come before variables');
     const index = this.#globals.length;
     this.#globals.push(name);
     return {
@@ -79,6 +88,13 @@ export class ModuleBuilder {
         out.u32(index);
       },
     };
+  }
+
+  /** A variable of each instance, zero at first. All constants are imported before. */
+  global<T extends 'i32' | 'i64'>(type: T): Global<T> {
+    const index = this.#globals.length + this.#variables.length;
+    this.#variables.push(type);
+    return new Global(type, index);
   }
 
   toBytes(): Uint8Array<ArrayBuffer> {
@@ -130,6 +146,12 @@ export class ModuleBuilder {
       c.u32(this.#functions.length);
       for (const built of this.#functions) c.u32(this.type(built.params, built.result));
     });
+    if (this.#variables.length > 0) {
+      section(6, (c) => {
+        c.u32(this.#variables.length);
+        for (const type of this.#variables) c.bytes([VAL_TYPE_BYTE[type], 1, type === 'i32' ? 0x41 : 0x42, 0, 0x0b]);
+      });
+    }
     section(7, (c) => {
       c.u32(this.#exports.length);
       for (const entry of this.#exports) {
@@ -159,6 +181,20 @@ export class ModuleBuilder {
       c.u32(bodies.length);
       for (const body of bodies) c.sized(body);
     });
+    if (this.#names.size > 0) {
+      // The name section (appendix 7.4): subsection 1 has function names.
+      section(0, (c) => {
+        c.name('name');
+        const names = new ByteWriter(64);
+        names.u32(this.#names.size);
+        for (const [index, name] of [...this.#names].sort(([x], [y]) => x - y)) {
+          names.u32(index);
+          names.name(name);
+        }
+        c.byte(1);
+        c.sized(names);
+      });
+    }
     return out.toBytes();
   }
 }

@@ -47,6 +47,8 @@ export const INTERRUPT_WAITS = 0x420c;
 /** i32: MODE_SINGLE while single instructions are run; MODE_WATCHING while every data access must be seen. */
 export const MODE_FORCED = 0x4210;
 export const MODE_WATCHING = 1;
+/** u32: moves when numbers in FETCH_TAG are given out anew, so that the two together never come again. */
+export const FETCH_EPOCH = 0x4218;
 /** u32: exceptions delivered without leaving the loop, for statistics. */
 export const EXCEPTIONS = 0x4214;
 

@@ -10,6 +10,7 @@ import { CR3, CR4, STATE_BYTES } from '../state.ts';
 import {
   CODE_PAGES,
   CODE_PAGES_BYTES,
+  FETCH_EPOCH,
   FETCH_GENERATION,
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
@@ -54,6 +55,7 @@ export class Tlb {
   /** CODE_PAGES, and CODE_PAGES_ALL behind it. */
   readonly #codePages: Uint8Array;
   readonly #forced: Int32Array;
+  readonly #epoch: Uint32Array;
   readonly #select: () => void;
   /** For statistics. */
   flushes = 0;
@@ -63,6 +65,7 @@ export class Tlb {
     this.#cpu = cpu;
     this.#select = select;
     this.#codePages = new Uint8Array(buffer, cpu + CODE_PAGES, CODE_PAGES_BYTES + 1);
+    this.#epoch = new Uint32Array(buffer, cpu + FETCH_EPOCH, 1);
     this.#forced = new Int32Array(buffer, cpu + MODE_FORCED, 1);
     this.#bytes = new Uint8Array(buffer);
     this.#words = new Int32Array(buffer, cpu, STATE_BYTES / 4);
@@ -93,7 +96,7 @@ export class Tlb {
   reset(): void {
     const at = this.#cpu + TLB;
     this.#bytes.fill(0, at, at + ARRAYS * TLB_ARRAY_BYTES);
-    this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#clearJumps();
     this.#bytes.fill(0, this.#cpu + LARGE_REGIONS, this.#cpu + LARGE_REGIONS + 32);
     this.#pcidTags.fill(0);
     this.#set(TAG_NEXT, 2);
@@ -212,11 +215,17 @@ export class Tlb {
     this.modeChanged();
   }
 
+  /** Before numbers that FETCH_TAG is made of are used again. */
+  #clearJumps(): void {
+    this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#epoch[0] = (this.#epoch[0] as number) + 1;
+  }
+
   #nextGeneration(): void {
     this.#codePages.fill(0);
     const generation = this.#get(FETCH_GENERATION);
     if (generation === MAX_GENERATION) {
-      this.#bytes.fill(0, this.#cpu + JUMP_CACHE, this.#cpu + JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+      this.#clearJumps();
       this.#set(FETCH_GENERATION, 0);
     } else this.#set(FETCH_GENERATION, generation + 1);
   }

@@ -31,10 +31,13 @@ function translate(code: readonly number[], whileTranslating = (_memory: Uint8Ar
   });
   const request: RegionRequest = {
     id: 1,
+    base: 0x40_0000n,
+    page: PAGE,
     entry: 0,
     mode: MODE,
-    pages: Float64Array.of(0, PAGE),
-    learned: new Float64Array(0),
+    cr3: 0n,
+    targets: [],
+    forgets: false,
     limits: { instructions: 400, pages: 1 },
     isHot: false,
   };

@@ -8,23 +8,36 @@ import { Decoder } from '../decode/decoder.ts';
 import type { DecodeTable } from '../decode/table.ts';
 import { KnownBlocks } from '../interpreter/known-blocks.ts';
 import { unavailable } from '../interpreter/unavailable.ts';
+import { CodePages } from './code-pages.ts';
 import { buildRegionModule } from './emit-region.ts';
+import { JumpTargets } from './jump-targets.ts';
 import { bindings } from './region-imports.ts';
-import { discoverRegion, type Region, type RegionInsn, type RegionLimits } from './region.ts';
+import { discoverRegion, instructionsOf, type Region, type RegionInsn, type RegionLimits } from './region.ts';
 
 /** A wish for a region; survives `structuredClone`. */
 export interface RegionRequest {
   readonly id: number;
-  /** Where the entry lies in its page, and the execution mode. */
+  /** Linear address of the entry's page, where that lies in linear memory, and the entry's offset in it. */
+  readonly base: bigint;
+  readonly page: number;
   readonly entry: number;
+  /** The execution mode. */
   readonly mode: number;
-  /** Pairs: a page's distance from the entry's page, where it lies in linear memory. Flat arrays are cheap to send. */
-  readonly pages: Float64Array;
-  /** Runs: an indirect jump's offset in linear memory, how many targets, the targets as deltas. */
-  readonly learned: Float64Array;
+  /** The page tables that other pages are found by. */
+  readonly cr3: bigint;
+  /** Where indirect jumps have gone since the last request. */
+  readonly targets: readonly NotedTargets[];
+  /** All that was noted before is void. */
+  readonly forgets: boolean;
   readonly limits: RegionLimits;
   /** Worth V8's optimising compiler at once. */
   readonly isHot: boolean;
+}
+
+/** Where an indirect jump at an offset in linear memory has gone lately: RIPs, as often as they were noted. */
+export interface NotedTargets {
+  readonly at: number;
+  readonly rips: BigUint64Array;
 }
 
 export interface CodeExtent {
@@ -77,21 +90,24 @@ export class RegionTranslator {
   readonly #options: RegionTranslatorOptions;
   readonly #decoder: Decoder;
   readonly #known: KnownBlocks;
+  readonly #pages: CodePages;
+  readonly #targets = new JumpTargets();
   readonly #bytes: Uint8Array;
 
   constructor(options: RegionTranslatorOptions) {
     this.#options = options;
     this.#decoder = new Decoder(options.table);
     this.#known = new KnownBlocks(options.memory.buffer, options.cpu);
+    this.#pages = new CodePages(options.memory.buffer, options.cpu);
     this.#bytes = new Uint8Array(options.memory.buffer);
   }
 
   translate(request: RegionRequest): TranslatedRegion {
     const { now, compile } = this.#options;
-    const { id, entry, mode, limits, isHot } = request;
+    const { id, base, entry, mode, cr3, limits, isHot } = request;
     const started = now();
-    const pages = pairs(request.pages);
-    const learned = runs(request.learned);
+    if (request.forgets) this.#targets.clear();
+    for (const { at, rips } of request.targets) this.#targets.note(at, rips);
     const copies = new Map<number, Uint8Array>();
     const page = (host: number): Uint8Array => {
       let copy = copies.get(host);
@@ -106,17 +122,18 @@ export class RegionTranslator {
       {
         page,
         decoder: this.#decoder,
-        hostPage: (index) => pages.get(index) ?? 0,
+        hostPage: (index) => (index === 0 ? request.page : this.#pages.find(cr3, base + BigInt(index) * 4096n)),
         isKnown: (host) => this.#known.has(host, mode),
         isUnavailable: (decoded) => unavailable(decoded.row, mode) >= 0,
-        learned: (host) => learned.get(host) ?? [],
+        learned: (host) => this.#targets.of(host, base),
       },
       entry,
       limits,
     );
     if (region === undefined) return nothing();
     const bound = bindings(region);
-    const bytes = buildRegionModule(region, bound, isHot);
+    const name = `${isHot ? 'hot' : 'region'} ${(base + BigInt(entry)).toString(16)}`;
+    const bytes = buildRegionModule(region, bound, isHot, name);
     if (bytes === undefined) return nothing();
     const extents = extentsOf(region);
     const compiling = now();
@@ -130,7 +147,7 @@ export class RegionTranslator {
       code: codeOf(extents, page),
       called: bound.called.map(hostOf),
       indirect: bound.indirect.map(hostOf),
-      blocks: [...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)),
+      blocks: [...new Set([...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)))],
       shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
       instructions: region.instructions,
       bytes: bytes.length,
@@ -150,22 +167,6 @@ function codeOf(extents: readonly CodeExtent[], page: (host: number) => Uint8Arr
     at += to - from;
   }
   return code;
-}
-
-function pairs(flat: Float64Array): Map<number, number> {
-  const map = new Map<number, number>();
-  for (let at = 0; at < flat.length; at += 2) map.set(flat[at] as number, flat[at + 1] as number);
-  return map;
-}
-
-function runs(flat: Float64Array): Map<number, number[]> {
-  const map = new Map<number, number[]>();
-  for (let at = 0; at < flat.length; ) {
-    const count = flat[at + 1] as number;
-    map.set(flat[at] as number, [...flat.subarray(at + 2, at + 2 + count)]);
-    at += 2 + count;
-  }
-  return map;
 }
 
 const NOTHING: TranslatedRegion = {
@@ -192,12 +193,10 @@ function extentsOf(region: Region): CodeExtent[] {
     if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + bytes;
     else list.push({ from, to: from + bytes });
   };
-  for (const { insns } of region.blocks.values()) {
-    for (const { delta, decoded } of insns) {
-      const rest = 4096 - (delta & 0xfff);
-      add(delta, Math.min(decoded.length, rest));
-      if (decoded.length > rest) add(delta + rest, decoded.length - rest);
-    }
+  for (const { delta, decoded } of instructionsOf(region)) {
+    const rest = 4096 - (delta & 0xfff);
+    add(delta, Math.min(decoded.length, rest));
+    if (decoded.length > rest) add(delta + rest, decoded.length - rest);
   }
   return list;
 }

@@ -16,13 +16,14 @@ import {
   callIndirect,
   type Callee,
   type FunctionBuilder,
+  type Global,
   type Label,
   type Local,
 } from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
-import { jumpCacheSlot } from '../interpreter/jump-cache.ts';
+import { jumpCacheSlot, noteCodePage } from '../interpreter/jump-cache.ts';
 import {
   HANDLER_FORWARD,
   HANDLER_REGION,
@@ -37,7 +38,7 @@ import {
   STATUS_REFUSED,
   STRING_TURN_COST,
 } from '../interpreter/record.ts';
-import { JUMP_CACHE, RIP_BASE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
+import { FETCH_EPOCH, JUMP_CACHE, RIP_BASE } from '../mmu/layout.ts';
 import {
   BUDGET,
   CODE_GENERATION,
@@ -87,13 +88,14 @@ class TooLarge extends Error {
 }
 
 /**
- * Builds a module with one exported function `r`; code that is hot may be larger for speed. Undefined when the function would be too
+ * Builds a module with one exported function `r`, which profilers know as `name`; code that is hot may be larger for speed. Undefined when the function would be too
  * large.
  */
 export function buildRegionModule(
   region: Region,
   { called, indirect }: RegionBindings,
   isHot: boolean,
+  name = 'region',
 ): Uint8Array<ArrayBuffer> | undefined {
   const module = new ModuleBuilder();
   module.importMemory();
@@ -120,6 +122,7 @@ export function buildRegionModule(
     throw error;
   }
   module.export('r', f);
+  module.name(f, name);
   return module.toBytes();
 }
 
@@ -155,6 +158,8 @@ class Emitter {
   /** Translations of last pages, by base register and kind of access. */
   readonly #caches = new Map<number, PageCache>();
   readonly #steady: SteadyAccess | undefined;
+  /** For which mapping the pages of the region were last looked at. */
+  readonly #seen: { readonly base: Global<'i64'>; readonly tag: Global<'i32'>; readonly epoch: Global<'i32'> };
   /** Locals whose instruction is over, which were pinned then. */
   #waiting: Local[] = [];
 
@@ -170,9 +175,10 @@ class Emitter {
     this.#region = region;
     this.#helpers = helpers;
     this.#constants = constants;
+    this.#seen = { base: module.global('i64'), tag: module.global('i32'), epoch: module.global('i32') };
     this.#handlerType = module.type(['i32', 'i32'], 'i32');
     this.#regionType = module.type(['i32'], 'i32');
-    this.#flow = analyse(region.entry, (delta) => this.#block(delta).successors);
+    this.#flow = analyse(region.entry, (id) => this.#block(id).successors);
     const used = registersOf(region);
     this.#gprs = used.gprs;
     this.#gprsWritten = used.gprsWritten;
@@ -206,9 +212,9 @@ class Emitter {
     };
   }
 
-  #block(delta: number): RegionBlock {
-    const block = this.#region.blocks.get(delta);
-    if (block === undefined) throw new Error(`no block at ${delta}`);
+  #block(id: number): RegionBlock {
+    const block = this.#region.blocks.get(id);
+    if (block === undefined) throw new Error(`no block ${id}`);
     return block;
   }
 
@@ -290,23 +296,38 @@ class Emitter {
     const v = this.#v;
     f.set(v.ripBase, i64.load(v.cpu, RIP_BASE));
     this.#loadTlb();
-    for (const [index, host] of this.#region.pages) {
-      if (index === 0) continue;
-      const page = f.let(i64.add(v.ripBase, i64.const(index * 4096)));
-      const entry = f.let(i32.add(v.tlbBase, i32.and(i32.shrU(i32.wrap(page), i32.const(7)), i32.const(0x7fe0))));
-      const known = i64.eq(i64.load(entry, TLB_EXECUTE), i64.or(page, v.tlbTag));
-      const same = i32.eq(i32.add(i32.wrap(page), i32.load(entry, TLB_ADDEND)), i32.const(host));
-      f.unlikely(i32.eqz(i32.and(known, same)), () => {
-        // The TLB may only have forgotten it.
-        const found = call('i32', this.#helpers['peek'] as Callee, v.cpu, page);
-        f.if(i32.ne(found, i32.const(host)), () => f.return(i32.const(STATUS_REFUSED)));
-      });
-    }
+    if (this.#region.pages.size > 1) this.#guard();
     this.#loadRegisters();
     this.#clearCaches();
     f.set(v.budget, i32.load(v.cpu, BUDGET));
     f.set(v.generation, i32.load(v.cpu, CODE_GENERATION));
     f.set(v.status, i32.const(STATUS_JUMP));
+  }
+
+  /**
+   * Refuses where the region's other pages are not mapped as they were. What was found holds as long as entries of the jump cache do, whose
+   * pages these become: whatever makes one of those invalid moves FETCH_TAG or FETCH_EPOCH.
+   */
+  #guard(): void {
+    const f = this.#f;
+    const v = this.#v;
+    const { base, tag, epoch } = this.#seen;
+    const isSeen = i32.and(
+      i64.eq(base, v.ripBase),
+      i32.and(i32.eq(tag, i32.load(v.cpu, FETCH_TAG)), i32.eq(epoch, i32.load(v.cpu, FETCH_EPOCH))),
+    );
+    f.unlikely(i32.eqz(isSeen), () => {
+      for (const [index, host] of this.#region.pages) {
+        if (index === 0) continue;
+        const page = f.let(i64.add(v.ripBase, i64.const(index * 4096)));
+        const found = call('i32', this.#helpers['peek'] as Callee, v.cpu, page);
+        f.if(i32.ne(found, i32.const(host)), () => f.return(i32.const(STATUS_REFUSED)));
+        noteCodePage(f, v.cpu, page);
+      }
+      f.setGlobal(base, v.ripBase);
+      f.setGlobal(tag, i32.load(v.cpu, FETCH_TAG));
+      f.setGlobal(epoch, i32.load(v.cpu, FETCH_EPOCH));
+    });
   }
 
   #loadTlb(): void {
@@ -339,46 +360,55 @@ class Emitter {
   // Structure.
 
   /** A node with everything that it dominates. */
-  #tree(delta: number, flags: FlagState): void {
+  #tree(id: number, flags: FlagState): void {
     const { children, merges, loops, position } = this.#flow;
-    const after = (children.get(delta) ?? []).filter((child) => merges.has(child));
+    const after = (children.get(id) ?? []).filter((child) => merges.has(child));
     // The last one in order gets the outermost block.
     after.sort((x, y) => (position.get(y) as number) - (position.get(x) as number));
-    if (loops.has(delta)) {
+    if (loops.has(id)) {
       this.#f.loop((label) => {
-        this.#labels.set(delta, label);
-        this.#within(delta, after, 0, this.#flagsInto(delta));
-        this.#labels.delete(delta);
+        this.#labels.set(id, label);
+        this.#within(id, after, 0, this.#flagsInto(id));
+        this.#labels.delete(id);
       });
-    } else this.#within(delta, after, 0, flags);
+    } else this.#within(id, after, 0, flags);
   }
 
-  #within(delta: number, after: readonly number[], index: number, flags: FlagState): void {
+  #within(id: number, after: readonly number[], index: number, flags: FlagState): void {
     const next = after[index];
     if (next === undefined) {
-      this.#code(delta, flags);
+      this.#code(id, flags);
       return;
     }
     this.#f.block((label) => {
       this.#labels.set(next, label);
-      this.#within(delta, after, index + 1, flags);
+      this.#within(id, after, index + 1, flags);
       this.#labels.delete(next);
     });
     this.#tree(next, this.#flagsInto(next));
   }
 
-  /** Goes from a block to another place; nothing that follows is reached. */
+  /** Goes from a block to the instruction at `delta`, which may be outside; nothing that follows is reached. */
+  #edgeTo(from: number, delta: number, count: number, flags: FlagState, b: RegionBuilder): void {
+    const to = this.#block(from).successors.find((id) => this.#block(id).delta === delta);
+    if (to !== undefined) {
+      this.#edge(from, to, count, flags, b);
+      return;
+    }
+    this.#charge(count);
+    b.leaveAt(delta);
+  }
+
+  /** Goes from a block to one of its successors; nothing that follows is reached. */
   #edge(from: number, to: number, count: number, flags: FlagState, b: RegionBuilder): void {
     const f = this.#f;
     const { position, merges } = this.#flow;
-    const target = position.get(to);
+    const { delta } = this.#block(to);
     const label = this.#labels.get(to);
-    const source = position.get(from) as number;
-    const isBack = target !== undefined && target <= source;
-    const known = target !== undefined && this.#block(from).successors.includes(to);
-    if (!known || ((isBack || merges.has(to)) && label === undefined)) {
+    const isBack = (position.get(to) as number) <= (position.get(from) as number);
+    if ((isBack || merges.has(to)) && label === undefined) {
       this.#charge(count);
-      b.leaveAt(to);
+      b.leaveAt(delta);
       return;
     }
     const live = this.#flagsLiveIn.has(to);
@@ -402,9 +432,9 @@ class Emitter {
       f.unlikely(i32.ltS(this.#v.budget, i32.const(0)), () => {
         f.set(this.#v.status, i32.const(STATUS_BUDGET));
         // What is live is in the flag locals; what is not is computed here.
-        if (carries) this.#leaveCarrying(to);
-        else if (live) this.#leaveWithLocals(to);
-        else b.leaveAt(to);
+        if (carries) this.#leaveCarrying(delta);
+        else if (live) this.#leaveWithLocals(delta);
+        else b.leaveAt(delta);
       });
     }
     f.br(label);
@@ -432,12 +462,12 @@ class Emitter {
    * A block with several edges into it, or a loop's head, gets carried flags where nothing reads them but a way out, a fault as a
    * rule: then they are computed there and not at every turn.
    */
-  #carriesFlags(delta: number): boolean {
-    return this.#flagsLiveIn.has(delta) && !this.#flagsRead.has(delta);
+  #carriesFlags(id: number): boolean {
+    return this.#flagsLiveIn.has(id) && !this.#flagsRead.has(id);
   }
 
-  #flagsInto(delta: number): FlagState {
-    return this.#carriesFlags(delta) ? FLAGS_CARRIED : FLAGS_IN_LOCALS;
+  #flagsInto(id: number): FlagState {
+    return this.#carriesFlags(id) ? FLAGS_CARRIED : FLAGS_IN_LOCALS;
   }
 
   #leaveCarrying(delta: number): void {
@@ -479,12 +509,12 @@ class Emitter {
 
   // Code.
 
-  #code(delta: number, flagsBefore: FlagState): void {
+  #code(id: number, flagsBefore: FlagState): void {
     const f = this.#f;
-    const block = this.#block(delta);
+    const block = this.#block(id);
     if (f.code.length > MAX_CODE_BYTES) throw new TooLarge();
     // Several ways lead to a loop's start and to a merge.
-    if (this.#flow.loops.has(delta) || this.#flow.merges.has(delta)) this.#tame = new Set();
+    if (this.#flow.loops.has(id) || this.#flow.merges.has(id)) this.#tame = new Set();
     let flags = flagsBefore;
     let count = 0;
     for (const insn of block.insns) {
@@ -499,11 +529,11 @@ class Emitter {
           leaveWithFlags: (sum) => this.#leaveWithFlags(sum),
           leaveWithCarried: () => this.#leaveWithCarried as Label,
           leave: this.#leave as Label,
-          direct: (target) => this.#edge(delta, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
-          dynamic: (rip) => this.#dynamic(delta, rip, executed, b as RegionBuilder, insn),
+          direct: (target) => this.#edgeTo(id, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
+          dynamic: (rip) => this.#dynamic(id, rip, executed, b as RegionBuilder, insn),
           executed,
           tame: this.#tame,
-          cacheOf: (base, index, displacement, write) => this.#cacheOf(delta, insn, base, index, displacement, write),
+          cacheOf: (base, index, displacement, write) => this.#cacheOf(id, insn, base, index, displacement, write),
         };
         if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -531,7 +561,7 @@ class Emitter {
       this.#releaseUnpinned(flags);
       if (isLast) {
         if (block.end.kind === 'transfer' && block.end.next !== undefined) {
-          this.#edge(delta, block.end.next, count, flags, done);
+          this.#edgeTo(id, block.end.next, count, flags, done);
         }
         return;
       }
@@ -550,7 +580,7 @@ class Emitter {
         cacheOf: () => undefined,
       };
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);
-      this.#edge(delta, block.end.delta, count, flags, b);
+      this.#edgeTo(id, block.end.delta, count, flags, b);
     }
   }
 
@@ -561,14 +591,24 @@ class Emitter {
     if (falls) b.finish();
   }
 
-  /** RET and indirect jumps: to the return sites of the region, or out. */
+  /** RET and indirect jumps: to the places that are expected, or out. */
   #dynamic(from: number, rip: Local<'i64'>, count: number, b: RegionBuilder, insn: RegionInsn): void {
     const f = this.#f;
-    for (const site of this.#block(from).successors) {
-      f.if(i64.eq(rip, i64.add(this.#v.ripBase, i64.const(site))), () => {
-        this.#edge(from, site, count, b.flags, b);
-      });
+    const { successors } = this.#block(from);
+    const isAt = (to: number): I32 => i64.eq(rip, i64.add(this.#v.ripBase, i64.const(this.#block(to).delta)));
+    const last = successors.at(-1);
+    for (const to of successors.slice(0, -1)) f.if(isAt(to), () => this.#edge(from, to, count, b.flags, b));
+    if (last === undefined) {
+      this.#leaveTo(rip, count, b, insn);
+      return;
     }
+    f.unlikely(i32.eqz(isAt(last)), () => this.#leaveTo(rip, count, b, insn));
+    this.#edge(from, last, count, b.flags, b);
+  }
+
+  /** Leaves to the RIP in a local, which an indirect jump notes. */
+  #leaveTo(rip: Local<'i64'>, count: number, b: RegionBuilder, insn: RegionInsn): void {
+    const f = this.#f;
     b.materialiseAside();
     this.#charge(count);
     f.set(this.#v.rip, rip);

@@ -68,10 +68,10 @@ export function liveFlags(
   const live = new Set<number>();
   for (let changed = true; changed; ) {
     changed = false;
-    for (const delta of [...flow.order].reverse()) {
-      if (live.has(delta)) continue;
-      if (needs(region.blocks.get(delta) as RegionBlock, live)) {
-        live.add(delta);
+    for (const id of [...flow.order].reverse()) {
+      if (live.has(id)) continue;
+      if (needs(region.blocks.get(id) as RegionBlock, live)) {
+        live.add(id);
         changed = true;
       }
     }
@@ -100,6 +100,5 @@ export function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boole
 }
 
 function hasExit(block: RegionBlock): boolean {
-  if (block.end.kind === 'next') return !block.successors.includes(block.end.delta);
-  return true;
+  return block.end.kind !== 'next' || block.successors.length === 0;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Region, RegionInsn } from './region.ts';
+import { instructionsOf, type Region, type RegionInsn } from './region.ts';
 
 /** Functions that a region's module imports, with their types. */
 // biome-ignore format: a table
@@ -38,12 +38,10 @@ export const TARGET_LOG_BYTES: number = 8 + 8 * (TARGET_LOG_ENTRIES + 1);
 export function bindings(region: Region): RegionBindings {
   const called: RegionInsn[] = [];
   const indirect: RegionInsn[] = [];
-  for (const { insns } of region.blocks.values()) {
-    for (const insn of insns) {
-      const { row, operands } = insn.decoded;
-      if (insn.called) called.push(insn);
-      else if ((row.name === 'jmp' || row.name === 'call') && operands[0]?.kind !== 'J') indirect.push(insn);
-    }
+  for (const insn of instructionsOf(region)) {
+    const { row, operands } = insn.decoded;
+    if (insn.called) called.push(insn);
+    else if ((row.name === 'jmp' || row.name === 'call') && operands[0]?.kind !== 'J') indirect.push(insn);
   }
   return { called, indirect };
 }

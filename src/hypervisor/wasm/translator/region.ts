@@ -3,7 +3,10 @@
  * before, up to a limit.
  *
  * Places are deltas: bytes from the start of the entry's page in linear address space. A region may hold code of several
- * pages; it is valid wherever these are mapped next to each other in the same way.
+ * pages; it is valid wherever these are mapped at the same distances from each other.
+ *
+ * What a call goes to gets a **frame** of its own: a copy of the callee's blocks for this call, whose RETs are expected to come back
+ * behind it. Frames are guesses; a block means the same in any of them.
  *
  * @module
  */
@@ -35,22 +38,28 @@ export type BlockEnd =
   | { readonly kind: 'transfer'; readonly next: number | undefined };
 
 export interface RegionBlock {
+  readonly id: number;
   readonly delta: number;
   readonly insns: readonly RegionInsn[];
   readonly end: BlockEnd;
-  /** Edges: blocks that control may go to, by delta; twice the same where a jump leads to the next instruction. */
+  /** Edges: blocks that control may go to, by id; twice the same where a jump leads to the next instruction. */
   readonly successors: readonly number[];
 }
 
 export interface Region {
+  /** The id of its first block. */
   readonly entry: number;
+  /** By id. The same code may be in several: see the module's head. */
   readonly blocks: ReadonlyMap<number, RegionBlock>;
-  /** Return addresses of calls within the region. */
-  readonly returnSites: readonly number[];
   /** Pages by delta >> 12, with where they lie in linear memory. */
   readonly pages: ReadonlyMap<number, number>;
+  /** Instructions, each as often as it is in a frame. */
   readonly instructions: number;
 }
+
+/** The instructions of a region, each once. */
+export const instructionsOf = ({ blocks }: Region): Set<RegionInsn> =>
+  new Set([...blocks.values()].flatMap(({ insns }) => insns));
 
 /** What discovery asks of the vCPU. */
 export interface CodeSource {
@@ -68,8 +77,15 @@ export interface CodeSource {
 }
 
 const CONDITIONAL = /^(j(?!mp)|loop)/;
-/** Most return sites that a RET is compared with. */
-const MAX_RETURN_SITES = 6;
+/** Most return addresses that the RETs of a frame are compared with. */
+const MAX_RETURNS = 6;
+/** How often a function may be in its own frame's callers before its calls of itself go to the same frame. */
+const MAX_RECURSION = 1;
+/** Frames of one function; calls beyond go to the last one of them. */
+const MAX_COPIES = 6;
+const MAX_DEPTH = 16;
+/** Farthest place from the entry's page, in bytes: deltas are signed 32-bit numbers. */
+const MAX_DISTANCE = 0x7000_0000;
 
 /** Rows whose handlers in the interpreter are called: large, rare, or on registers that are not in locals. */
 function isCalled(decoded: Decoded, traits: Traits): boolean {
@@ -100,139 +116,243 @@ function traits(decoded: Decoded, form: Form): Traits {
   return known;
 }
 
-/** Finds the region that starts at `entry` (0..4095). Returns undefined when not even one instruction can be translated. */
-export function discoverRegion(source: CodeSource, entry: number, limits: RegionLimits): Region | undefined {
-  const { decoder } = source;
-  const insns = new Map<number, RegionInsn>();
-  const leaders = new Set<number>([entry]);
-  const pages = new Map<number, number>();
-  /** Calls within the region: their return addresses. */
-  const calls = new Map<number, number>();
-  /** Targets within the region of indirect jumps and calls. */
-  const targets = new Map<number, readonly number[]>();
-  const work = [entry];
-  /** Bytes of an instruction that lies in two pages. */
-  const crossing = new Uint8Array(32);
-
-  const hostOf = (delta: number): number => {
-    const index = delta >> 12;
-    let page = pages.get(index);
-    if (page === undefined) {
-      if (pages.size >= limits.pages) return 0;
-      page = source.hostPage(index);
-      if (page === 0) return 0;
-      pages.set(index, page);
-    }
-    return page + (delta & 0xfff);
-  };
-  const follow = (delta: number): boolean => {
-    if (leaders.has(delta)) return true;
-    const pagesBefore = pages.size;
-    const host = hostOf(delta);
-    if (host === 0 || !source.isKnown(host)) {
-      // A page that was only looked at does not belong to the region.
-      if (pages.size > pagesBefore) pages.delete(delta >> 12);
-      return false;
-    }
-    leaders.add(delta);
-    work.push(delta);
-    return true;
-  };
-
-  for (let delta = work.shift(); delta !== undefined; delta = work.shift()) {
-    let at = delta;
-    while (!insns.has(at) && insns.size < limits.instructions) {
-      const host = hostOf(at);
-      if (host === 0) break;
-      const offset = at & 0xfff;
-      const bytes = source.page(host - offset);
-      let decoded = decoder.decode(bytes, offset, 4096, 64);
-      if (decoded === 'truncated') {
-        const pagesBefore = pages.size;
-        const next = hostOf((at | 0xfff) + 1);
-        if (next === 0) break;
-        crossing.set(bytes.subarray(offset));
-        crossing.set(source.page(next).subarray(0, 15), 4096 - offset);
-        decoded = decoder.decode(crossing, 0, crossing.length, 64);
-        if (typeof decoded === 'string' && pages.size > pagesBefore) pages.delete((at >> 12) + 1);
-      }
-      if (typeof decoded === 'string') break;
-      const { row } = decoded;
-      if (row.lift === undefined || source.isUnavailable(decoded)) break;
-      // YMM registers are not kept in locals yet.
-      if (row.unit === 'avx') break;
-      const form = formOf(decoded.encoding, {
-        operandSize: decoded.operandSize,
-        memory: decoded.hasMemory,
-        indexed: false,
-        lock: decoded.lock,
-        legacy: false,
-        addressSize: decoded.addressSize,
-        rep: row.rep === undefined ? 0 : decoded.rep,
-      });
-      const found = traits(decoded, form);
-      const called = isCalled(decoded, found);
-      if (found.repeats && !called) break;
-      // A record is made of an instruction in one page, with an operand that a record holds.
-      if (called && (!isPlainOperand(decoded) || (at & 0xfff) + decoded.length > 4096)) break;
-      const insn: RegionInsn = { delta: at, decoded: decoded.clone(), form, traits: found, called };
-      insns.set(at, insn);
-      at += decoded.length;
-      if (row.ends !== true) continue;
-      if (decoded.operands[0]?.kind === 'J') {
-        if (follow(at + decoded.immediateLow) && row.name === 'call') calls.set(insn.delta, at);
-      } else if (row.name !== 'ret') {
-        const known = source.learned(host).filter(follow);
-        targets.set(insn.delta, known);
-        if (row.name === 'call' && known.length > 0) calls.set(insn.delta, at);
-      }
-      if (CONDITIONAL.test(row.name) || calls.has(insn.delta)) follow(at);
-      break;
-    }
-  }
-  if (!insns.has(entry)) return undefined;
-  return assemble(entry, insns, leaders, pages, [...calls.values()], targets);
+/** A function as it is called from one place, or the code at the region's entry. */
+interface Frame {
+  /** The first of its instructions. */
+  readonly start: number;
+  readonly caller: Frame | undefined;
+  readonly depth: number;
+  /** Instructions and starts of blocks by delta, the latter with their ids. */
+  readonly insns: Map<number, RegionInsn>;
+  readonly leaders: Map<number, number>;
+  /** Targets within the region of calls and of indirect jumps, by the delta of the instruction. */
+  readonly targets: Map<number, Place[]>;
+  /** Where its RETs may go. */
+  readonly returns: Place[];
 }
 
-function assemble(
-  entry: number,
-  insns: ReadonlyMap<number, RegionInsn>,
-  leaders: ReadonlySet<number>,
-  pages: ReadonlyMap<number, number>,
-  backs: readonly number[],
-  targets: ReadonlyMap<number, readonly number[]>,
-): Region {
-  const blocks = new Map<number, RegionBlock>();
-  const isBlock = (delta: number): boolean => leaders.has(delta) && insns.has(delta);
-  const returnSites = [...new Set(backs)].filter(isBlock).slice(0, MAX_RETURN_SITES);
-  for (const delta of leaders) {
-    if (!insns.has(delta)) continue;
+interface Place {
+  readonly frame: Frame;
+  readonly delta: number;
+}
+
+/** Finds the region that starts at `entry` (0..4095). Returns undefined when not even one instruction can be translated. */
+export function discoverRegion(source: CodeSource, entry: number, limits: RegionLimits): Region | undefined {
+  return new Discovery(source, limits).run(entry);
+}
+
+class Discovery {
+  readonly #source: CodeSource;
+  readonly #limits: RegionLimits;
+  readonly #pages = new Map<number, number>();
+  /** What is at a delta; undefined when that cannot be part of a region. */
+  readonly #decoded = new Map<number, RegionInsn | undefined>();
+  readonly #frames: Frame[] = [];
+  readonly #work: Place[] = [];
+  /** Bytes of an instruction that lies in two pages. */
+  readonly #crossing = new Uint8Array(32);
+  #ids = 0;
+  #count = 0;
+
+  constructor(source: CodeSource, limits: RegionLimits) {
+    this.#source = source;
+    this.#limits = limits;
+  }
+
+  run(entry: number): Region | undefined {
+    const root = this.#frame(entry, undefined);
+    this.#lead({ frame: root, delta: entry });
+    for (let place = this.#work.shift(); place !== undefined; place = this.#work.shift()) this.#straight(place);
+    if (!root.insns.has(entry)) return undefined;
+    const blocks = new Map<number, RegionBlock>();
+    for (const frame of this.#frames) assemble(frame, blocks);
+    return { entry: 0, blocks, pages: this.#pages, instructions: this.#count };
+  }
+
+  #frame(start: number, caller: Frame | undefined): Frame {
+    const frame: Frame = {
+      start,
+      caller,
+      depth: caller === undefined ? 0 : caller.depth + 1,
+      insns: new Map(),
+      leaders: new Map(),
+      targets: new Map(),
+      returns: [],
+    };
+    this.#frames.push(frame);
+    return frame;
+  }
+
+  #lead({ frame, delta }: Place): void {
+    if (frame.leaders.has(delta)) return;
+    frame.leaders.set(delta, this.#ids++);
+    this.#work.push({ frame, delta });
+  }
+
+  #hostOf(delta: number): number {
+    const index = delta >> 12;
+    let page = this.#pages.get(index);
+    if (page === undefined) {
+      if (this.#pages.size >= this.#limits.pages || Math.abs(delta) > MAX_DISTANCE) return 0;
+      page = this.#source.hostPage(index);
+      if (page === 0) return 0;
+      this.#pages.set(index, page);
+    }
+    return page + (delta & 0xfff);
+  }
+
+  /** The code at a delta has been executed, and may be part of the region. */
+  #isKnown(delta: number): boolean {
+    const pagesBefore = this.#pages.size;
+    const host = this.#hostOf(delta);
+    if (host !== 0 && this.#source.isKnown(host)) return true;
+    // A page that was only looked at does not belong to the region.
+    if (this.#pages.size > pagesBefore) this.#pages.delete(delta >> 12);
+    return false;
+  }
+
+  #follow(place: Place): boolean {
+    if (!place.frame.leaders.has(place.delta) && !this.#isKnown(place.delta)) return false;
+    this.#lead(place);
+    return true;
+  }
+
+  /** Instructions from a place up to one that transfers control, or that cannot be part of a region. */
+  #straight({ frame, delta }: Place): void {
+    for (let at = delta; !frame.insns.has(at) && this.#count < this.#limits.instructions; ) {
+      const insn = this.#insnAt(at);
+      if (insn === undefined) return;
+      frame.insns.set(at, insn);
+      this.#count++;
+      at += insn.decoded.length;
+      if (insn.decoded.row.ends !== true) continue;
+      this.#transfer(frame, insn, at);
+      return;
+    }
+  }
+
+  #transfer(frame: Frame, { delta, decoded }: RegionInsn, next: number): void {
+    const { row } = decoded;
+    const isCall = row.name === 'call';
+    const isDirect = decoded.operands[0]?.kind === 'J';
+    if (isCall || !isDirect) {
+      const known =
+        row.name === 'ret' ? [] : isDirect ? [next + decoded.immediateLow] : this.#source.learned(this.#hostOf(delta));
+      const targets: Place[] = [];
+      for (const target of known) {
+        const place = isCall ? this.#call(frame, target, next) : { frame, delta: target };
+        if (place !== undefined && this.#follow(place)) targets.push(place);
+      }
+      frame.targets.set(delta, targets);
+      if (isCall && targets.length > 0) this.#follow({ frame, delta: next });
+    } else this.#follow({ frame, delta: next + decoded.immediateLow });
+    if (CONDITIONAL.test(row.name)) this.#follow({ frame, delta: next });
+  }
+
+  /** Where a call goes: the start of a frame of its own, or of one that is there; undefined when it leaves. */
+  #call(caller: Frame, start: number, returnTo: number): Place | undefined {
+    if (!this.#isKnown(start)) return undefined;
+    const back: Place = { frame: caller, delta: returnTo };
+    let same: Frame | undefined;
+    let recursion = 0;
+    for (let above: Frame | undefined = caller; above !== undefined; above = above.caller) {
+      if (above.start !== start) continue;
+      same = above;
+      recursion++;
+    }
+    if (recursion <= MAX_RECURSION) {
+      const copies = this.#frames.filter((frame) => frame.start === start);
+      same = copies.length < MAX_COPIES && caller.depth < MAX_DEPTH ? undefined : copies.at(-1);
+      if (same === undefined) {
+        if (caller.depth >= MAX_DEPTH || this.#count >= this.#limits.instructions) return undefined;
+        same = this.#frame(start, caller);
+      }
+    }
+    const frame = same as Frame;
+    if (frame.returns.length >= MAX_RETURNS) return undefined;
+    frame.returns.push(back);
+    return { frame, delta: start };
+  }
+
+  #insnAt(delta: number): RegionInsn | undefined {
+    if (this.#decoded.has(delta)) return this.#decoded.get(delta);
+    const insn = this.#decode(delta);
+    this.#decoded.set(delta, insn);
+    return insn;
+  }
+
+  #decode(delta: number): RegionInsn | undefined {
+    const { decoder } = this.#source;
+    const host = this.#hostOf(delta);
+    if (host === 0) return undefined;
+    const offset = delta & 0xfff;
+    const bytes = this.#source.page(host - offset);
+    let decoded = decoder.decode(bytes, offset, 4096, 64);
+    if (decoded === 'truncated') {
+      const pagesBefore = this.#pages.size;
+      const next = this.#hostOf((delta | 0xfff) + 1);
+      if (next === 0) return undefined;
+      this.#crossing.set(bytes.subarray(offset));
+      this.#crossing.set(this.#source.page(next).subarray(0, 15), 4096 - offset);
+      decoded = decoder.decode(this.#crossing, 0, this.#crossing.length, 64);
+      if (typeof decoded === 'string' && this.#pages.size > pagesBefore) this.#pages.delete((delta >> 12) + 1);
+    }
+    if (typeof decoded === 'string') return undefined;
+    const { row } = decoded;
+    if (row.lift === undefined || this.#source.isUnavailable(decoded)) return undefined;
+    // YMM registers are not kept in locals yet.
+    if (row.unit === 'avx') return undefined;
+    const form = formOf(decoded.encoding, {
+      operandSize: decoded.operandSize,
+      memory: decoded.hasMemory,
+      indexed: false,
+      lock: decoded.lock,
+      legacy: false,
+      addressSize: decoded.addressSize,
+      rep: row.rep === undefined ? 0 : decoded.rep,
+    });
+    const found = traits(decoded, form);
+    const called = isCalled(decoded, found);
+    if (found.repeats && !called) return undefined;
+    // A record is made of an instruction in one page, with an operand that a record holds.
+    if (called && (!isPlainOperand(decoded) || offset + decoded.length > 4096)) return undefined;
+    return { delta, decoded: decoded.clone(), form, traits: found, called };
+  }
+}
+
+/** The blocks of a frame. */
+function assemble(frame: Frame, blocks: Map<number, RegionBlock>): void {
+  const idOf = (place: Place): number =>
+    place.frame.insns.has(place.delta) ? (place.frame.leaders.get(place.delta) ?? -1) : -1;
+  const here = (delta: number): number => idOf({ frame, delta });
+  for (const [delta, id] of frame.leaders) {
+    if (!frame.insns.has(delta)) continue;
     const list: RegionInsn[] = [];
     let at = delta;
     let end: BlockEnd | undefined;
     const successors: number[] = [];
     while (end === undefined) {
-      const insn = insns.get(at);
+      const insn = frame.insns.get(at);
       if (insn === undefined) {
         end = { kind: 'next', delta: at };
         break;
       }
       list.push(insn);
       at += insn.decoded.length;
-      const { row } = insn.decoded;
+      const { row, operands, immediateLow } = insn.decoded;
       if (row.ends === true) {
         const conditional = CONDITIONAL.test(row.name);
         end = { kind: 'transfer', next: conditional ? at : undefined };
-        if (insn.decoded.operands[0]?.kind === 'J') successors.push(at + insn.decoded.immediateLow);
-        else if (row.name === 'ret') successors.push(...returnSites);
-        else successors.push(...(targets.get(insn.delta) ?? []));
-        if (conditional) successors.push(at);
-      } else if (isBlock(at)) {
+        const targets = frame.targets.get(insn.delta);
+        if (row.name === 'ret') successors.push(...frame.returns.map(idOf));
+        else if (targets !== undefined) successors.push(...targets.map(idOf));
+        else if (operands[0]?.kind === 'J') successors.push(here(at + immediateLow));
+        if (conditional) successors.push(here(at));
+      } else if (here(at) >= 0) {
         end = { kind: 'next', delta: at };
-        successors.push(at);
+        successors.push(here(at));
       }
     }
-    blocks.set(delta, { delta, insns: list, end, successors: successors.filter(isBlock) });
+    blocks.set(id, { id, delta, insns: list, end, successors: successors.filter((successor) => successor >= 0) });
   }
-  return { entry, blocks, returnSites, pages, instructions: insns.size };
 }

@@ -71,8 +71,8 @@ export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
   for (const body of new Set(innermost.values())) {
     let unsteady = 0;
     let unbounded = 0;
-    for (const delta of body) {
-      for (const insn of region.blocks.get(delta)?.insns ?? []) {
+    for (const id of body) {
+      for (const insn of region.blocks.get(id)?.insns ?? []) {
         const written = gprsWrittenBy(insn);
         for (let register = 0; register < 16; register++) {
           if (((written >> register) & 1) === 0 || isStep(insn, register)) continue;

@@ -11,8 +11,8 @@ import type { Decoder } from '../decode/decoder.ts';
 import type { BlockCache } from '../interpreter/block-cache.ts';
 import { R_IMMEDIATE } from '../interpreter/record.ts';
 import { MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
-import { CODE_SIZE, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
-import type { RegionCompiler, TranslatedRegion } from './compile-region.ts';
+import { CODE_SIZE, CR3, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
+import type { NotedTargets, RegionCompiler, TranslatedRegion } from './compile-region.ts';
 import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './region-imports.ts';
 import type { RegionLimits } from './region.ts';
 
@@ -67,25 +67,12 @@ const MAX_REGIONS = 8192;
 const MAX_SAMPLED = 0x4_0000;
 /** Requests under way at once. */
 const MAX_PENDING = 32;
-const LIMITS: RegionLimits = { instructions: 120, pages: 4 };
+const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
 const MORE = 8;
 /** How large it may become then. */
-const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 8 };
-/** Pages on either side of the entry's that a region may reach into, besides those of learned targets. */
-const NEIGHBOURS = 8;
-/** Farthest target of an indirect jump from the region's page, in bytes. */
-const MAX_DISTANCE = 0x1000_0000;
-/** Most targets of an indirect jump that a region holds. */
-const MAX_TARGETS = 24;
-
-/** Where an indirect jump has gone: notes of the code, by offset in linear memory, and what has been read of them. */
-interface TargetLog {
-  readonly at: number;
-  readonly counts: Map<bigint, number>;
-}
-
+const HOT_LIMITS: RegionLimits = { instructions: 600, pages: 32 };
 /** A region that can be entered. */
 interface LiveRegion {
   readonly host: number;
@@ -117,8 +104,10 @@ export class Translator {
   readonly #samples = new Map<number, number>();
   /** By number. */
   readonly #live: (LiveRegion | undefined)[] = [];
-  /** Logs of indirect jumps, by page and the offset in linear memory of the instruction. */
-  readonly #logs = new Map<number, Map<number, TargetLog>>();
+  /** Logs that indirect jumps write, by the offset in linear memory of the instruction. */
+  readonly #logs = new Map<number, number>();
+  /** The compiler does not know yet that all code is gone. */
+  #forgets = false;
   /** How many regions hold the block at an offset in linear memory. */
   readonly #covered = new Map<number, number>();
   readonly #pending = new Map<number, Pending>();
@@ -212,6 +201,7 @@ export class Translator {
   /** All code is gone: so are the logs, and what is being translated is of no use. */
   flushed(): void {
     this.#logs.clear();
+    this.#forgets = true;
     this.#pending.clear();
     this.#asked.clear();
   }
@@ -244,52 +234,36 @@ export class Translator {
 
   #ask(pending: Pending, limits: RegionLimits, isHot = pending.replaces !== undefined): void {
     const { host, mode, base } = pending;
-    const learned = new Map<number, number[]>();
-    const pages = new Map<number, number>();
-    const note = (index: number): void => {
-      if (pages.has(index)) return;
-      const page = BigInt.asUintN(64, base + BigInt(index) * 4096n);
-      const low = Number(page & 0xffff_ffffn) | 0;
-      const high = Number(page >> 32n) | 0;
-      // Translated code runs without looking its own pages up: for the entry's, and for targets, the page tables are asked.
-      const isNear = index !== 0 && Math.abs(index) <= NEIGHBOURS;
-      const found = this.#hostPage(low, high) || (isNear ? 0 : this.#options.fetch(low, high));
-      if (found === 0) return;
-      pages.set(index, found);
-      for (const [at, log] of this.#logs.get(found) ?? []) learned.set(at, this.#read(log, base));
-    };
-    for (let index = -NEIGHBOURS; index <= NEIGHBOURS; index++) note(index);
-    for (const targets of [...learned.values()]) for (const delta of targets) note(delta >> 12);
-    // The entry's own page: the TLB knows it no longer, or otherwise.
-    if (pages.get(0) !== host - (host & 0xfff)) return;
     const id = ++this.#lastId;
     this.#pending.set(id, pending);
     this.#asked.add(host);
     this.#options.compiler?.request({
       id,
+      base,
+      page: host - (host & 0xfff),
       entry: host & 0xfff,
       mode,
-      pages: Float64Array.from([...pages].flat()),
-      learned: Float64Array.from([...learned].flatMap(([at, targets]) => [at, targets.length, ...targets])),
+      cr3: this.#longs[(this.#options.cpu + CR3) >> 3] as bigint,
+      targets: this.#notedTargets(),
+      forgets: this.#forgets,
       limits,
       isHot,
     });
+    this.#forgets = false;
   }
 
-  /** The targets in a log, as deltas from the page at `base`, the most frequent first. */
-  #read(log: TargetLog, base: bigint): number[] {
-    const counter = (log.at - this.#options.cpu) >> 2;
-    const noted = Math.min(this.#words[counter] as number, TARGET_LOG_ENTRIES + 1);
-    this.#words[counter] = 0;
-    for (let i = 0; i < noted; i++) {
-      const rip = this.#longs[(log.at >> 3) + 1 + i] as bigint;
-      log.counts.set(rip, (log.counts.get(rip) ?? 0) + 1);
+  /** What indirect jumps have noted since the last request. */
+  #notedTargets(): NotedTargets[] {
+    const found: NotedTargets[] = [];
+    for (const [at, log] of this.#logs) {
+      const counter = (log - this.#options.cpu) >> 2;
+      const noted = this.#words[counter] as number;
+      if (noted === 0) continue;
+      this.#words[counter] = 0;
+      const first = (log >> 3) + 1;
+      found.push({ at, rips: this.#longs.slice(first, first + Math.min(noted >>> 0, TARGET_LOG_ENTRIES + 1)) });
     }
-    return [...log.counts]
-      .sort((x, y) => y[1] - x[1])
-      .slice(0, MAX_TARGETS)
-      .map(([rip]) => Number(BigInt.asIntN(64, rip - base)))
-      .filter((delta) => Math.abs(delta) < MAX_DISTANCE);
+    return found;
   }
 
   #take(translated: TranslatedRegion): void {
@@ -376,18 +350,12 @@ export class Translator {
   }
 
   #logOf(host: number): number {
-    const page = host - (host & 0xfff);
-    let logs = this.#logs.get(page);
-    if (logs === undefined) {
-      logs = new Map();
-      this.#logs.set(page, logs);
-    }
-    let log = logs.get(host);
+    let log = this.#logs.get(host);
     if (log === undefined) {
-      log = { at: this.#options.blocks.reserve(TARGET_LOG_BYTES), counts: new Map() };
-      logs.set(host, log);
+      log = this.#options.blocks.reserve(TARGET_LOG_BYTES);
+      this.#logs.set(host, log);
     }
-    return log.at;
+    return log;
   }
 
   /** The number of a region is free again: its code will not be entered any more. */
