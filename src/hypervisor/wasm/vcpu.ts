@@ -222,9 +222,13 @@ export class WasmVcpu implements Vcpu {
     this.#systemCalls = systemCalls;
     const helperImports: Record<string, WebAssembly.ImportValue> = {
       memory,
+      clock: () => options.clock.nanoseconds(),
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
         float.run(operation, destination, first, second, immediate),
     };
+    const regionImports: WebAssembly.ModuleImports = { system: imports.system };
+    for (const name of ['syscall', 'sysret', 'iret'])
+      regionImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     for (const name of HELPER_NAMES) helperImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     this.#handlers = new Handlers(built, functions, helperImports);
     const decoder = new Decoder(table);
@@ -256,7 +260,7 @@ export class WasmVcpu implements Vcpu {
           : (regionCompiler ??
             compileAtOnce({ memory, cpu: area, table, now: () => options.clock.nanoseconds() / 1e6 })),
       fetch: (low, high) => this.#peek(low, high),
-      helpers: helperImports as WebAssembly.ModuleImports,
+      helpers: { ...helperImports, ...regionImports } as WebAssembly.ModuleImports,
       handlers: functions,
       regions,
     });

@@ -4,9 +4,13 @@
  *
  * @module
  */
-import { i32, type I32, i64 } from '../emit/expr.ts';
-import { SEG_SELECTOR, segmentOffset } from '../state.ts';
+import { f64, i32, type I32, i64 } from '../emit/expr.ts';
+import { call, type Callee } from '../emit/function-builder.ts';
+import { CPL, CR4, MSR_TSC_AUX, RAX, RCX, RDX, SEG_SELECTOR, segmentOffset } from '../state.ts';
+import { CR4_TSD } from '../system/cpu-state.ts';
+import { TSC_OFFSET_EXACT } from '../system/private-state.ts';
 import { push } from './branch.ts';
+import { GP } from './lift-builder.ts';
 import { type Lift, type Row, row, systemRow } from './row.ts';
 
 /** MOV from a segment register: 16 bits to memory, zero-extended to a register. */
@@ -20,6 +24,23 @@ const pushSegment: Lift = (b) => {
   const selector: I32 = i32.load16U(b.cpu, segmentOffset(b.arg) + SEG_SELECTOR);
   // Outside 64-bit mode only the selector is written, whatever the operand size.
   push(b, b.size, b.size === 8 ? i64.extendI32U(selector) : selector, b.form.legacy ? 2 : b.size);
+};
+
+/** RDTSC: the host's nanoseconds plus an offset (system/tsc.ts); #GP(0) under CR4.TSD outside CPL 0. */
+const readTsc: Lift = (b) => {
+  const { f, cpu } = b;
+  const isForbidden = i32.shrU(i32.load(cpu, CR4), i32.const(Math.log2(CR4_TSD)));
+  f.if(i32.and(isForbidden, i32.ne(i32.load(cpu, CPL), i32.const(0))), () => b.raise(GP, i32.const(0)));
+  const ticks = i64.truncSatF64S(f64.floor(call('f64', b.helpers['clock'] as Callee)));
+  const tsc = b.let(i64.add(ticks, i64.load(cpu, TSC_OFFSET_EXACT)));
+  b.setGpr(RAX, 8, i64.and(tsc, i64.const(0xffff_ffff)));
+  b.setGpr(RDX, 8, i64.shrU(tsc, i64.const(32)));
+};
+
+/** RDTSCP: RDTSC, and IA32_TSC_AUX in ECX. */
+const readTscAndAux: Lift = (b) => {
+  readTsc(b);
+  b.setGpr(RCX, 8, i64.load32U(b.cpu, MSR_TSC_AUX));
 };
 
 const ES = 0,
@@ -101,8 +122,8 @@ export const systemRows: readonly Row[] = [
   sys('0F 32', 'rdmsr', '', 'rdmsr'),
   sys('0F 30', 'wrmsr', '', 'wrmsr'),
   sys('0F A2', 'cpuid', '', 'cpuid'),
-  sys('0F 31', 'rdtsc', '', 'rdtsc'),
-  sys('0F 01 !F9', 'rdtscp', '', 'rdtscp'),
+  row('0F 31', 'rdtsc', '', readTsc),
+  row('0F 01 !F9', 'rdtscp', '', readTscAndAux),
   sys('F3 0F C7 /7', 'rdpid', 'Ry', 'rdpid', { f64: true }),
   sys('0F 33', 'rdpmc', '', 'rdpmc'),
   sys('NFx 0F C7 /6', 'rdrand', 'Rv', 'rdrand'),

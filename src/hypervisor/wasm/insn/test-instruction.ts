@@ -81,6 +81,7 @@ export class InstructionBench {
       lockBus: unused,
       unlockBus: unused,
       modeChanged: unused,
+      clock: unused,
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) => {
         this.slowCalls++;
         return this.slow.run(operation, destination, first, second, immediate);

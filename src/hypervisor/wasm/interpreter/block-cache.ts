@@ -396,11 +396,15 @@ export class BlockCache {
     return at;
   }
 
-  /** A record outside any block, for a region that calls the handler of one instruction. */
+  /** A record outside any block, for a region that calls the handler of one instruction: where that is, or a system instruction's index. `decoded` is the decoder's result. */
   recordFor(decoded: Decoded, offset: number): { readonly index: number; readonly record: number } {
     const { handlers } = this.#options;
     const { row } = decoded;
-    if (row.lift === undefined) throw new Error(`${row.name} has no handler`);
+    if (row.lift === undefined) {
+      const index = this.#options.system(row);
+      this.#assembler.system(HANDLER_SYSTEM, offset, 1, decoded.length, index);
+      return { index, record: this.#assembler.at - RECORD_BYTES };
+    }
     const handler = handlers.find(decoded.encoding, row.lift, {
       operandSize: decoded.operandSize,
       memory: decoded.hasMemory,

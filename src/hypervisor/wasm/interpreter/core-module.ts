@@ -77,6 +77,7 @@ import {
   R_COUNT,
   R_DISPLACEMENT,
   R_IMMEDIATE,
+  R_LENGTH,
   R_LINK,
   R_OFFSET,
   R_OPERAND0,
@@ -199,6 +200,9 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   module.export('peekHalves', mmu.peekHalves);
   const fast = buildFastSystem(module, { selectMode, systemHost: mmu.systemHost });
   module.export('deliver', fast.deliver);
+  module.export('syscall', fast.syscall);
+  module.export('sysret', fast.sysret);
+  module.export('iret', fast.iret);
   const save = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
   buildXsave(save, mmu.plainHost);
   module.export('save', save);
@@ -457,7 +461,9 @@ function buildRun(
                       spill();
                       const { syscall, sysret, iret } = fast;
                       const path = number === HANDLER_SYSCALL ? syscall : number === HANDLER_SYSRET ? sysret : iret;
-                      f.set(status, call('i32', path, cpu, record));
+                      const length = i32.add(i32.load16U(record, R_OFFSET), i32.load8U(record, R_LENGTH));
+                      const after = i64.add(i64.load(cpu, RIP_BASE), i64.extendI32U(length));
+                      f.set(status, call('i32', path, cpu, after));
                       f.if(i32.eq(status, i32.const(STATUS_REFUSED)), () => {
                         f.set(status, call('i32', imports.system, cpu, i32.load(record, R_IMMEDIATE), record));
                       });
@@ -666,6 +672,7 @@ export function buildColdModule(forms: readonly HotForm[]): Uint8Array<ArrayBuff
     lockBus: module.importFunction('lockBus', ['i32']),
     unlockBus: module.importFunction('unlockBus', ['i32']),
     modeChanged: module.importFunction('modeChanged', ['i32']),
+    clock: module.importFunction('clock', [], 'f64'),
     slowFloat: module.importFunction('slowFloat', ['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'),
   };
   forms.forEach(({ lift, form }, i) => {

@@ -13,7 +13,7 @@ import { call, type Callee, type FunctionBuilder, type Local } from '../emit/fun
 import type { ModuleBuilder } from '../emit/module-builder.ts';
 import { adjustFlag, carryFlag, overflowFlag, parityFlag, signFlag, zeroFlag } from '../insn/flags.ts';
 import { interruptWaits } from '../mmu/interrupts.ts';
-import { EXCEPTIONS, RIP_BASE } from '../mmu/layout.ts';
+import { EXCEPTIONS } from '../mmu/layout.ts';
 import {
   ACTIVITY,
   ACTIVITY_RUNNING,
@@ -51,7 +51,7 @@ import {
   TR,
 } from '../state.ts';
 import { NMI_BLOCKED, PENDING_DEBUG } from '../system/private-state.ts';
-import { R_LENGTH, R_OFFSET, STATUS_JUMP, STATUS_LEAVE, STATUS_REFUSED } from './record.ts';
+import { STATUS_JUMP, STATUS_LEAVE, STATUS_REFUSED } from './record.ts';
 
 const FLAG_TF = 1 << 8,
   FLAG_IF = 1 << 9,
@@ -80,7 +80,7 @@ const DESCRIPTOR_CODE64 = 0x20_9900,
   DESCRIPTOR_DATA_MASK = 0x9b00;
 
 export interface FastSystem {
-  /** (cpu, record) -> STATUS_JUMP, STATUS_LEAVE, or STATUS_REFUSED when system/ must be asked. */
+  /** (cpu, RIP of the next instruction i64) -> STATUS_JUMP, STATUS_LEAVE, or STATUS_REFUSED when system/ must be asked. */
   readonly syscall: Callee;
   readonly sysret: Callee;
   readonly iret: Callee;
@@ -229,11 +229,11 @@ function hostWithin(
 }
 
 export function buildFastSystem(module: ModuleBuilder, imports: FastSystemImports): FastSystem {
-  const syscall = module.function(['i32', 'i32'], 'i32');
+  const syscall = module.function(['i32', 'i64'], 'i32');
   buildSyscall(syscall, imports);
-  const sysret = module.function(['i32', 'i32'], 'i32');
+  const sysret = module.function(['i32', 'i64'], 'i32');
   buildSysret(sysret, imports);
-  const iret = module.function(['i32', 'i32'], 'i32');
+  const iret = module.function(['i32', 'i64'], 'i32');
   buildIret(iret, imports);
   const deliver = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
   buildDeliver(deliver, imports);
@@ -269,12 +269,10 @@ function loadFlat(f: FunctionBuilder, cpu: I32, code: I32, stack: I32, dpl: numb
 
 function buildSyscall(f: FunctionBuilder, { selectMode }: FastSystemImports): void {
   const cpu = f.param('i32', 0);
-  const record = f.param('i32', 1);
   f.if(i32.eqz(callsEnabled(cpu)), () => f.return(i32.const(STATUS_REFUSED)));
   const flags = rflags(f, cpu);
   f.set(flags, bits(flags, ~FLAG_RF));
-  const length = i32.add(i32.load16U(record, R_OFFSET), i32.load8U(record, R_LENGTH));
-  f.store(8, cpu, i64.add(i64.load(cpu, RIP_BASE), i64.extendI32U(length)), gprOffset(RCX));
+  f.store(8, cpu, f.param('i64', 1), gprOffset(RCX));
   f.store(8, cpu, i64.extendI32U(flags), gprOffset(R11));
   f.store(8, cpu, i64.load(cpu, MSR_LSTAR), RIP);
   f.set(flags, i32.and(flags, i32.xor(i32.load(cpu, MSR_FMASK), i32.const(-1))));

@@ -26,7 +26,7 @@ import { randomToRegister } from './random.ts';
 import { loadDs, loadEs, loadFs, loadGs, loadSs, movToSegment, popSegment } from './segments.ts';
 import { hlt, int1, int3, intN, into, undefinedInstruction } from './software-interrupts.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
-import { rdpid, rdpmc, rdtsc, rdtscp } from './tsc.ts';
+import { rdpid, rdpmc } from './tsc.ts';
 import {
   fxrstor,
   fxsave,
@@ -114,8 +114,6 @@ export const systemInstructions = {
   wrfsbase,
   wrgsbase,
   cpuid,
-  rdtsc,
-  rdtscp,
   rdpid,
   rdpmc,
   rdrand: randomToRegister,

@@ -1,18 +1,16 @@
 /**
- * The time-stamp counter: the host's nanoseconds plus an offset the guest can change (SDM 3B 17.17).
+ * The time-stamp counter: the host's nanoseconds plus an offset the guest can change (SDM 3B 17.17). RDTSC is lifted (insn/system.ts).
  *
  * TSC_OFFSET is a double for the fast paths. A guest may write any 64-bit value, so the exact offset is kept beside it.
  *
  * @module
  */
-import { MSR_TSC_ADJUST, RAX, RCX, RDX, MSR_TSC_AUX, TSC_OFFSET } from '../state.ts';
+import { MSR_TSC_ADJUST, MSR_TSC_AUX, TSC_OFFSET } from '../state.ts';
 import { raiseGp } from './cpu.ts';
 import type { Cpu, SystemInsn } from './cpu.ts';
-import { CR4_TSD } from './cpu-state.ts';
 import { TSC_OFFSET_EXACT } from './private-state.ts';
 
 const IA32_TSC_DEADLINE = 0x6e0;
-const TWO32 = 0x1_0000_0000;
 
 const hostTicks = (cpu: Cpu): number => Math.floor(cpu.host.clock.nanoseconds());
 
@@ -42,27 +40,6 @@ export function writeTscAdjust(cpu: Cpu, value: bigint): void {
   const delta = BigInt.asIntN(64, value - cpu.state.big(MSR_TSC_ADJUST));
   cpu.state.setBig(MSR_TSC_ADJUST, value);
   shiftTsc(cpu, delta);
-}
-
-/** RDTSC: #GP(0) under CR4.TSD outside CPL 0. */
-export function rdtsc(cpu: Cpu): void {
-  const { state } = cpu;
-  if ((state.cr4 & CR4_TSD) !== 0 && state.cpl !== 0) raiseGp(cpu, 0);
-  const fast = hostTicks(cpu) + state.f64[TSC_OFFSET >> 3]!;
-  if (fast >= 0 && fast <= Number.MAX_SAFE_INTEGER && Number.isSafeInteger(state.f64[TSC_OFFSET >> 3]!)) {
-    state.setGprHalves(RAX, fast % TWO32, 0);
-    state.setGprHalves(RDX, Math.floor(fast / TWO32), 0);
-    return;
-  }
-  const tsc = readTsc(cpu);
-  state.setGpr(RAX, tsc & 0xffff_ffffn);
-  state.setGpr(RDX, tsc >> 32n);
-}
-
-/** RDTSCP: RDTSC, and IA32_TSC_AUX in ECX. */
-export function rdtscp(cpu: Cpu): void {
-  rdtsc(cpu);
-  cpu.state.setGprHalves(RCX, cpu.state.lo(MSR_TSC_AUX), 0);
 }
 
 /** RDPID: IA32_TSC_AUX. */

@@ -144,6 +144,8 @@ class Emitter {
   readonly #flagsRead: ReadonlySet<number>;
   readonly #labels = new Map<number, Label>();
   #leave: Label | undefined;
+  /** With registers and flags in the state record, and RIP in its local. */
+  #leaveSpilled: Label | undefined;
   #leaveAt: Label | undefined;
   #leaveWithCarried: Label | undefined;
   /** Sums that are carried into some block, by number. */
@@ -221,19 +223,22 @@ class Emitter {
   run(): void {
     const f = this.#f;
     const v = this.#v;
-    f.block((leave) => {
-      this.#leave = leave;
-      f.block((leaveAt) => {
-        this.#leaveAt = leaveAt;
-        f.block((leaveWithCarried) => {
-          this.#leaveWithCarried = leaveWithCarried;
-          this.#withFlags(0);
+    f.block((leaveSpilled) => {
+      this.#leaveSpilled = leaveSpilled;
+      f.block((leave) => {
+        this.#leave = leave;
+        f.block((leaveAt) => {
+          this.#leaveAt = leaveAt;
+          f.block((leaveWithCarried) => {
+            this.#leaveWithCarried = leaveWithCarried;
+            this.#withFlags(0);
+          });
+          computeCarried(f, v, this.#sumsCarried);
         });
-        computeCarried(f, v, this.#sumsCarried);
+        f.set(v.rip, i64.add(v.ripBase, i64.extendI32S(v.delta)));
       });
-      f.set(v.rip, i64.add(v.ripBase, i64.extendI32S(v.delta)));
+      this.#spill();
     });
-    this.#spill();
     f.store(8, v.cpu, v.rip, RIP);
     f.store(4, v.cpu, v.budget, BUDGET);
     f.store(4, v.cpu, i32.const(0), FAULT_RECORD);
@@ -535,7 +540,13 @@ class Emitter {
           tame: this.#tame,
           cacheOf: (base, index, displacement, write) => this.#cacheOf(id, insn, base, index, displacement, write),
         };
-        if (insn.called) {
+        if (insn.system !== undefined) {
+          b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
+          b.materialise();
+          if (insn.system === 'leaves') this.#leaveBy(insn, executed, b);
+          else this.#system(insn, executed);
+          this.#tame.clear();
+        } else if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
           b.materialise();
           this.#call(insn);
@@ -553,7 +564,7 @@ class Emitter {
           if (insn.traits.nestedFlags) b.materialise();
           this.#lift(b, insn);
         }
-        if (insn.traits.changesMode) this.#loadTlb();
+        if (insn.traits.changesMode && insn.system === undefined) this.#loadTlb();
       });
       const done = b as unknown as RegionBuilder;
       flags = done.flags;
@@ -650,6 +661,49 @@ class Emitter {
     // The handler may have written to translated code.
     f.if(i32.ne(i32.load(v.cpu, CODE_GENERATION), v.generation), () => {
       this.#leaveWithLocals(insn.delta + insn.decoded.length);
+    });
+  }
+
+  /** Leaves by the function of a system instruction, which does it in the state record. */
+  #leaveBy(insn: RegionInsn, executed: number, b: RegionBuilder): void {
+    const f = this.#f;
+    const v = this.#v;
+    const next = i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length));
+    this.#spill();
+    this.#charge(executed - 1);
+    f.set(v.status, call('i32', this.#helpers[insn.decoded.row.system as string] as Callee, v.cpu, next));
+    f.unlikely(i32.eq(v.status, i32.const(STATUS_REFUSED)), () => {
+      f.set(v.status, i32.const(STATUS_JUMP));
+      b.leaveAt(insn.delta);
+    });
+    this.#charge(1);
+    f.set(v.rip, i64.load(v.cpu, RIP));
+    f.br(this.#leaveSpilled as Label);
+  }
+
+  /** Has a system instruction done; goes on behind it when everything that the region relies on is as it was. */
+  #system(insn: RegionInsn, executed: number): void {
+    const f = this.#f;
+    const v = this.#v;
+    const constants = this.#constants.handlers.get(insn);
+    if (constants === undefined) throw new Error(`${insn.decoded.row.name} has no record`);
+    const mapping = f.let(i32.load(v.cpu, FETCH_TAG));
+    this.#spill();
+    f.store(8, v.cpu, i64.add(v.ripBase, i64.const(insn.delta & ~0xfff)), RIP_BASE);
+    f.set(v.status, call('i32', this.#helpers['system'] as Callee, v.cpu, constants.index, constants.record));
+    this.#loadRegisters();
+    this.#loadTlb();
+    f.unlikely(i32.eq(v.status, i32.const(STATUS_FAULT)), () => this.#leaveWithLocals(insn.delta));
+    f.set(v.rip, i64.load(v.cpu, RIP));
+    const next = i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length));
+    const isNext = i32.and(i32.eq(v.status, i32.const(STATUS_JUMP)), i64.eq(v.rip, next));
+    const isSame = i32.and(
+      i32.eq(i32.load(v.cpu, FETCH_TAG), mapping),
+      i32.eq(i32.load(v.cpu, CODE_GENERATION), v.generation),
+    );
+    f.unlikely(i32.eqz(i32.and(isNext, isSame)), () => {
+      this.#charge(executed);
+      f.br(this.#leave as Label);
     });
   }
 

@@ -19,12 +19,20 @@ export const REGION_IMPORTS = {
   lockBus:           [['i32'], undefined],
   unlockBus:         [['i32'], undefined],
   modeChanged:       [['i32'], undefined],
+  clock:             [[], 'f64'],
+  system:            [['i32', 'i32', 'i32'], 'i32'],
+  syscall:           [['i32', 'i64'], 'i32'],
+  sysret:            [['i32', 'i64'], 'i32'],
+  iret:              [['i32', 'i64'], 'i32'],
   slowFloat:         [['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'],
 } as const;
 
 /** What the constants that a region's module imports are: see `bindings`. */
 export interface RegionBindings {
-  /** Instructions executed by handlers of the interpreter: `handlerN` is an index in the table of handlers, `recordN` a record. */
+  /**
+   * Instructions executed by handlers of the interpreter: `handlerN` is an index in the table of handlers, `recordN` a record. For system
+   * instructions it is what `system` knows them by.
+   */
   readonly called: readonly RegionInsn[];
   /** Indirect jumps and calls: `logN` is the offset in linear memory of the log that they write their targets to. */
   readonly indirect: readonly RegionInsn[];
@@ -40,7 +48,7 @@ export function bindings(region: Region): RegionBindings {
   const indirect: RegionInsn[] = [];
   for (const insn of instructionsOf(region)) {
     const { row, operands } = insn.decoded;
-    if (insn.called) called.push(insn);
+    if (insn.called || insn.system === 'stays') called.push(insn);
     else if ((row.name === 'jmp' || row.name === 'call') && operands[0]?.kind !== 'J') indirect.push(insn);
   }
   return { called, indirect };

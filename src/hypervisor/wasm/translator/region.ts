@@ -28,6 +28,8 @@ export interface RegionInsn {
   readonly traits: Traits;
   /** Executed by the interpreter's handler rather than translated. */
   readonly called: boolean;
+  /** A system instruction: one that the region goes on behind as a rule, or one that it leaves with. */
+  readonly system?: 'stays' | 'leaves' | undefined;
 }
 
 /** How a block ends. */
@@ -92,6 +94,31 @@ function isCalled(decoded: Decoded, traits: Traits): boolean {
   const { row } = decoded;
   return row.rep !== undefined || row.unit === 'mmx' || traits.mmx || /^v?pcmp[ei]str/.test(row.name);
 }
+
+/** System instructions with which regions leave, by a function of their own each (interpreter/fast-system.ts). */
+const LEAVING = new Set(['syscall', 'sysret', 'iret']);
+/** Those that a region asks system/ for, and goes on behind. */
+const STAYING = new Set([
+  ...['xsave', 'xsavec', 'xsaveopt', 'xsaves', 'xrstor', 'xrstors', 'fxsave', 'fxrstor', 'stmxcsr', 'ldmxcsr'],
+  ...['mov_from_cr', 'mov_to_cr', 'mov_sreg', 'rdmsr', 'wrmsr', 'rdpid', 'invlpg', 'clts'],
+]);
+/** All flags may be read or written, and anything may be raised. */
+const SYSTEM_TRAITS: Traits = {
+  gprs: 0,
+  gprsWritten: 0,
+  operandsWritten: 0,
+  xmms: 0,
+  readsFlags: true,
+  writesFlags: false,
+  nestedFlags: false,
+  endsEarly: false,
+  leaves: true,
+  repeats: false,
+  raises: true,
+  changesMode: true,
+  mmx: false,
+  stores: true,
+};
 
 /** A memory operand that a record holds by itself: base and displacement, by DS, ES or CS. */
 const isPlainOperand = (d: Decoded): boolean =>
@@ -225,7 +252,8 @@ class Discovery {
       frame.insns.set(at, insn);
       this.#count++;
       at += insn.decoded.length;
-      if (insn.decoded.row.ends !== true) continue;
+      if (insn.system === 'leaves') return;
+      if (insn.system === 'stays' || insn.decoded.row.ends !== true) continue;
       this.#transfer(frame, insn, at);
       return;
     }
@@ -299,7 +327,8 @@ class Discovery {
     }
     if (typeof decoded === 'string') return undefined;
     const { row } = decoded;
-    if (row.lift === undefined || this.#source.isUnavailable(decoded)) return undefined;
+    if (this.#source.isUnavailable(decoded)) return undefined;
+    if (row.lift === undefined) return this.#system(delta, decoded);
     // YMM registers are not kept in locals yet.
     if (row.unit === 'avx') return undefined;
     const form = formOf(decoded.encoding, {
@@ -318,7 +347,33 @@ class Discovery {
     if (called && (!isPlainOperand(decoded) || offset + decoded.length > 4096)) return undefined;
     return { delta, decoded: decoded.clone(), form, traits: found, called };
   }
+
+  /** A system instruction. */
+  #system(delta: number, decoded: Decoded): RegionInsn | undefined {
+    const { system } = decoded.row;
+    if (system === undefined) return undefined;
+    const leaves = isLeaving(decoded);
+    // The first instruction must be one that the region does not refuse.
+    if (leaves ? delta === this.#frames[0]?.start : !STAYING.has(system) || (delta & 0xfff) + decoded.length > 4096) {
+      return undefined;
+    }
+    const { encoding, operandSize, hasMemory, addressSize } = decoded;
+    const form = formOf(encoding, {
+      operandSize,
+      memory: hasMemory,
+      indexed: false,
+      lock: false,
+      legacy: false,
+      addressSize,
+      rep: 0,
+    });
+    const kind = leaves ? 'leaves' : 'stays';
+    return { delta, decoded: decoded.clone(), form, traits: SYSTEM_TRAITS, called: false, system: kind };
+  }
 }
+
+const isLeaving = ({ row: { system }, operandSize }: Decoded): boolean =>
+  system !== undefined && LEAVING.has(system) && (system === 'syscall' || operandSize === 8);
 
 /** The blocks of a frame. */
 function assemble(frame: Frame, blocks: Map<number, RegionBlock>): void {
@@ -340,7 +395,8 @@ function assemble(frame: Frame, blocks: Map<number, RegionBlock>): void {
       list.push(insn);
       at += insn.decoded.length;
       const { row, operands, immediateLow } = insn.decoded;
-      if (row.ends === true) {
+      if (insn.system === 'leaves') end = { kind: 'transfer', next: undefined };
+      else if (row.ends === true && insn.system === undefined) {
         const conditional = CONDITIONAL.test(row.name);
         end = { kind: 'transfer', next: conditional ? at : undefined };
         const targets = frame.targets.get(insn.delta);
