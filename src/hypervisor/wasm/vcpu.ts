@@ -21,6 +21,7 @@ import {
   STATUS_AGAIN,
   STATUS_BUDGET,
   STATUS_FAULT,
+  STATUS_LEFT_OFTEN,
   STATUS_REGION_BUDGET,
 } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
@@ -383,6 +384,10 @@ export class WasmVcpu implements Vcpu {
     const before = u32[INSTRUCTIONS >> 2] as number;
     let status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)), 1);
     this.#untilSample -= ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
+    if (status === STATUS_LEFT_OFTEN) {
+      this.#translator.noteExits();
+      status = STATUS_BUDGET;
+    }
     if (this.#untilSample > 0) return status;
     if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
     else if (status === STATUS_BUDGET) status = this.#sample();

@@ -21,7 +21,15 @@ import { ModuleBuilder } from '../emit/module-builder.ts';
 import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
-import { BLOCK_CACHE, BLOCK_CACHE_ENTRIES, CODE_MODE, JUMP_CACHE, RIP_BASE } from '../mmu/layout.ts';
+import {
+  BLOCK_CACHE,
+  BLOCK_CACHE_ENTRIES,
+  CODE_MODE,
+  EXIT_COUNTS,
+  EXIT_COUNTS_ENTRIES,
+  JUMP_CACHE,
+  RIP_BASE,
+} from '../mmu/layout.ts';
 import { buildSelectMode } from '../mmu/mode.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
 import {
@@ -89,6 +97,7 @@ import {
   STATUS_FAULT,
   STATUS_JUMP,
   STATUS_LEAVE,
+  STATUS_LEFT_OFTEN,
   STATUS_NEXT,
   STATUS_REFUSED,
   STATUS_REGION_BUDGET,
@@ -98,6 +107,9 @@ import {
 /** x87 status: an unmasked exception is pending; top of the stack. */
 const FSW_ES = 1 << 7,
   FSW_TOP = 7 << 11;
+
+/** How often regions are left to a block before that is worth one: making and installing it takes as long as some thousand ways out. */
+const EXITS_UNTIL_TRANSLATED = 500;
 
 /** Names of the functions of the core module that cold handlers call. */
 export const HELPER_NAMES = [
@@ -312,6 +324,8 @@ function buildRun(
   const rip = f.local('i64');
   const from = f.local('i32');
   const status = f.local('i32');
+  /** A region has just been left. */
+  const left = f.local('i32');
   const coldType = module.type(['i32', 'i32'], 'i32');
   const regionType = module.type(['i32'], 'i32');
 
@@ -350,6 +364,19 @@ function buildRun(
         findBlock(f, cpu, rip, record, mmu.fetch, imports.lookup, () => {
           f.store(4, cpu, i32.const(0), FAULT_RECORD);
           f.br(raised);
+        });
+        f.if(left, () => {
+          f.set(left, i32.const(0));
+          f.if(i32.geU(i32.sub(i32.load16U(record), i32.const(HANDLER_REGION)), i32.const(2)), () => {
+            const hash = i32.and(i32.shrU(record, i32.const(4)), i32.const(EXIT_COUNTS_ENTRIES * 2 - 2));
+            const at = f.let(i32.add(cpu, hash));
+            const count = f.let(i32.add(i32.load16U(at, EXIT_COUNTS), i32.const(1)));
+            f.store(2, at, count, EXIT_COUNTS);
+            f.if(i32.and(i32.eq(count, i32.const(EXITS_UNTIL_TRANSLATED)), i32.ne(delivers, i32.const(0))), () => {
+              f.store(8, cpu, rip, RIP);
+              leave(STATUS_LEFT_OFTEN);
+            });
+          });
         });
         f.store(8, cpu, i64.sub(rip, i64.load16U(record, R_OFFSET)), RIP_BASE);
         f.if(from, () => {
@@ -492,7 +519,9 @@ function buildRun(
                         advanceNow();
                       });
                       f.set(rip, i64.load(cpu, RIP));
+                      f.set(left, i32.const(1));
                       f.brIf(jump, i32.eq(status, i32.const(STATUS_JUMP)));
+                      f.set(left, i32.const(0));
                       f.brIf(label.raised, i32.eq(status, i32.const(STATUS_FAULT)));
                       f.if(i32.eq(status, i32.const(STATUS_BUDGET)), () => leave(STATUS_REGION_BUDGET));
                       f.br(exit);

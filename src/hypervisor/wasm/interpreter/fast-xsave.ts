@@ -1,6 +1,6 @@
 /**
- * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR and XRSTORS as WebAssembly functions, for the usual case: 64-bit code, an aligned area within
- * a page of plain RAM, a header that is in order. system/xsave.ts has the references; it is asked when these refuse, and then
+ * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR and XRSTORS as WebAssembly functions, for the usual case: 64-bit code, an aligned area of
+ * plain RAM that is in one piece, a header that is in order. system/xsave.ts has the references; it is asked when these refuse, and then
  * nothing has changed.
  *
  * @module
@@ -61,14 +61,17 @@ function areaOf(f: FunctionBuilder, cpu: I32, plainHost: Callee, write: boolean)
   const va = f.let(i64.or(i64.extendI32U(low), i64.shl(i64.extendI32U(f.param('i32', 2)), i64.const(32))));
   const unusual = i32.or(
     i32.or(i32.ne(i32.load(cpu, CODE_SIZE), i32.const(64)), i32.eqz(bits(i32.load(cpu, CR4), CR4_OSXSAVE))),
-    i32.or(
-      bits(i32.load(cpu, CR0), CR0_TS),
-      i32.or(bits(low, 63), i32.gtU(bits(low, 0xfff), i32.const(4096 - AREA_BYTES))),
-    ),
+    i32.or(bits(i32.load(cpu, CR0), CR0_TS), bits(low, 63)),
   );
   f.if(unusual, refuse);
-  const host = f.let(call('i32', plainHost, cpu, va, i32.const(write ? 1 : 0)));
+  const hostAt = (at: I64): I32 => call('i32', plainHost, cpu, at, i32.const(write ? 1 : 0));
+  const host = f.let(hostAt(va));
   f.if(i32.eqz(host), refuse);
+  f.if(i32.gtU(bits(low, 0xfff), i32.const(4096 - AREA_BYTES)), () => {
+    // The kernel's own memory: the next page is most often the next in RAM too.
+    const last = hostAt(i64.add(va, i64.const(AREA_BYTES - 1)));
+    f.if(i32.ne(last, i32.add(host, i32.const(AREA_BYTES - 1))), refuse);
+  });
   return host;
 }
 

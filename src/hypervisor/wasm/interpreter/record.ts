@@ -57,5 +57,8 @@ export const STATUS_REFUSED = 6;
 /** The budget ended within a region. */
 export const STATUS_REGION_BUDGET = 7;
 
+/** Regions have often been left to the block at RIP, which has none: a region of its own would pay. */
+export const STATUS_LEFT_OFTEN = 8;
+
 /** Instructions that one turn of a repeated string instruction is charged for. */
 export const STRING_TURN_COST = 256;

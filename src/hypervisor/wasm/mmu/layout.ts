@@ -60,6 +60,13 @@ export const CODE_PAGES = 0x6000;
 export const CODE_PAGES_BYTES = 0x1000;
 export const CODE_PAGES_ALL: number = CODE_PAGES + CODE_PAGES_BYTES;
 
+/**
+ * How often a region was left to a block that has none, u16 by a hash of the block's first record. At EXITS_UNTIL_TRANSLATED the run loop is
+ * told (interpreter/core-module.ts).
+ */
+export const EXIT_COUNTS = 0x8000;
+export const EXIT_COUNTS_ENTRIES = 0x4000;
+
 /** Jump cache: 16 bytes an entry: RIP i64, fetch tag i32, block u32. Indexed by `jumpCacheIndex`. */
 export const JUMP_CACHE = 0x30000;
 export const JUMP_CACHE_ENTRIES = 8192;

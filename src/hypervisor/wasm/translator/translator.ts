@@ -72,7 +72,7 @@ const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 const HOT_THRESHOLD = 32;
 const MORE = 8;
 /** How large it may become then. */
-const HOT_LIMITS: RegionLimits = { instructions: 600, pages: 32 };
+const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 32 };
 /** A region that can be entered. */
 interface LiveRegion {
   readonly host: number;
@@ -152,6 +152,17 @@ export class Translator {
     if (count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) || this.#pending.size >= MAX_PENDING) return;
     this.#samples.delete(host);
     this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), replaces: undefined }, LIMITS);
+  }
+
+  /** Regions have often been left to the block at RIP. */
+  noteExits(): void {
+    if (this.#options.compiler === undefined) return;
+    const host = this.#hostOfRip();
+    const { blocks } = this.#options;
+    if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
+    // When too much is under way the profile asks for it.
+    if (this.#pending.size >= MAX_PENDING) this.#samples.set(host, THRESHOLD);
+    else this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), replaces: undefined }, LIMITS);
   }
 
   /** A slice has ended in a translated region. */
