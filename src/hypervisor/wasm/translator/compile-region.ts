@@ -71,7 +71,7 @@ export interface TranslatedRegion {
 /** Carries requests out, here or on another thread. */
 export interface RegionCompiler {
   request(request: RegionRequest): void;
-  /** The next finished region, in the order of the requests, or undefined. Cheap when there is none. */
+  /** The next finished region, or undefined. Cheap when there is none. */
   poll(): TranslatedRegion | undefined;
 }
 
@@ -102,12 +102,16 @@ export class RegionTranslator {
     this.#bytes = new Uint8Array(options.memory.buffer);
   }
 
+  /** Takes from a request what is known of indirect jumps; in the order of the requests, whichever is translated first. */
+  learn({ targets, forgets }: RegionRequest): void {
+    if (forgets) this.#targets.clear();
+    for (const { at, rips } of targets) this.#targets.note(at, rips);
+  }
+
   translate(request: RegionRequest): TranslatedRegion {
     const { now, compile } = this.#options;
     const { id, base, entry, mode, cr3, limits, isHot } = request;
     const started = now();
-    if (request.forgets) this.#targets.clear();
-    for (const { at, rips } of request.targets) this.#targets.note(at, rips);
     const copies = new Map<number, Uint8Array>();
     const page = (host: number): Uint8Array => {
       let copy = copies.get(host);
@@ -212,7 +216,10 @@ export function compileAtOnce(options: Omit<RegionTranslatorOptions, 'compile'>)
   const translator = new RegionTranslator({ ...options, compile: (bytes) => new WebAssembly.Module(bytes) });
   const done: TranslatedRegion[] = [];
   return {
-    request: (request) => done.push(translator.translate(request)),
+    request(request) {
+      translator.learn(request);
+      done.push(translator.translate(request));
+    },
     poll: () => done.shift(),
   };
 }

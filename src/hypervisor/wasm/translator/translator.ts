@@ -65,8 +65,9 @@ const MAX_REGIONS = 8192;
  * host's memory; its profile starts anew.
  */
 const MAX_SAMPLED = 0x4_0000;
-/** Requests under way at once. */
-const MAX_PENDING = 32;
+/** Requests under way at once, for code that has no region yet and for hot code. */
+const MAX_PENDING = 64,
+  MAX_PENDING_HOT = 16;
 const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
@@ -90,6 +91,7 @@ interface Pending {
   readonly host: number;
   readonly mode: number;
   readonly base: bigint;
+  readonly isHot: boolean;
   /** The region to be replaced. */
   readonly replaces: { readonly index: number; readonly region: LiveRegion } | undefined;
 }
@@ -113,6 +115,8 @@ export class Translator {
   readonly #pending = new Map<number, Pending>();
   /** Places that are being translated. */
   readonly #asked = new Set<number>();
+  /** How many of these are for hot code. */
+  #pendingHot = 0;
   #free: number[] = [];
   #next = 0;
   #lastId = 0;
@@ -149,9 +153,13 @@ export class Translator {
     const count = (this.#samples.get(host) ?? 0) + 1;
     if (this.#samples.size >= MAX_SAMPLED) this.#samples.clear();
     this.#samples.set(host, count);
-    if (count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) || this.#pending.size >= MAX_PENDING) return;
+    if (
+      count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) ||
+      this.#pending.size - this.#pendingHot >= MAX_PENDING
+    )
+      return;
     this.#samples.delete(host);
-    this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), replaces: undefined }, LIMITS);
+    this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), isHot: false, replaces: undefined }, LIMITS);
   }
 
   /** Regions have often been left to the block at RIP. */
@@ -161,8 +169,8 @@ export class Translator {
     const { blocks } = this.#options;
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     // When too much is under way the profile asks for it.
-    if (this.#pending.size >= MAX_PENDING) this.#samples.set(host, THRESHOLD);
-    else this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), replaces: undefined }, LIMITS);
+    if (this.#pending.size - this.#pendingHot >= MAX_PENDING) this.#samples.set(host, THRESHOLD);
+    else this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), isHot: false, replaces: undefined }, LIMITS);
   }
 
   /** A slice has ended in a translated region. */
@@ -175,10 +183,10 @@ export class Translator {
     const region = this.#live[index];
     if (region === undefined) return;
     region.samples++;
-    if (region.samples < region.next || this.#pending.size >= MAX_PENDING) return;
+    if (region.samples < region.next || this.#pendingHot >= MAX_PENDING_HOT) return;
     region.next *= MORE;
     const { host, mode, base } = region;
-    this.#ask({ host, mode, base, replaces: { index, region } }, HOT_LIMITS);
+    this.#ask({ host, mode, base, isHot: true, replaces: { index, region } }, HOT_LIMITS);
   }
 
   /** The block at RIP has a region, or cannot have one. */
@@ -195,7 +203,7 @@ export class Translator {
     const host = this.#hostOfRip();
     if (!this.#options.blocks.canTranslate(host, this.#options.blocks.mode)) return false;
     const { built } = this.stats;
-    this.#ask({ host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), replaces: undefined }, limits, isHot);
+    this.#ask({ host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), isHot, replaces: undefined }, limits);
     this.poll();
     return this.stats.built > built;
   }
@@ -214,6 +222,7 @@ export class Translator {
     this.#logs.clear();
     this.#forgets = true;
     this.#pending.clear();
+    this.#pendingHot = 0;
     this.#asked.clear();
   }
 
@@ -243,10 +252,11 @@ export class Translator {
     return (BigInt((this.#words[(RIP >> 2) + 1] as number) >>> 0) << 32n) | BigInt((low & ~0xfff) >>> 0);
   }
 
-  #ask(pending: Pending, limits: RegionLimits, isHot = pending.replaces !== undefined): void {
-    const { host, mode, base } = pending;
+  #ask(pending: Pending, limits: RegionLimits): void {
+    const { host, mode, base, isHot } = pending;
     const id = ++this.#lastId;
     this.#pending.set(id, pending);
+    if (isHot) this.#pendingHot++;
     this.#asked.add(host);
     this.#options.compiler?.request({
       id,
@@ -284,6 +294,7 @@ export class Translator {
     const pending = this.#pending.get(translated.id);
     if (pending === undefined) return;
     this.#pending.delete(translated.id);
+    if (pending.isHot) this.#pendingHot--;
     this.#asked.delete(pending.host);
     const { blocks } = this.#options;
     const { host, mode, replaces } = pending;
