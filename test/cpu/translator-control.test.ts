@@ -146,4 +146,33 @@ for (const [kind, isHot] of [
     assert.equal(m.state.gpr(RAX), 780n + 276n);
     assert.equal(m.state.gpr(RCX), 0n);
   });
+
+  test(`an indirect jump 4 GiB away does not go to the code at the same place here, in ${kind} code`, () => {
+    const far = CODE + 0x1_0000_0000n;
+    const m = userMachine('48 8b 16', '48 83 c6 08', 'ff e2'); // mov rdx, [rsi]; add rsi, 8; jmp rdx
+    m.space.map(CODE, CODE_AT, P | W | U);
+    m.space.map(far, CODE_AT + 0x1000, P | U);
+    // add eax, 1 or 100; dec ecx; jz to the end; jmp rbx
+    m.put(CODE_AT + PIECES, '83 c0 01', 'ff c9', '74 02', 'ff e3', UD2);
+    m.put(CODE_AT + 0x1000 + PIECES, '83 c0 64', 'ff c9', '74 02', 'ff e3', UD2);
+    for (let i = 0; i < 64; i++) {
+      m.view.setBigUint64(DATA_AT + i * 8, (i % 2 === 0 ? CODE : far) + BigInt(PIECES), true);
+    }
+    const start = (): void => m.start(CODE, { [RSI]: DATA, [RCX]: 64n, [RBX]: CODE });
+    assert.ok(m.runTwice(start, isHot));
+    // Its code is dropped, and where it went is known.
+    m.store(CODE, 0x48);
+    assert.ok(m.runTwice(start, isHot));
+    assert.equal(m.state.gpr(RAX), 32n + 3200n);
+  });
+
+  test(`a call of code many pages away is part of the region, in ${kind} code`, () => {
+    const m = userMachine('e8 fb ff 03 00', 'ff c9', '75 f7', UD2); // call 64 pages on; dec ecx; jnz to the start
+    m.space.map(CODE + 0x4_0000n, CODE_AT + 0x2000, P | U);
+    m.put(CODE_AT + 0x2000, 'ff c0', 'c3'); // inc eax; ret
+    assert.ok(m.runTwice(() => m.start(CODE, { [RCX]: 100n, [RSP]: DATA + 0x100n }), isHot));
+    assert.deepEqual(m.gprs(RAX, RCX), [100n, 0n]);
+    // Three here, two there, and the UD2.
+    assert.equal(m.stat('region instructions'), 6);
+  });
 }

@@ -217,10 +217,12 @@ class Discovery {
   }
 
   #hostOf(delta: number): number {
+    // First of all: the number of a page that is farther away would be cut to that of another.
+    if (Math.abs(delta) > MAX_DISTANCE) return 0;
     const index = delta >> 12;
     let page = this.#pages.get(index);
     if (page === undefined) {
-      if (this.#pages.size >= this.#limits.pages || Math.abs(delta) > MAX_DISTANCE) return 0;
+      if (this.#pages.size >= this.#limits.pages) return 0;
       page = this.#source.hostPage(index);
       if (page === 0) return 0;
       this.#pages.set(index, page);
