@@ -18,6 +18,7 @@ import * as state from '../src/hypervisor/wasm/state.ts';
 import { buildRegionModule } from '../src/hypervisor/wasm/translator/emit-region.ts';
 import { bindings, REGION_IMPORTS } from '../src/hypervisor/wasm/translator/region-imports.ts';
 import { discoverRegion, type Region } from '../src/hypervisor/wasm/translator/region.ts';
+import { HOT_LIMITS, LIMITS } from '../src/hypervisor/wasm/translator/translator.ts';
 import { type ListingNames, listFunction } from './wasm-listing.ts';
 
 export interface Shown {
@@ -108,7 +109,7 @@ export function showRegion(code: Uint8Array, at = 0, isHot = false): Shown {
     isUnavailable: () => false,
     learned: () => [],
   };
-  const region = discoverRegion(source, at, isHot ? { instructions: 400, pages: 8 } : { instructions: 120, pages: 4 });
+  const region = discoverRegion(source, at, isHot ? HOT_LIMITS : LIMITS);
   if (region === undefined) throw new RangeError('the first instruction cannot be translated');
   const bound = bindings(region);
   const module = buildRegionModule(region, bound, isHot);

@@ -149,6 +149,23 @@ for (const [kind, isHot] of [
     assert.equal(m.fault.rip, CODE + 0x1005n);
   });
 
+  test(`a region is refused at another address where another page follows, in ${kind} code`, () => {
+    const other = CODE + 0x20_0000n;
+    const m = userMachine('e9 fb 0f 00 00'); // jmp to the next page
+    m.put(CODE_AT + 0x1000, 'b8 01 00 00 00', UD2); // mov eax, 1
+    m.put(CODE_AT + 0x2000, 'b8 02 00 00 00', UD2); // mov eax, 2
+    m.space.map(other, CODE_AT, P | U);
+    m.space.map(other + 0x1000n, CODE_AT + 0x2000, P | U);
+    assert.ok(m.runTwice(() => m.start(CODE), isHot));
+    assert.equal(m.state.gpr(RAX), 1n);
+    m.start(other);
+    m.run();
+    assert.equal(m.state.gpr(RAX), 2n);
+    m.start(CODE);
+    m.run();
+    assert.equal(m.state.gpr(RAX), 1n);
+  });
+
   test(`a region is entered when the TLB has only forgotten its second page, in ${kind} code`, () => {
     const { m, start } = acrossPages();
     assert.ok(m.runTwice(start, isHot));

@@ -235,6 +235,25 @@ test('a better region for one that has been dropped is not wanted', () => {
   assert.deepEqual([m.stat('regions rebuilt'), m.stat('regions live')], [LOOPS - 1, LOOPS - 1]);
 });
 
+/** A region that ends with a jump to a block without one, which goes back: how many regions there are after so many turns. */
+function regionsAfter(turns: bigint): number {
+  const { interrupts, run } = slices();
+  const m = userMachineWith({ interrupts }, 'ff c0', 'ff e3', '90'.repeat(12), 'ff c9', '75 ec', 'eb fe'); // inc eax; jmp rbx; ... dec ecx; jnz to the start; jmp here
+  const RBX = 3;
+  m.start(CODE, { [RCX]: 1n, [RBX]: CODE + 16n });
+  m.vcpu.execute(4);
+  m.start(CODE, { [RCX]: turns, [RBX]: CODE + 16n });
+  assert.ok(m.vcpu.translateHere());
+  // Far too few instructions for a sample to ask for anything.
+  run(m, 2);
+  return m.stat('regions built');
+}
+
+test('a block that a region is left to 500 times gets a region, and no sooner', () => {
+  assert.equal(regionsAfter(499n), 1);
+  assert.equal(regionsAfter(1000n), 2);
+});
+
 test('20,000 loops one after the other all get regions, of which there are never too many', () => {
   const { interrupts, run } = slices();
   // Something is always about to happen: slices are short.

@@ -13,6 +13,7 @@ import { DecodeTable } from './decode/table.ts';
 import { rowsOf } from './insn/index.ts';
 import { BlockCache } from './interpreter/block-cache.ts';
 import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
+import { TRANSFERS } from './interpreter/fast-system.ts';
 import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
 import {
@@ -228,8 +229,7 @@ export class WasmVcpu implements Vcpu {
         float.run(operation, destination, first, second, immediate),
     };
     const regionImports: WebAssembly.ModuleImports = { system: imports.system };
-    for (const name of ['syscall', 'sysret', 'iret'])
-      regionImports[name] = instance.exports[name] as WebAssembly.ImportValue;
+    for (const name of TRANSFERS) regionImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     for (const name of HELPER_NAMES) helperImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     this.#handlers = new Handlers(built, functions, helperImports);
     const decoder = new Decoder(table);
@@ -382,18 +382,22 @@ export class WasmVcpu implements Vcpu {
   #runSlice(slice: number): number {
     const { u32 } = this.cpu.state;
     const before = u32[INSTRUCTIONS >> 2] as number;
-    let status = this.#core.run(this.#area, Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)), 1);
+    let status = this.#runCore(Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)));
     this.#untilSample -= ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
-    if (status === STATUS_LEFT_OFTEN) {
-      this.#translator.noteExits();
-      status = STATUS_BUDGET;
-    }
     if (this.#untilSample > 0) return status;
     if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
     else if (status === STATUS_BUDGET) status = this.#sample();
     else return status;
     this.#untilSample = SLICE;
     return status;
+  }
+
+  /** The main loop, which delivers faults; where regions are often left to is as good a place as the end of the budget. */
+  #runCore(budget: number): number {
+    const status = this.#core.run(this.#area, budget, 1);
+    if (status !== STATUS_LEFT_OFTEN) return status;
+    this.#translator.noteExits();
+    return STATUS_BUDGET;
   }
 
   /** An instruction of the XSAVE family the short way (XSAVE_*); false, and nothing is done, when anything about it is unusual. */
@@ -414,7 +418,7 @@ export class WasmVcpu implements Vcpu {
     let status: number = STATUS_BUDGET;
     if (++this.#samples % LOOK_BEYOND !== 0) return status;
     for (let step = 0; step < SAMPLE_STEPS && this.#translator.isSettled; step++) {
-      status = this.#core.run(this.#area, 0, 1);
+      status = this.#runCore(0);
       if (status !== STATUS_BUDGET) return status;
       if (!this.#translator.isSettled) this.#translator.sample();
     }

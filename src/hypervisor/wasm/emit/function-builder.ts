@@ -8,32 +8,30 @@
 import { ByteWriter } from './byte-writer.ts';
 import { type Expr, type I32, VAL_TYPE_BYTE, type ValType, writeOpcode } from './expr.ts';
 
-/** A local variable; as an expression it reads the variable. */
-export class Local<T extends ValType = ValType> implements Expr<T> {
+/** Something that holds a value; as an expression it reads that. */
+abstract class Variable<T extends ValType> implements Expr<T> {
   readonly type: T;
   readonly index: number;
   constructor(type: T, index: number) {
     this.type = type;
     this.index = index;
   }
+  /** The instruction that reads it. */
+  abstract readonly read: number;
   write(out: ByteWriter): void {
-    out.byte(0x20);
+    out.byte(this.read);
     out.u32(this.index);
   }
 }
 
-/** A variable of a module's instance; as an expression it reads the variable. */
-export class Global<T extends ValType = ValType> implements Expr<T> {
-  readonly type: T;
-  readonly index: number;
-  constructor(type: T, index: number) {
-    this.type = type;
-    this.index = index;
-  }
-  write(out: ByteWriter): void {
-    out.byte(0x23);
-    out.u32(this.index);
-  }
+/** A local variable. */
+export class Local<T extends ValType = ValType> extends Variable<T> {
+  readonly read = 0x20;
+}
+
+/** A variable of a module's instance, or a constant that it is given. */
+export class Global<T extends ValType = ValType> extends Variable<T> {
+  readonly read = 0x23;
 }
 
 /** A function that can be called: of this module, imported or not yet built. */

@@ -79,15 +79,8 @@ export class ModuleBuilder {
   /** Imports `env.NAME`, a constant known when the module is instantiated. */
   importConstant(name: string): I32 {
     if (this.#variables.length > 0) throw new Error('constants come before variables');
-    const index = this.#globals.length;
     this.#globals.push(name);
-    return {
-      type: 'i32',
-      write(out) {
-        out.byte(0x23);
-        out.u32(index);
-      },
-    };
+    return new Global('i32', this.#globals.length - 1);
   }
 
   /** A variable of each instance, zero at first. All constants are imported before. */

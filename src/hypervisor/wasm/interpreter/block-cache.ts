@@ -14,6 +14,8 @@ import {
   ARENA_BYTES,
   BLOCK_CACHE,
   BLOCK_CACHE_ENTRIES,
+  EXIT_COUNTS,
+  EXIT_COUNTS_ENTRIES,
   CODE_MODE,
   MODE_SINGLE,
   TLB,
@@ -37,7 +39,8 @@ import {
 } from '../state.ts';
 import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
-import { canIndex, memorySize, operandShape } from './forms.ts';
+import { canIndex, contextOf, memorySize, operandShape } from './forms.ts';
+import { transferOf } from './fast-system.ts';
 import type { Handlers } from './handlers.ts';
 import { KnownBlocks } from './known-blocks.ts';
 import { unavailable } from './unavailable.ts';
@@ -396,7 +399,10 @@ export class BlockCache {
     return at;
   }
 
-  /** A record outside any block, for a region that calls the handler of one instruction: where that is, or a system instruction's index. `decoded` is the decoder's result. */
+  /**
+   * A record outside any block, for a region that has the interpreter execute one instruction, which is the decoder's result. `index` is
+   * where its handler is in the table, or what `system` knows a system instruction by.
+   */
   recordFor(decoded: Decoded, offset: number): { readonly index: number; readonly record: number } {
     const { handlers } = this.#options;
     const { row } = decoded;
@@ -405,15 +411,7 @@ export class BlockCache {
       this.#assembler.system(HANDLER_SYSTEM, offset, 1, decoded.length, index);
       return { index, record: this.#assembler.at - RECORD_BYTES };
     }
-    const handler = handlers.find(decoded.encoding, row.lift, {
-      operandSize: decoded.operandSize,
-      memory: decoded.hasMemory,
-      indexed: false,
-      lock: decoded.lock,
-      legacy: false,
-      addressSize: decoded.addressSize,
-      rep: row.rep === undefined ? 0 : decoded.rep,
-    });
+    const handler = handlers.find(decoded.encoding, row.lift, contextOf(decoded));
     this.#assembler.instruction(decoded, handler, offset, 1, 1, false, false, false);
     handlers.compile();
     return { index: handlers.tableIndex(handler), record: this.#assembler.at - RECORD_BYTES };
@@ -479,6 +477,8 @@ export class BlockCache {
     }
     this.#nextGeneration();
     this.#known.clear();
+    // The records that were counted are gone, and others will be where they were.
+    this.#bytes.fill(0, this.#options.cpu + EXIT_COUNTS, this.#options.cpu + EXIT_COUNTS + EXIT_COUNTS_ENTRIES * 2);
     const cache = this.#options.cpu + BLOCK_CACHE;
     this.#bytes.fill(0, cache, cache + BLOCK_CACHE_ENTRIES * 16);
     for (const page of this.#pages.keys()) Atomics.store(this.#codeMap, page, 0);
@@ -490,13 +490,12 @@ export class BlockCache {
   }
 }
 
-/** The handler of a system instruction: the returns have fast paths with 64-bit operands only. */
-function systemHandler({ row, operandSize }: Decoded, codeSize: CodeSize): number {
-  if (codeSize !== 64) return HANDLER_SYSTEM;
-  if (row.system === 'syscall') return HANDLER_SYSCALL;
-  if (row.system === 'sysret' && operandSize === 8) return HANDLER_SYSRET;
-  if (row.system === 'iret' && operandSize === 8) return HANDLER_IRET;
-  return HANDLER_SYSTEM;
+const TRANSFER_HANDLERS = { syscall: HANDLER_SYSCALL, sysret: HANDLER_SYSRET, iret: HANDLER_IRET };
+
+/** The handler of a system instruction. */
+function systemHandler(decoded: Decoded, codeSize: CodeSize): number {
+  const transfer = codeSize === 64 ? transferOf(decoded) : undefined;
+  return transfer === undefined ? HANDLER_SYSTEM : TRANSFER_HANDLERS[transfer];
 }
 
 /** Instructions whose memory operand 0 is only read. */

@@ -55,7 +55,7 @@ import {
   TLB_BASE,
   TLB_TAG,
 } from '../state.ts';
-import { buildFastSystem, type FastSystem } from './fast-system.ts';
+import { buildFastSystem, type FastSystem, TRANSFERS } from './fast-system.ts';
 import { buildXrstor, buildXsave } from './fast-xsave.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
@@ -212,9 +212,7 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   module.export('peekHalves', mmu.peekHalves);
   const fast = buildFastSystem(module, { selectMode, systemHost: mmu.systemHost });
   module.export('deliver', fast.deliver);
-  module.export('syscall', fast.syscall);
-  module.export('sysret', fast.sysret);
-  module.export('iret', fast.iret);
+  for (const name of TRANSFERS) module.export(name, fast[name]);
   const save = module.function(['i32', 'i32', 'i32', 'i32'], 'i32');
   buildXsave(save, mmu.plainHost);
   module.export('save', save);

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import type { Decoded } from '../decode/decoder.ts';
 import { type I32, i32, type I64, i64, select } from '../emit/expr.ts';
 import { call, type Callee, type FunctionBuilder, type Local } from '../emit/function-builder.ts';
 import type { ModuleBuilder } from '../emit/module-builder.ts';
@@ -78,6 +79,15 @@ const DESCRIPTOR_CODE64 = 0x20_9900,
   DESCRIPTOR_CODE64_MASK = 0x60_9d00,
   DESCRIPTOR_DATA = 0x9300,
   DESCRIPTOR_DATA_MASK = 0x9b00;
+
+/** The instructions with a function of their own, by which regions leave too. */
+export const TRANSFERS = ['syscall', 'sysret', 'iret'] as const;
+
+/** Which function an instruction of 64-bit code has: the returns with 64-bit operands only. */
+export function transferOf({ row, operandSize }: Decoded): (typeof TRANSFERS)[number] | undefined {
+  const found = TRANSFERS.find((name) => name === row.system);
+  return found === 'syscall' || operandSize === 8 ? found : undefined;
+}
 
 export interface FastSystem {
   /** (cpu, RIP of the next instruction i64) -> STATUS_JUMP, STATUS_LEAVE, or STATUS_REFUSED when system/ must be asked. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Decoded } from '../decode/decoder.ts';
 import type { Encoding, OperandSpec } from '../decode/table.ts';
 import type { Form, OperandShape } from '../insn/lift-builder.ts';
 import type { Lift, Row } from '../insn/row.ts';
@@ -22,6 +23,17 @@ export interface FormContext {
   readonly addressSize: 2 | 4 | 8;
   readonly rep: number;
 }
+
+/** Of an instruction of 64-bit code whose operand is taken as it stands. */
+export const contextOf = (decoded: Decoded): FormContext => ({
+  operandSize: decoded.operandSize,
+  memory: decoded.hasMemory,
+  indexed: false,
+  lock: decoded.lock,
+  legacy: false,
+  addressSize: decoded.addressSize,
+  rep: decoded.row.rep === undefined ? 0 : decoded.rep,
+});
 
 /** Rows whose handlers depend on the mode: stack, branches, strings, implicit memory. */
 const isModal = (row: Row): boolean =>

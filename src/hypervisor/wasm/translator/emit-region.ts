@@ -317,10 +317,7 @@ class Emitter {
     const f = this.#f;
     const v = this.#v;
     const { base, tag, epoch } = this.#seen;
-    const isSeen = i32.and(
-      i64.eq(base, v.ripBase),
-      i32.and(i32.eq(tag, i32.load(v.cpu, FETCH_TAG)), i32.eq(epoch, i32.load(v.cpu, FETCH_EPOCH))),
-    );
+    const isSeen = i32.and(i64.eq(base, v.ripBase), this.#isMapping(tag, epoch));
     f.unlikely(i32.eqz(isSeen), () => {
       for (const [index, host] of this.#region.pages) {
         if (index === 0) continue;
@@ -333,6 +330,12 @@ class Emitter {
       f.setGlobal(tag, i32.load(v.cpu, FETCH_TAG));
       f.setGlobal(epoch, i32.load(v.cpu, FETCH_EPOCH));
     });
+  }
+
+  /** Code is mapped as it was when these were FETCH_TAG and FETCH_EPOCH. */
+  #isMapping(tag: I32, epoch: I32): I32 {
+    const { cpu } = this.#v;
+    return i32.and(i32.eq(tag, i32.load(cpu, FETCH_TAG)), i32.eq(epoch, i32.load(cpu, FETCH_EPOCH)));
   }
 
   #loadTlb(): void {
@@ -687,7 +690,8 @@ class Emitter {
     const v = this.#v;
     const constants = this.#constants.handlers.get(insn);
     if (constants === undefined) throw new Error(`${insn.decoded.row.name} has no record`);
-    const mapping = f.let(i32.load(v.cpu, FETCH_TAG));
+    const tag = f.let(i32.load(v.cpu, FETCH_TAG));
+    const epoch = f.let(i32.load(v.cpu, FETCH_EPOCH));
     this.#spill();
     f.store(8, v.cpu, i64.add(v.ripBase, i64.const(insn.delta & ~0xfff)), RIP_BASE);
     f.set(v.status, call('i32', this.#helpers['system'] as Callee, v.cpu, constants.index, constants.record));
@@ -697,10 +701,8 @@ class Emitter {
     f.set(v.rip, i64.load(v.cpu, RIP));
     const next = i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length));
     const isNext = i32.and(i32.eq(v.status, i32.const(STATUS_JUMP)), i64.eq(v.rip, next));
-    const isSame = i32.and(
-      i32.eq(i32.load(v.cpu, FETCH_TAG), mapping),
-      i32.eq(i32.load(v.cpu, CODE_GENERATION), v.generation),
-    );
+    const isMapped = this.#isMapping(tag, epoch);
+    const isSame = i32.and(isMapped, i32.eq(i32.load(v.cpu, CODE_GENERATION), v.generation));
     f.unlikely(i32.eqz(i32.and(isNext, isSame)), () => {
       this.#charge(executed);
       f.br(this.#leave as Label);

@@ -11,7 +11,8 @@
  * @module
  */
 import type { Decoded, Decoder } from '../decode/decoder.ts';
-import { formKey, formOf } from '../interpreter/forms.ts';
+import { transferOf } from '../interpreter/fast-system.ts';
+import { contextOf, formKey, formOf } from '../interpreter/forms.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import { FS, GS, SS } from '../state.ts';
 import { type Traits, traitsOf } from './traits.ts';
@@ -95,8 +96,6 @@ function isCalled(decoded: Decoded, traits: Traits): boolean {
   return row.rep !== undefined || row.unit === 'mmx' || traits.mmx || /^v?pcmp[ei]str/.test(row.name);
 }
 
-/** System instructions with which regions leave, by a function of their own each (interpreter/fast-system.ts). */
-const LEAVING = new Set(['syscall', 'sysret', 'iret']);
 /** Those that a region asks system/ for, and goes on behind. */
 const STAYING = new Set([
   ...['xsave', 'xsavec', 'xsaveopt', 'xsaves', 'xrstor', 'xrstors', 'fxsave', 'fxrstor', 'stmxcsr', 'ldmxcsr'],
@@ -333,15 +332,7 @@ class Discovery {
     if (row.lift === undefined) return this.#system(delta, decoded);
     // YMM registers are not kept in locals yet.
     if (row.unit === 'avx') return undefined;
-    const form = formOf(decoded.encoding, {
-      operandSize: decoded.operandSize,
-      memory: decoded.hasMemory,
-      indexed: false,
-      lock: decoded.lock,
-      legacy: false,
-      addressSize: decoded.addressSize,
-      rep: row.rep === undefined ? 0 : decoded.rep,
-    });
+    const form = formOf(decoded.encoding, contextOf(decoded));
     const found = traits(decoded, form);
     const called = isCalled(decoded, found);
     if (found.repeats && !called) return undefined;
@@ -354,28 +345,16 @@ class Discovery {
   #system(delta: number, decoded: Decoded): RegionInsn | undefined {
     const { system } = decoded.row;
     if (system === undefined) return undefined;
-    const leaves = isLeaving(decoded);
+    const leaves = transferOf(decoded) !== undefined;
     // The first instruction must be one that the region does not refuse.
     if (leaves ? delta === this.#frames[0]?.start : !STAYING.has(system) || (delta & 0xfff) + decoded.length > 4096) {
       return undefined;
     }
-    const { encoding, operandSize, hasMemory, addressSize } = decoded;
-    const form = formOf(encoding, {
-      operandSize,
-      memory: hasMemory,
-      indexed: false,
-      lock: false,
-      legacy: false,
-      addressSize,
-      rep: 0,
-    });
+    const form = formOf(decoded.encoding, contextOf(decoded));
     const kind = leaves ? 'leaves' : 'stays';
     return { delta, decoded: decoded.clone(), form, traits: SYSTEM_TRAITS, called: false, system: kind };
   }
 }
-
-const isLeaving = ({ row: { system }, operandSize }: Decoded): boolean =>
-  system !== undefined && LEAVING.has(system) && (system === 'syscall' || operandSize === 8);
 
 /** The blocks of a frame. */
 function assemble(frame: Frame, blocks: Map<number, RegionBlock>): void {

@@ -2,7 +2,7 @@
  * Decides what is translated, and keeps the regions of one vCPU.
  *
  * The profile costs the interpreter nothing: whenever a slice of instructions ends, the block at RIP is noted. A block that is
- * met in several slices has taken tens of thousands of instructions, and gets a region. Translating is a compiler's business
+ * met in several slices has taken tens of thousands of instructions, and gets a region; so does one that regions are often left to. Translating is a compiler's business
  * (compile-region.ts), which may be a thread of its own: the guest goes on meanwhile.
  *
  * @module
@@ -68,12 +68,13 @@ const MAX_SAMPLED = 0x4_0000;
 /** Requests under way at once, for code that has no region yet and for hot code. */
 const MAX_PENDING = 64,
   MAX_PENDING_HOT = 16;
-const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
+export const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
 const MORE = 8;
 /** How large it may become then. */
-const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 32 };
+export const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 32 };
+
 /** A region that can be entered. */
 interface LiveRegion {
   readonly host: number;
@@ -113,10 +114,10 @@ export class Translator {
   /** How many regions hold the block at an offset in linear memory. */
   readonly #covered = new Map<number, number>();
   readonly #pending = new Map<number, Pending>();
-  /** Places that are being translated. */
-  readonly #asked = new Set<number>();
   /** How many of these are for hot code. */
   #pendingHot = 0;
+  /** Places that are being translated. */
+  readonly #asked = new Set<number>();
   #free: number[] = [];
   #next = 0;
   #lastId = 0;
@@ -151,15 +152,15 @@ export class Translator {
     if (region >= 0) this.#sampleRegion(region);
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     const count = (this.#samples.get(host) ?? 0) + 1;
+    this.#note(host, count);
+    if (count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) || this.#isBusy) return;
+    this.#samples.delete(host);
+    this.#askHere(host, LIMITS, false);
+  }
+
+  #note(host: number, count: number): void {
     if (this.#samples.size >= MAX_SAMPLED) this.#samples.clear();
     this.#samples.set(host, count);
-    if (
-      count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) ||
-      this.#pending.size - this.#pendingHot >= MAX_PENDING
-    )
-      return;
-    this.#samples.delete(host);
-    this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), isHot: false, replaces: undefined }, LIMITS);
   }
 
   /** Regions have often been left to the block at RIP. */
@@ -169,8 +170,13 @@ export class Translator {
     const { blocks } = this.#options;
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     // When too much is under way the profile asks for it.
-    if (this.#pending.size - this.#pendingHot >= MAX_PENDING) this.#samples.set(host, THRESHOLD);
-    else this.#ask({ host, mode: blocks.mode, base: this.#pageOfRip(), isHot: false, replaces: undefined }, LIMITS);
+    if (this.#isBusy) this.#note(host, THRESHOLD);
+    else this.#askHere(host, LIMITS, false);
+  }
+
+  /** No more requests for code without a region. */
+  get #isBusy(): boolean {
+    return this.#pending.size - this.#pendingHot >= MAX_PENDING;
   }
 
   /** A slice has ended in a translated region. */
@@ -203,7 +209,7 @@ export class Translator {
     const host = this.#hostOfRip();
     if (!this.#options.blocks.canTranslate(host, this.#options.blocks.mode)) return false;
     const { built } = this.stats;
-    this.#ask({ host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), isHot, replaces: undefined }, limits);
+    this.#askHere(host, limits, isHot);
     this.poll();
     return this.stats.built > built;
   }
@@ -250,6 +256,12 @@ export class Translator {
   #pageOfRip(): bigint {
     const low = this.#words[RIP >> 2] as number;
     return (BigInt((this.#words[(RIP >> 2) + 1] as number) >>> 0) << 32n) | BigInt((low & ~0xfff) >>> 0);
+  }
+
+  /** Asks for a region of the block at RIP, which is at `host` and has none. */
+  #askHere(host: number, limits: RegionLimits, isHot: boolean): void {
+    const { mode } = this.#options.blocks;
+    this.#ask({ host, mode, base: this.#pageOfRip(), isHot, replaces: undefined }, limits);
   }
 
   #ask(pending: Pending, limits: RegionLimits): void {
