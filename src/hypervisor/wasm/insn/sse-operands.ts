@@ -17,6 +17,9 @@ import type { Lift } from './row.ts';
 
 export type VectorLocal = Local<'v128'>;
 
+/** Bytes 0, 1, 2, ... 15. */
+export const IOTA: readonly number[] = Array.from({ length: 16 }, (_, i) => i);
+
 /** Operand number of the first source: VEX.vvvv where it is used, else the destination. */
 export const firstOf = (b: LiftBuilder): number => (b.form.shapes[1] === 'v' ? 1 : 0);
 /** Operand number of the second source, or of the only one. */
@@ -167,7 +170,19 @@ export function floatSource(b: LiftBuilder, index: number, type: 'f32' | 'f64' |
  */
 export function low8Source(b: LiftBuilder, index: number): Source<V128> {
   const halves = vectorBytes(b) / 16;
-  const pointer = b.isMemory(index) ? b.hostRead(b.let(b.address(index)), halves * 8) : b.let(b.slot(index));
+  if (!b.isMemory(index)) {
+    const x = b.let(b.readXmm(index));
+    const moved = (from: number): Local<'v128'> =>
+      b.let(
+        i8x16.shuffle(
+          x,
+          v128.zero(),
+          IOTA.map((i) => (i < 8 ? from + i : 16)),
+        ),
+      );
+    return source(halves === 2 ? [moved(0), moved(8)] : [moved(0)], b.slot(index));
+  }
+  const pointer = b.hostRead(b.let(b.address(index)), halves * 8);
   const values = [b.let(v128.load64Zero(pointer))];
   if (halves === 2) values.push(b.let(v128.load64Zero(pointer, 8)));
   return source(values, pointer);
@@ -182,9 +197,6 @@ export function integerSource(b: LiftBuilder, index: number, bytes: 4 | 8): Sour
 
 /** The immediate byte as it stands. */
 export const imm8 = (b: LiftBuilder): Local<'i32'> => b.let(i32.and(b.immediate32(), i32.const(0xff)));
-
-/** Bytes 0, 1, 2, ... 15. */
-export const IOTA: readonly number[] = Array.from({ length: 16 }, (_, i) => i);
 
 /** x moved down by a number of bytes (at most 240), zeros from above. */
 export const shiftedDown = (x: V128, bytes: I32): V128 =>
