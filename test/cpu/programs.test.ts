@@ -20,12 +20,20 @@ const textOf = (outcome: Outcome): string =>
     (_, value) => (typeof value === 'bigint' ? value.toString(16) : value),
   );
 
+/** Runs a program; how it ends, and after how many instructions. */
+function run(executor: InterpreterExecutor, program: CaseInput, slice: number, hot: boolean): string {
+  const count = (): number => executor.vcpu.stats()['instructions'] as number;
+  const before = count();
+  const outcome = textOf(executor.runProgram(program, slice, hot));
+  return `${count() - before} instructions, ${outcome}`;
+}
+
 /** Runs a program once as it is met, and then translated, in slices. */
 function translated(executor: InterpreterExecutor, program: CaseInput, slice: number, hot: boolean): string {
   executor.load(program);
   executor.vcpu.execute(PLENTY);
   executor.load(program, true);
-  return textOf(executor.runProgram(program, slice, hot));
+  return run(executor, program, slice, hot);
 }
 
 for (const [name, slice, hot] of [
@@ -41,7 +49,7 @@ for (const [name, slice, hot] of [
     for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       const program = randomProgram(seed);
       interpreter.load(program);
-      const expected = textOf(interpreter.runProgram(program, PLENTY));
+      const expected = run(interpreter, program, PLENTY, false);
       assert.equal(translated(translator, program, slice, hot), expected, `seed ${seed}`);
       regions = Number(translator.vcpu.stats()['regions built']);
     }

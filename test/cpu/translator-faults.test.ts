@@ -59,7 +59,14 @@ function faults(
   ] as const) {
     test(`${name}, in ${kind} code`, () => {
       const m = userMachine(...code);
-      assert.ok(m.runTwice(() => m.start(CODE, registers), isHot));
+      const counts: number[] = [];
+      const start = (): void => {
+        counts.push(m.stat('instructions'));
+        m.start(CODE, registers);
+      };
+      assert.ok(m.runTwice(start, isHot));
+      const [, between = 0] = counts;
+      assert.equal(m.stat('instructions') - between, between, 'instructions that were done');
       const { vector, error = -1, at, rflags, cr2 } = expected;
       assert.deepEqual(m.fault, { vector, error, rip: CODE + at });
       assert.equal(m.state.rflags, rflags);

@@ -69,6 +69,7 @@ import {
   SUMS,
 } from './region-flags.ts';
 import { REGION_IMPORTS, type RegionBindings, TARGET_LOG_ENTRIES } from './region-imports.ts';
+import { STATUS_BITS, statusAfter } from './region-status.ts';
 import { type SteadyAccess, steadyAccess } from './steady.ts';
 
 /** What is no page's address. */
@@ -236,6 +237,8 @@ class Emitter {
           computeCarried(f, v, this.#sumsCarried);
         });
         f.set(v.rip, i64.add(v.ripBase, i64.extendI32S(v.delta)));
+        f.set(v.budget, i32.sub(v.budget, i32.shrU(v.status, i32.const(STATUS_BITS))));
+        f.set(v.status, i32.and(v.status, i32.const((1 << STATUS_BITS) - 1)));
       });
       this.#spill();
     });
@@ -552,7 +555,7 @@ class Emitter {
         } else if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
           b.materialise();
-          this.#call(insn);
+          this.#call(insn, executed);
           this.#tame.clear();
         } else if (insn.traits.endsEarly) {
           // Before the block, for both ways through it need them.
@@ -637,7 +640,7 @@ class Emitter {
   }
 
   /** Calls the interpreter's handler, with everything in the state record. */
-  #call(insn: RegionInsn): void {
+  #call(insn: RegionInsn, executed: number): void {
     const f = this.#f;
     const v = this.#v;
     const handler = this.#constants.handlers.get(insn);
@@ -650,11 +653,14 @@ class Emitter {
       this.#loadRegisters();
       f.if(i32.ne(v.status, i32.const(STATUS_NEXT)), () => {
         f.set(v.delta, i32.const(insn.delta));
-        f.brIf(this.#leaveAt as Label, i32.eq(v.status, i32.const(STATUS_FAULT)));
+        f.if(i32.eq(v.status, i32.const(STATUS_FAULT)), () => {
+          f.set(v.status, i32.const(statusAfter(STATUS_FAULT, executed - 1)));
+          f.br(this.#leaveAt as Label);
+        });
         f.if(i32.eq(v.status, i32.const(STATUS_AGAIN)), () => {
           f.set(v.budget, i32.sub(v.budget, i32.const(STRING_TURN_COST)));
           f.brIf(again, this.#mayGoOn());
-          f.set(v.status, i32.const(STATUS_BUDGET));
+          f.set(v.status, i32.const(statusAfter(STATUS_BUDGET, executed - 1)));
           f.br(this.#leaveAt as Label);
         });
         f.unreachable();
@@ -663,6 +669,7 @@ class Emitter {
     f.set(v.status, i32.const(STATUS_JUMP));
     // The handler may have written to translated code.
     f.if(i32.ne(i32.load(v.cpu, CODE_GENERATION), v.generation), () => {
+      this.#charge(executed);
       this.#leaveWithLocals(insn.delta + insn.decoded.length);
     });
   }
@@ -697,7 +704,10 @@ class Emitter {
     f.set(v.status, call('i32', this.#helpers['system'] as Callee, v.cpu, constants.index, constants.record));
     this.#loadRegisters();
     this.#loadTlb();
-    f.unlikely(i32.eq(v.status, i32.const(STATUS_FAULT)), () => this.#leaveWithLocals(insn.delta));
+    f.unlikely(i32.eq(v.status, i32.const(STATUS_FAULT)), () => {
+      f.set(v.status, i32.const(statusAfter(STATUS_FAULT, executed - 1)));
+      this.#leaveWithLocals(insn.delta);
+    });
     f.set(v.rip, i64.load(v.cpu, RIP));
     const next = i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length));
     const isNext = i32.and(i32.eq(v.status, i32.const(STATUS_JUMP)), i64.eq(v.rip, next));

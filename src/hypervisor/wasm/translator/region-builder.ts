@@ -29,6 +29,7 @@ import {
   xmmOffset,
 } from '../state.ts';
 import type { RegionInsn } from './region.ts';
+import { statusAfter } from './region-status.ts';
 import {
   CARRY,
   computeCarried,
@@ -443,7 +444,7 @@ export class RegionBuilder extends LiftBuilder {
     this.f.set(budget, i32.sub(budget, i32.const(this.#control.executed)));
   }
 
-  /** Leaves to a place of the region's linear address space, with the flags as they are now. `status` is set already. */
+  /** Leaves to a place of the region's linear address space, with the flags as they are now. `status` (statusAfter) is set already. */
   leaveAt(delta: number): void {
     const { f } = this;
     const v = this.#v;
@@ -652,7 +653,7 @@ export class RegionBuilder extends LiftBuilder {
   // Control.
 
   leaveWithFault(): void {
-    this.f.set(this.#v.status, i32.const(STATUS_FAULT));
+    this.f.set(this.#v.status, i32.const(statusAfter(STATUS_FAULT, this.#control.executed - 1)));
     this.leaveAt(this.#insn.delta);
   }
 
@@ -693,7 +694,7 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   leaveAfter(): void {
-    this.f.set(this.#v.status, i32.const(STATUS_LEAVE));
+    this.f.set(this.#v.status, i32.const(statusAfter(STATUS_LEAVE, this.#control.executed)));
     this.leaveAt(this.#insn.delta + this.#insn.decoded.length);
   }
 }
