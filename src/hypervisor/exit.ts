@@ -9,5 +9,7 @@ export type VcpuExit =
   | { readonly kind: 'kicked' }
   /** Triple fault: the processor went into shutdown. */
   | { readonly kind: 'shutdown' }
+  /** Translated code did something else than the interpreter (`checkTranslation`); `detail` says all about it. */
+  | { readonly kind: 'mismatch'; readonly reason: string; readonly detail: string }
   /** The hypervisor cannot go on; `reason` is one line, `detail` a register dump. */
   | { readonly kind: 'error'; readonly reason: string; readonly detail: string };

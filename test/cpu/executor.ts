@@ -73,9 +73,12 @@ export class InterpreterExecutor implements Executor {
   /** Instructions that were run as translated code. */
   translated = 0;
 
-  constructor(model: CpuModel, tier: 'interpreter' | 'translator' = 'interpreter') {
+  /** `check`: one of how many calls of translated code is checked. */
+  constructor(model: CpuModel, tier: 'interpreter' | 'translator' = 'interpreter', check?: number) {
     this.#isTranslating = tier === 'translator';
-    const { vcpu, ram } = testVcpu({ ramBytes: 8 << 20, interpreter: compileInterpreter(undefined, model) });
+    const interpreter = compileInterpreter(undefined, model, check !== undefined);
+    const checking = check === undefined ? {} : { checkTranslation: check };
+    const { vcpu, ram } = testVcpu({ ramBytes: 8 << 20, interpreter, ...checking });
     this.vcpu = vcpu;
     this.#ram = ram;
     this.#view = new DataView(ram.buffer, ram.byteOffset, ram.length);

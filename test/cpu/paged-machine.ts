@@ -125,6 +125,10 @@ export interface TestVcpuOptions {
   readonly nanoseconds?: () => number;
   /** One that all machines of a test file have, when left out. */
   readonly interpreter?: CompiledInterpreter;
+  /** One of how many calls of translated code is checked. */
+  readonly checkTranslation?: number;
+  /** Of the machine; the first is made. */
+  readonly vcpuCount?: number;
 }
 
 /** A vCPU with no devices. */
@@ -136,8 +140,9 @@ export function testVcpu(options: TestVcpuOptions): {
   readonly control: ControlArea;
 } {
   const { ramBytes, interrupts = noInterrupts, nanoseconds = () => 0, regionCompiler } = options;
-  const interpreter = options.interpreter ?? (shared ??= compileInterpreter());
-  const map = planMachineMemory({ ramBytes, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
+  const { checkTranslation, vcpuCount = 1 } = options;
+  const interpreter = options.interpreter ?? sharedInterpreter(checkTranslation !== undefined);
+  const map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: VCPU_AREA_BYTES });
   const memory = allocateMachineMemory(map);
   const control = new ControlArea(memory.buffer, map);
   control.initialize();
@@ -151,6 +156,7 @@ export function testVcpu(options: TestVcpuOptions): {
     control: control.vcpu(0),
     random32: () => 0x12345678,
     interpreter,
+    ...(checkTranslation !== undefined && { checkTranslation }),
     ...(regionCompiler === undefined
       ? {}
       : { regionCompiler: regionCompiler({ memory, cpu: vcpuArea(map, 0), table: interpreter.table, now: () => 0 }) }),
@@ -158,7 +164,9 @@ export function testVcpu(options: TestVcpuOptions): {
   return { vcpu, ram: new Uint8Array(memory.buffer, map.ram, map.ramBytes), map, memory, control };
 }
 
-let shared: CompiledInterpreter | undefined;
+const shared: CompiledInterpreter[] = [];
+const sharedInterpreter = (notesWrites: boolean): CompiledInterpreter =>
+  (shared[notesWrites ? 1 : 0] ??= compileInterpreter(undefined, undefined, notesWrites));
 
 /** Bytes written as hexadecimal digits; blanks are for the reader. */
 export const hex = (text: string): Uint8Array => Uint8Array.fromHex(text.replace(/\s/g, ''));

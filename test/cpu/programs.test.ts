@@ -36,15 +36,16 @@ function translated(executor: InterpreterExecutor, program: CaseInput, slice: nu
   return run(executor, program, slice, hot);
 }
 
-for (const [name, slice, hot] of [
-  ['in one go', PLENTY, false],
-  ['in slices that end in the middle of loops', 37, false],
-  ['as hot code', PLENTY, true],
-  ['as hot code in slices', 150, true],
+for (const [name, slice, hot, check] of [
+  ['in one go', PLENTY, false, undefined],
+  ['in slices that end in the middle of loops', 37, false, undefined],
+  ['as hot code', PLENTY, true, undefined],
+  ['as hot code in slices', 150, true, undefined],
+  ['as hot code that is checked', 400, true, 1],
 ] as const) {
   test(`${COUNT} random programs do the same translated, ${name}, as interpreted`, () => {
     const interpreter = new InterpreterExecutor('v2');
-    const translator = new InterpreterExecutor('v2', 'translator');
+    const translator = new InterpreterExecutor('v2', 'translator', check);
     let regions = 0;
     for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       const program = randomProgram(seed);

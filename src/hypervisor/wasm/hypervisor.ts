@@ -7,10 +7,14 @@ import type { Hypervisor } from '../hypervisor.ts';
 import type { RegionCompiler } from './translator/compile-region.ts';
 import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
 
-/** `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made. */
+/**
+ * `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made; one of
+ * `checkTranslation` calls of translated code is checked.
+ */
 export function wasmHypervisor(
   interpreter?: CompiledInterpreter,
   regionCompiler?: RegionCompiler | 'none',
+  checkTranslation?: number,
 ): Hypervisor {
   return {
     name: 'wasm',
@@ -20,6 +24,7 @@ export function wasmHypervisor(
         ...options,
         ...(interpreter !== undefined && { interpreter }),
         ...(regionCompiler !== undefined && { regionCompiler }),
+        ...(checkTranslation !== undefined && { checkTranslation }),
       }),
   };
 }

@@ -8,6 +8,8 @@ import { CODE_MAP_OFFSET, vcpuArea } from '../../memory/machine-memory.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import type { Vcpu, VcpuOptions, VcpuStats } from '../hypervisor.ts';
+import { TranslationMismatch } from './check/mismatch.ts';
+import { RegionChecker } from './check/region-checker.ts';
 import { Decoder } from './decode/decoder.ts';
 import { DecodeTable } from './decode/table.ts';
 import { rowsOf } from './insn/index.ts';
@@ -85,6 +87,8 @@ export interface CompiledInterpreter {
   readonly table: DecodeTable;
   readonly core: CoreModule;
   readonly module: WebAssembly.Module;
+  /** It can be used to check regions, and is slower. */
+  readonly notesWrites: boolean;
 }
 
 /** Where a host keeps the generated code of the interpreter between runs. */
@@ -93,13 +97,20 @@ export interface InterpreterCache {
   store(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. */
-export function compileInterpreter(cache?: InterpreterCache, model: CpuModel = DEFAULT_MODEL): CompiledInterpreter {
+/**
+ * Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. One that notes writes is
+ * another: it has no part in a cache.
+ */
+export function compileInterpreter(
+  cache?: InterpreterCache,
+  model: CpuModel = DEFAULT_MODEL,
+  notesWrites = false,
+): CompiledInterpreter {
   const table = new DecodeTable(rowsOf(model));
   const known = cache?.load();
-  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK }, known);
+  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK, notesWrites }, known);
   if (known === undefined) cache?.store(core.bytes);
-  return { model, table, core, module: new WebAssembly.Module(core.bytes) };
+  return { model, table, core, module: new WebAssembly.Module(core.bytes), notesWrites };
 }
 
 export interface WasmVcpuOptions extends VcpuOptions {
@@ -107,6 +118,14 @@ export interface WasmVcpuOptions extends VcpuOptions {
   readonly interpreter?: CompiledInterpreter;
   /** Translates hot code: on the vCPU's own thread when left out, not at all when there is none. */
   readonly regionCompiler?: RegionCompiler | 'none';
+  /** One of how many calls of translated code is done by the interpreter too, and compared; left out: none. */
+  readonly checkTranslation?: number;
+}
+
+/** The interpreter that a vCPU runs: the one that it is given, or one that notes writes when that one does not and is to. */
+function interpreterFor({ interpreter, checkTranslation }: WasmVcpuOptions): CompiledInterpreter {
+  if (checkTranslation === undefined || interpreter?.notesWrites === true) return interpreter ?? compileInterpreter();
+  return compileInterpreter(undefined, interpreter?.model, true);
 }
 
 interface CoreExports {
@@ -132,6 +151,7 @@ export class WasmVcpu implements Vcpu {
   readonly #handlers: Handlers;
   readonly #systemCalls: SystemCalls;
   readonly #translator: Translator;
+  readonly #checker: RegionChecker | undefined;
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
   /** Instructions until the next look at where the guest spends its time. */
@@ -150,7 +170,8 @@ export class WasmVcpu implements Vcpu {
     this.#view = new DataView(buffer);
     this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
     const ram = { offset: map.ram, bytes: map.ramBytes };
-    const { model, table, core: built, module } = options.interpreter ?? compileInterpreter();
+    const { checkTranslation } = options;
+    const { model, table, core: built, module } = interpreterFor(options);
     if (map.codeMap !== CODE_MAP_OFFSET) throw new Error('the code map is not where the interpreter was built for');
     this.#view.setUint32(area + RAM_OFFSET, ram.offset, true);
     this.#view.setUint32(area + RAM_BYTES, ram.bytes, true);
@@ -175,13 +196,21 @@ export class WasmVcpu implements Vcpu {
       if (offset >= 0) interrupts.apicWrite(offset, bytes, value);
       else bus.mmioWrite(at, bytes, value);
     };
+    const checker = checkTranslation === undefined ? undefined : this.#createChecker(checkTranslation);
+    this.#checker = checker;
     const imports = {
+      ...checker?.notes,
       memory,
       handlers: functions,
       regions,
-      mmioRead: (low: number, high: number, bytes: number) => mmioRead(address(low, high), bytes as AccessWidth),
-      mmioWrite: (low: number, high: number, bytes: number, value: number) =>
-        mmioWrite(address(low, high), bytes as AccessWidth, value >>> 0),
+      mmioRead(low: number, high: number, bytes: number): number {
+        checker?.noteOutside();
+        return mmioRead(address(low, high), bytes as AccessWidth);
+      },
+      mmioWrite(low: number, high: number, bytes: number, value: number): void {
+        checker?.noteOutside();
+        mmioWrite(address(low, high), bytes as AccessWidth, value >>> 0);
+      },
       codeInvalidate: (page: number) => this.#blocks.invalidatePage(page),
       lookup: () => this.#blocks.lookup(),
       system: (_cpu: number, call: number, record: number) => systemCalls.run(call, record),
@@ -224,11 +253,19 @@ export class WasmVcpu implements Vcpu {
     this.#systemCalls = systemCalls;
     const helperImports: Record<string, WebAssembly.ImportValue> = {
       memory,
-      clock: () => options.clock.nanoseconds(),
+      clock() {
+        checker?.noteOutside();
+        return options.clock.nanoseconds();
+      },
       slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
         float.run(operation, destination, first, second, immediate),
     };
-    const regionImports: WebAssembly.ModuleImports = { system: imports.system };
+    const regionImports: WebAssembly.ModuleImports = {
+      system(cpu: number, call: number, record: number): number {
+        checker?.noteOutside();
+        return imports.system(cpu, call, record);
+      },
+    };
     for (const name of TRANSFERS) regionImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     for (const name of HELPER_NAMES) helperImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     this.#handlers = new Handlers(built, functions, helperImports);
@@ -264,6 +301,7 @@ export class WasmVcpu implements Vcpu {
       helpers: { ...helperImports, ...regionImports } as WebAssembly.ModuleImports,
       handlers: functions,
       regions,
+      checker,
     });
     this.#view.setInt32(area + VCPU_INDEX, index, true);
     powerOn(this.cpu);
@@ -271,6 +309,22 @@ export class WasmVcpu implements Vcpu {
 
   get state(): CpuState {
     return this.cpu.state;
+  }
+
+  #createChecker(every: number): RegionChecker {
+    const { memory, map } = this.#options;
+    // Undoing what a region wrote would undo what others wrote meanwhile.
+    if (map.vcpuCount > 1) throw new RangeError(`translation can be checked with one vCPU only, not ${map.vcpuCount}`);
+    return new RegionChecker({
+      memory,
+      cpu: this.#area,
+      every,
+      run: (budget) => this.#core.run(this.#area, budget, 0),
+      single: (single) => this.#setSingle(single),
+      normaliseFault: () => this.#normaliseFault(STATUS_FAULT),
+      systemInstructions: () => this.#systemCalls.count,
+      hasRoom: () => this.#blocks.hasRoomForRegion,
+    });
   }
 
   /** Puts the vCPU where a loader wants it. */
@@ -311,11 +365,26 @@ export class WasmVcpu implements Vcpu {
       'region instructions': this.#translator.stats.instructions,
       'translation ms': Math.round(this.#translator.stats.milliseconds),
       'of it compiling': Math.round(this.#translator.stats.compileMilliseconds),
+      ...(this.#checker && {
+        'region calls checked': this.#checker.stats.checked,
+        'region calls that cannot be checked': this.#checker.stats.outside,
+        'region calls without room to check': this.#checker.stats.noRoom,
+      }),
     };
   }
 
   /** Runs guest code until another thread asks it out, or the processor shuts down. */
   run(): VcpuExit {
+    try {
+      return this.#run();
+    } catch (error) {
+      if (error instanceof TranslationMismatch)
+        return { kind: 'mismatch', reason: error.message, detail: error.detail };
+      throw error;
+    }
+  }
+
+  #run(): VcpuExit {
     const { control, clock, interrupts } = this.#options;
     const { cpu } = this;
     const { state } = cpu;
@@ -362,7 +431,7 @@ export class WasmVcpu implements Vcpu {
         const rest = interrupts.nextDeadline() - now;
         status = this.#runSlice(rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE);
         this.#translator.poll();
-        if (this.#translator.isFull) this.#blocks.flush();
+        if (this.#translator.isFull || this.#checker?.needsRoom === true) this.#blocks.flush();
       }
       if (status !== STATUS_FAULT) continue;
       if (this.#waitsForFerr()) {

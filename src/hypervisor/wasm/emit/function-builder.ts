@@ -330,6 +330,13 @@ export class FunctionBuilder implements Callee {
     this.code.u32(table);
   }
 
+  /** Leaves the function by a call of a function of the same type. */
+  returnCall(callee: Callee, ...args: readonly Expr[]): void {
+    for (const arg of args) arg.write(this.code);
+    this.code.byte(0x12);
+    this.code.u32(callee.index);
+  }
+
   return(value?: Expr): void {
     value?.write(this.code);
     this.code.byte(0x0f);

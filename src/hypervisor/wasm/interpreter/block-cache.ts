@@ -59,7 +59,7 @@ import {
 } from './record.ts';
 
 /** Longest block in instructions; the count in a record is a byte. */
-const MAX_INSTRUCTIONS = 64;
+export const MAX_INSTRUCTIONS = 64;
 /** Room one block may need: two records an instruction, and its end. */
 const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
 

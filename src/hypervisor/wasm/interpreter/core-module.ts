@@ -141,6 +141,8 @@ export interface CoreOptions {
   readonly codeMap: number;
   /** Offset of the lock word for split locked accesses. */
   readonly busLock: number;
+  /** Tells of every page that is about to be written: see `NoteImports`. */
+  readonly notesWrites: boolean;
 }
 
 /** `prebuilt`: the bytes that an earlier call made of the same sources. */
@@ -170,6 +172,12 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
     lookup: module.importFunction('lookup', ['i32'], 'i32'),
     system: module.importFunction('system', ['i32', 'i32', 'i32'], 'i32'),
     watch: module.importFunction('watch', ['i32', 'i32', 'i32', 'i32']),
+    notes: options.notesWrites
+      ? {
+          wrote: module.importFunction('wrote', ['i32', 'i32']),
+          marked: module.importFunction('marked', ['i32', 'i32']),
+        }
+      : undefined,
   };
   const mmu = buildMmu(module, imports, options.codeMap);
   const divideUnsigned128 = module.function(['i32', 'i64'], 'i32');

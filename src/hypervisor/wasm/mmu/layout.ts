@@ -51,6 +51,8 @@ export const MODE_WATCHING = 1;
 export const FETCH_EPOCH = 0x4218;
 /** u32: exceptions delivered without leaving the loop, for statistics. */
 export const EXCEPTIONS = 0x4214;
+/** i32: calls of regions until one is checked, while regions are (check/checked-region.ts). */
+export const CHECK_COUNTDOWN = 0x421c;
 
 /**
  * Which pages the jump cache may hold entries of, one byte each by a hash of the page number (`codePageSlot`), and one for all

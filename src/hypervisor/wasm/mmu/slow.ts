@@ -79,6 +79,16 @@ export interface MmuImports {
   readonly codeInvalidate: Callee;
   /** (low, high, bytes, write): a data access while data breakpoints are armed. */
   readonly watch: Callee;
+  /** In an interpreter that notes writes. */
+  readonly notes: NoteImports | undefined;
+}
+
+/** Whoever undoes what guest code did to RAM is told of it here. */
+export interface NoteImports {
+  /** (physical page number, entry of the TLB or 0): the page is about to be written, or by that entry from now on. */
+  readonly wrote: Callee;
+  /** (offset in linear memory, bits): the page walk has set flags of an entry. */
+  readonly marked: Callee;
 }
 
 export interface MmuFunctions {
@@ -110,7 +120,7 @@ const EFLAGS_AC_FAULT = 17;
 
 export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: number): MmuFunctions {
   const walk = module.function(['i32', 'i64', 'i32'], 'i32');
-  buildWalk(walk);
+  buildWalk(walk, imports.notes?.marked);
 
   // codeWritePhysical(physical, bytes): bytes within one page of RAM.
   const codeWritePhysical = module.function(['i64', 'i32']);
@@ -119,6 +129,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     const physical = f.param('i64', 0);
     const bytes = f.param('i32', 1);
     const page = f.let(i32.wrap(i64.shrU(physical, i64.const(12))));
+    if (imports.notes !== undefined) f.callVoid(imports.notes.wrote, page, i32.const(0));
     const chunks = f.let(i32.load(i32.shl(page, i32.const(2)), codeMap));
     f.if(chunks, () => {
       const offset = f.let(i32.and(i32.wrap(physical), i32.const(0xfff)));
@@ -138,7 +149,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
   }
 
   const fill = module.function(['i32', 'i64', 'i32', 'i32']);
-  buildFill(fill, codeMap);
+  buildFill(fill, codeMap, imports.notes?.wrote);
 
   // physicalRead(cpu, physical, bytes, to), physicalWrite(cpu, physical, bytes, from): one page, RAM or device.
   const physicalRead = module.function(['i32', 'i64', 'i32', 'i32']);
@@ -434,7 +445,7 @@ function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void
 }
 
 /** fill(cpu, va, WALK_*, TLB_*): caches the translation in PHYSICAL, which is in RAM, in one of the arrays. */
-function buildFill(f: FunctionBuilder, codeMap: number): void {
+function buildFill(f: FunctionBuilder, codeMap: number, wrote: Callee | undefined): void {
   const cpu = f.param('i32', 0);
   const va = f.param('i64', 1);
   const result = f.param('i32', 2);
@@ -454,6 +465,7 @@ function buildFill(f: FunctionBuilder, codeMap: number): void {
   const page = f.let(i32.shrU(physical, i32.const(12)));
   const clean = i32.eqz(i32.load(i32.shl(page, i32.const(2)), codeMap));
   const writable = i32.and(i32.shrU(result, i32.const(Math.log2(WALK_WRITABLE))), clean);
+  if (wrote !== undefined) f.if(writable, () => f.callVoid(wrote, page, entry));
   f.store(8, entry, select(i32.and(result, i32.const(WALK_READABLE)), tag, none), TLB_READ);
   f.store(8, entry, select(writable, tag, none), TLB_WRITE);
   f.store(8, entry, select(i32.and(result, i32.const(WALK_EXECUTABLE)), tag, none), TLB_EXECUTE);

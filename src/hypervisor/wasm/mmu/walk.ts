@@ -5,7 +5,7 @@
  * @module
  */
 import { atomic, type I32, i32, i64, type I64 } from '../emit/expr.ts';
-import type { FunctionBuilder, Local } from '../emit/function-builder.ts';
+import type { Callee, FunctionBuilder, Local } from '../emit/function-builder.ts';
 import { CR0, CR2, CR3, CR4, EFER, EFLAGS_SYSTEM, FAULT_ERROR, FAULT_VECTOR } from '../state.ts';
 import { PDPTE } from '../system/private-state.ts';
 import {
@@ -55,9 +55,10 @@ const hasBits = (value: I32, bits: number): I32 => i32.ne(i32.and(value, i32.con
 
 /**
  * Builds `walk(cpu, va i64, access) -> WALK_*`. `access` is a combination of PF_W, PF_U, PF_I and ACCESS_IMPLICIT. On success
- * PHYSICAL holds the address; on a fault FAULT_VECTOR, FAULT_ERROR and CR2 are set.
+ * PHYSICAL holds the address; on a fault FAULT_VECTOR, FAULT_ERROR and CR2 are set. `marked` (host, bits) is told of every accessed or dirty
+ * flag that is set in a table.
  */
-export function buildWalk(f: FunctionBuilder): void {
+export function buildWalk(f: FunctionBuilder, marked?: Callee): void {
   const cpu = f.param('i32', 0);
   const va = f.param('i64', 1);
   const access = f.param('i32', 2);
@@ -235,7 +236,10 @@ export function buildWalk(f: FunctionBuilder): void {
   );
 
   // Accessed and dirty flags, atomically; the tables above the leaf first.
-  const orInto = (host: I32, bits: number): void => f.run(atomic('i32', 0xfe33, 2, 0, host, i32.const(bits)));
+  const orInto = (host: I32, bits: number): void => {
+    f.run(atomic('i32', 0xfe33, 2, 0, host, i32.const(bits)));
+    if (marked !== undefined) f.callVoid(marked, host, i32.const(bits));
+  };
   for (const host of hosts) {
     f.if(host, () => f.if(i32.eqz(i32.and(i32.load(host), i32.const(ENTRY_A))), () => orInto(host, ENTRY_A)));
   }

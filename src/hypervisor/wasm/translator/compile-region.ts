@@ -59,6 +59,7 @@ export interface TranslatedRegion {
   readonly indirect: readonly number[];
   /** Offsets in linear memory of the starts of its blocks. */
   readonly blocks: readonly number[];
+  readonly isHot: boolean;
   /** Equal for regions with the same blocks and branches. */
   readonly shape: string;
   readonly instructions: number;
@@ -152,6 +153,7 @@ export class RegionTranslator {
       called: bound.called.map(hostOf),
       indirect: bound.indirect.map(hostOf),
       blocks: [...new Set([...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)))],
+      isHot,
       shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
       instructions: region.instructions,
       bytes: bytes.length,
@@ -181,6 +183,7 @@ const NOTHING: TranslatedRegion = {
   called: [],
   indirect: [],
   blocks: [],
+  isHot: false,
   shape: '',
   instructions: 0,
   bytes: 0,

@@ -7,6 +7,8 @@
  *
  * @module
  */
+import type { RegionFunction } from '../check/checked-region.ts';
+import type { RegionChecker } from '../check/region-checker.ts';
 import type { Decoder } from '../decode/decoder.ts';
 import type { BlockCache } from '../interpreter/block-cache.ts';
 import { R_IMMEDIATE } from '../interpreter/record.ts';
@@ -30,6 +32,8 @@ export interface TranslatorOptions {
   readonly helpers: WebAssembly.ModuleImports;
   readonly handlers: WebAssembly.Table;
   readonly regions: WebAssembly.Table;
+  /** Stands between the main loop and regions while these are checked. */
+  readonly checker: RegionChecker | undefined;
 }
 
 export interface TranslatorStats {
@@ -339,7 +343,7 @@ export class Translator {
   }
 
   #install(pending: Pending, translated: TranslatedRegion, module: WebAssembly.Module): void {
-    const { blocks, regions } = this.#options;
+    const { blocks, regions, checker } = this.#options;
     const { host, mode, base, replaces } = pending;
     const env: WebAssembly.ModuleImports = { ...this.#env };
     translated.called.forEach((at, n) => {
@@ -353,7 +357,7 @@ export class Translator {
     const { r } = new WebAssembly.Instance(module, { env }).exports;
     const index = replaces?.index ?? this.#free.pop() ?? this.#next++;
     if (index >= regions.length) regions.grow(1024);
-    regions.set(index, r);
+    regions.set(index, checker?.wrap(index, r as unknown as RegionFunction, { ...translated, host }) ?? r);
     if (replaces !== undefined) {
       this.#cover(replaces.region.blocks, -1);
       this.#cover(translated.blocks, 1);
