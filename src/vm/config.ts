@@ -57,6 +57,8 @@ export interface RunConfig {
   readonly hypervisor: HypervisorName;
   /** The WebAssembly CPU translates hot code; else it interprets all. */
   readonly translate: boolean;
+  /** One of how many calls of translated code the interpreter does too, for comparison; absent: none. */
+  readonly checkTranslation?: number;
   /** End the VMM when the guest resets, instead of rebooting it in place. */
   readonly noReboot: boolean;
   /** Names the VM in messages. */

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { MachineEnd } from './machine.ts';
+
 export const ExitCode = {
   /** The guest powered off, or the user left with Ctrl-A x. */
   PowerOff: 0,
@@ -16,6 +18,8 @@ export const ExitCode = {
   Panic: 34,
   /** The arguments make no sense. */
   BadArguments: 35,
+  /** Translated code did something else than the interpreter (--check-translation). */
+  Mismatch: 36,
   /** The reader of standard output is gone: 128 + SIGPIPE, as a shell reports it of other programs. */
   OutputClosed: 141,
 } as const;
@@ -26,3 +30,23 @@ export const debugExitStatus = (value: number): number => ((value << 1) | 1) & 0
 
 /** 128 + the signal's number: how a shell reports a program that a signal ended. */
 export const signalStatus = (signalNumber: number): number => 128 + signalNumber;
+
+/** The exit status of a machine that ended by itself. */
+export function endStatus(end: MachineEnd): number {
+  switch (end.kind) {
+    case 'power-off':
+    case 'stopped':
+      return ExitCode.PowerOff;
+    case 'reset':
+      return ExitCode.Reset;
+    case 'triple-fault':
+    case 'error':
+      return ExitCode.Crash;
+    case 'mismatch':
+      return ExitCode.Mismatch;
+    case 'panic':
+      return ExitCode.Panic;
+    case 'debug-exit':
+      return end.status;
+  }
+}

@@ -41,6 +41,8 @@ export type MachineEnd =
   | { readonly kind: 'debug-exit'; readonly status: number }
   /** Somebody called `stop`. */
   | { readonly kind: 'stopped' }
+  /** Translated code did something else than the interpreter. */
+  | { readonly kind: 'mismatch'; readonly reason: string; readonly detail: string }
   /** The hypervisor could not go on. */
   | { readonly kind: 'error'; readonly reason: string; readonly detail: string };
 
@@ -212,7 +214,7 @@ export class Machine {
     thread.ended.then(
       ({ exit }) => {
         if (exit.kind === 'shutdown') this.#finish({ kind: 'triple-fault' });
-        else if (exit.kind === 'error') this.#finish(exit);
+        else if (exit.kind === 'error' || exit.kind === 'mismatch') this.#finish(exit);
       },
       (error: unknown) => {
         const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);

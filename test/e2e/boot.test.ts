@@ -80,6 +80,13 @@ test('with translate=false everything is interpreted', async () => {
   assert.match(vm.errors, /instructions translated +0\n/);
 });
 
+test('a boot whose translated code is all checked shows no difference', async () => {
+  await using vm = launch(['--check-translation', '1', '--stats'], { input: 'sha256sum /bin/busybox; poweroff -f\n' });
+  await vm.exits(0);
+  const [, checked = ''] = /region calls checked +([\d,]+)\n/.exec(vm.errors) ?? [];
+  assert.ok(Number(checked.replaceAll(',', '')) > 1000, checked);
+});
+
 test('a panic ends with status 34', async () => {
   await using vm = launch([], { input: 'echo c > /proc/sysrq-trigger\n' });
   await vm.exits(34);

@@ -47,6 +47,20 @@ test('the smallest and the largest memory are accepted, one less and one more ar
   refused(['-m', 'size=3073'], '--mem "size=3073": 3073 is not from 64 to 3072 MiB at position 5');
 });
 
+test('without the option no translated code is checked, with it one of so many calls', () => {
+  assert.equal(parse().checkTranslation, undefined);
+  assert.equal(parse('--check-translation', '1').checkTranslation, 1);
+  assert.equal(parse('--check-translation=every=64').checkTranslation, 64);
+  refused(['--check-translation', '0'], '--check-translation "0": 0 is not from 1 to 1000000000 at position 0');
+});
+
+test('translated code cannot be checked where nothing is translated', () => {
+  refused(
+    ['--check-translation', '1', '--hypervisor', 'wasm,translate=false'],
+    '--check-translation "1": nothing is translated',
+  );
+});
+
 test('one vCPU is accepted, two are refused', () => {
   assert.equal(parse('-c', '1').cpus, 1);
   assert.equal(parse('--cpus', 'num-cores=1').cpus, 1);

@@ -79,6 +79,11 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     ],
   },
   {
+    name: '--check-translation',
+    value: 'every=N',
+    help: 'Checks translated code: one of N calls of it, on average, is undone, done again by the interpreter, and compared; with 1 each. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked.',
+  },
+  {
     name: '--no-reboot',
     help: 'Ends with status 32 when the guest resets. Otherwise it reboots in place.',
   },
@@ -96,6 +101,7 @@ const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
 /** A device of 32 bits. */
 const DEBUG_EXIT_PORTS = 4;
 const DEBUG_EXIT = { port: integer(0, 0xfffc) };
+const CHECK_TRANSLATION = { every: integer(1, 1_000_000_000) };
 const HYPERVISOR = { name: choice('wasm', 'auto'), translate: withDefault(boolean(), true) };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
@@ -166,6 +172,10 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   const [mem] = keyValues(args, '--mem', MEM);
   const [cpus] = keyValues(args, '--cpus', CPUS);
   const [hypervisor] = keyValues(args, '--hypervisor', HYPERVISOR);
+  const [check] = keyValues(args, '--check-translation', CHECK_TRANSLATION);
+  if (check !== undefined && hypervisor?.translate === false) {
+    throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'nothing is translated');
+  }
   const [debugExit] = keyValues(args, '--debug-exit', DEBUG_EXIT);
   const owner = debugExit === undefined ? undefined : portOwner(debugExit.port, DEBUG_EXIT_PORTS);
   if (owner !== undefined) {
@@ -181,6 +191,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     serial: serialPorts(args),
     hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
     translate: hypervisor?.translate ?? DEFAULT_CONFIG.translate,
+    ...(check !== undefined && { checkTranslation: check.every }),
     noReboot: args.options.has('--no-reboot'),
     name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
     stats: args.options.has('--stats'),

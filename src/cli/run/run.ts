@@ -34,6 +34,7 @@ export function runHelp(): string {
       entry('33', 'The guest crashed (triple fault).'),
       entry('34', 'The guest panicked.'),
       entry('35', 'The arguments are wrong.'),
+      entry('36', 'Translated code was found to be wrong (--check-translation).'),
       entry('141', 'The reader of standard output is gone.'),
       entry('128 + n', 'Signal n ended typervisor.'),
       entry('odd', 'The guest wrote V to the --debug-exit port: (V << 1) | 1, modulo 256.'),

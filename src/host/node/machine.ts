@@ -13,7 +13,7 @@ import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/vcpu.ts';
 import { vcpuArea } from '../../memory/machine-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
-import { ExitCode } from '../../vm/exit-code.ts';
+import { endStatus, ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult, type VcpuThread } from '../../vm/machine.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
 import { createClock, wallClock } from './clock.ts';
@@ -54,7 +54,7 @@ export function commandLine(config: RunConfig): string {
 }
 
 /** Gives a prepared worker its vCPU. */
-function startVcpu(worker: Worker, config: VcpuThreadConfig, translates: boolean): VcpuThread {
+function startVcpu(worker: Worker, config: VcpuThreadConfig, { translate, checkTranslation }: RunConfig): VcpuThread {
   const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
     worker.once('message', (end: VcpuThreadEnd) => {
       resolve(end);
@@ -63,7 +63,7 @@ function startVcpu(worker: Worker, config: VcpuThreadConfig, translates: boolean
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
   });
-  if (translates) {
+  if (translate) {
     const { worker: compiler, wire } = startRegionCompiler(config.memory, vcpuArea(config.map, config.index));
     worker.once('exit', () => void compiler.terminate());
     // Without it the guest goes on, interpreted.
@@ -71,33 +71,20 @@ function startVcpu(worker: Worker, config: VcpuThreadConfig, translates: boolean
       const consequence = 'the compiler ended, hot code is interpreted from here on';
       stderrLogger.log('error', 'translator', `${consequence}: ${error.message}`);
     });
-    worker.postMessage({ config, compiler: wire } satisfies VcpuWorkerTask, [wire.port]);
+    const task: VcpuWorkerTask = {
+      config,
+      compiler: wire,
+      ...(checkTranslation !== undefined && { checkTranslation }),
+    };
+    worker.postMessage(task, [wire.port]);
   } else worker.postMessage({ config } satisfies VcpuWorkerTask);
   return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
-}
-
-/** The exit status of a machine that ended by itself. */
-function endStatus(end: MachineEnd): number {
-  switch (end.kind) {
-    case 'power-off':
-    case 'stopped':
-      return ExitCode.PowerOff;
-    case 'reset':
-      return ExitCode.Reset;
-    case 'triple-fault':
-    case 'error':
-      return ExitCode.Crash;
-    case 'panic':
-      return ExitCode.Panic;
-    case 'debug-exit':
-      return end.status;
-  }
 }
 
 /** One line for people, for ends that are not the guest's own doing. */
 function explain(end: MachineEnd): string | undefined {
   if (end.kind === 'triple-fault') return 'the guest crashed: triple fault';
-  if (end.kind === 'error') return `${end.reason}\n${end.detail}`;
+  if (end.kind === 'error' || end.kind === 'mismatch') return `${end.reason}\n${end.detail}`;
   return undefined;
 }
 
@@ -165,7 +152,7 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
         wallClock,
         timers,
         logger: stderrLogger,
-        startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread, config.translate),
+        startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread, config),
         random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
         yieldTurn: (resume) => void setImmediate(resume),
       },

@@ -19,6 +19,8 @@ export interface VcpuWorkerTask {
   readonly config: VcpuThreadConfig;
   /** Left out: everything is interpreted. */
   readonly compiler?: CompilerWire;
+  /** One of how many calls of translated code is checked; left out: none. */
+  readonly checkTranslation?: number;
 }
 
 const RANDOM_POOL = new Uint32Array(256);
@@ -42,10 +44,14 @@ v8.setFlagsFromString('--no-wasm-deopt');
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
 const interpreter = compileInterpreter(createInterpreterCache());
 const clock = createClock();
-port.once('message', ({ config, compiler }: VcpuWorkerTask) => {
+port.once('message', ({ config, compiler, checkTranslation }: VcpuWorkerTask) => {
   const end = runVcpuThread(config, {
     clock,
-    hypervisor: wasmHypervisor(interpreter, compiler === undefined ? 'none' : regionCompiler(compiler)),
+    hypervisor: wasmHypervisor(
+      interpreter,
+      compiler === undefined ? 'none' : regionCompiler(compiler),
+      checkTranslation,
+    ),
     random32,
     takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
   });
