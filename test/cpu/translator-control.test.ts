@@ -1,7 +1,7 @@
 /** Control flow and odd instructions in translated regions. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { STATUS_REGION_BUDGET } from '../../src/hypervisor/wasm/interpreter/record.ts';
+import { STATUS_BUDGET, STATUS_REGION_BUDGET } from '../../src/hypervisor/wasm/interpreter/record.ts';
 import { CODE, CODE_AT, DATA, DATA_AT, hex, P, U, UD, UD2, userMachine, W } from './paged-machine.ts';
 
 const RAX = 0,
@@ -55,6 +55,19 @@ for (const [kind, isHot] of [
     m.run();
     assert.deepEqual(m.gprs(RBX, RSI, RCX), [2n, 3n, 0n]);
     assert.equal(m.fault.rip, CODE + 14n);
+  });
+
+  test(`a way out into the middle of a loop has the flags of a block that neither reads nor writes them, in ${kind} code`, () => {
+    // cmp edi, 1; je H; A: mov edx, esi; H: test ebx, ebx; sub ecx, 1; jnz A; ud2
+    const m = userMachine('83 ff 01', '74 02', '89 f2', '85 db', '83 e9 01', '75 f7', UD2);
+    const start = (rdi: bigint): void => m.start(CODE, { [RCX]: 2n, [RDI]: rdi });
+    start(1n);
+    m.run();
+    assert.ok(m.runTwice(() => start(0n), isHot));
+    start(0n);
+    assert.equal(m.vcpu.execute(2), STATUS_BUDGET);
+    assert.equal(m.state.rip, CODE + 7n);
+    assert.equal(m.state.rflags, 0x97);
   });
 
   test(`two loops that share their blocks are left at every one of their edges, in ${kind} code`, () => {

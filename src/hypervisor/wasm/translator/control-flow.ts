@@ -18,8 +18,8 @@ export interface ControlFlow {
   readonly loops: ReadonlySet<number>;
   /** Nodes with more than one edge into them that is no back edge. */
   readonly merges: ReadonlySet<number>;
-  /** False when an edge goes back to a node that does not dominate its source: there is no structured code for that. */
-  readonly reducible: boolean;
+  /** Nodes with an edge back to a node that does not dominate them: there is no structured code for that. */
+  readonly irreducible: ReadonlySet<number>;
 }
 
 export function analyse(entry: number, successors: (node: number) => readonly number[]): ControlFlow {
@@ -38,7 +38,7 @@ export function analyse(entry: number, successors: (node: number) => readonly nu
   const children = new Map<number, number[]>(order.map((node) => [node, []]));
   const loops = new Set<number>();
   const merges = new Set<number>();
-  let reducible = true;
+  const irreducible = new Set<number>();
   for (const [index, node] of order.entries()) {
     if (index > 0) children.get(order[dominators[index] as number] as number)?.push(node);
     let forward = 0;
@@ -48,11 +48,11 @@ export function analyse(entry: number, successors: (node: number) => readonly nu
         continue;
       }
       loops.add(node);
-      if (!dominates(index, predecessor)) reducible = false;
+      if (!dominates(index, predecessor)) irreducible.add(order[predecessor] as number);
     }
     if (forward > 1) merges.add(node);
   }
-  return { order, position, children, loops, merges, reducible };
+  return { order, position, children, loops, merges, irreducible };
 }
 
 function reversePostorder(entry: number, successors: (node: number) => readonly number[]): number[] {

@@ -63,14 +63,14 @@ export function registersOf(region: Region): Registers {
 export function liveFlags(
   region: Region,
   flow: ControlFlow,
-  needs: (block: RegionBlock, live: ReadonlySet<number>) => boolean,
+  needs: (block: RegionBlock, live: ReadonlySet<number>, isIrreducible: boolean) => boolean,
 ): Set<number> {
   const live = new Set<number>();
   for (let changed = true; changed; ) {
     changed = false;
     for (const id of [...flow.order].reverse()) {
       if (live.has(id)) continue;
-      if (needs(region.blocks.get(id) as RegionBlock, live)) {
+      if (needs(region.blocks.get(id) as RegionBlock, live, flow.irreducible.has(id))) {
         live.add(id);
         changed = true;
       }
@@ -88,17 +88,21 @@ export function readsFlags({ insns, successors }: RegionBlock, live: ReadonlySet
   return successors.some((successor) => live.has(successor));
 }
 
-/** The same, also counting ways out of the region, where the guest's flags must be right. */
-export function needsFlags(block: RegionBlock, live: ReadonlySet<number>): boolean {
+/**
+ * The same, also counting ways out of the region, where the guest's flags must be right. `isIrreducible`: an edge of the block goes back to
+ * where structured code has no place for it.
+ */
+export function needsFlags(block: RegionBlock, live: ReadonlySet<number>, isIrreducible: boolean): boolean {
   for (const { traits, called, decoded } of block.insns) {
     // Whatever may leave needs them: faults of memory accesses too.
     if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return true;
     if (decoded.hasMemory || decoded.row.unit !== undefined) return true;
     if (traits.writesFlags) return false;
   }
-  return block.successors.some((successor) => live.has(successor)) || hasExit(block);
+  return block.successors.some((successor) => live.has(successor)) || hasExit(block, isIrreducible);
 }
 
-function hasExit(block: RegionBlock): boolean {
-  return block.end.kind !== 'next' || block.successors.length === 0;
+/** An edge that has no place in structured code is a way out as well. */
+function hasExit({ end, successors }: RegionBlock, isIrreducible: boolean): boolean {
+  return end.kind !== 'next' || successors.length === 0 || isIrreducible;
 }
