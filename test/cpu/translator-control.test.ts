@@ -39,6 +39,23 @@ test('conditional jumps to the next instruction do not multiply the code behind 
   assert.ok(bytes < 10_000, `${bytes} bytes of WebAssembly`);
 });
 
+test('code that drops the region behind it takes as many instructions as before', () => {
+  // 63 NOPs; mov [rdi], bl, which ends the block; inc eax
+  const m = userMachine('90'.repeat(63), '88 1f', 'ff c0', UD2);
+  m.space.map(CODE, CODE_AT, P | W | U);
+  const count = (rdi: bigint): number => {
+    const before = m.stat('instructions');
+    m.start(CODE, { [RDI]: rdi, [RBX]: 0x90n });
+    m.run();
+    return m.stat('instructions') - before;
+  };
+  const expected = count(DATA);
+  m.start(CODE + 65n);
+  assert.ok(m.vcpu.translateHere());
+  assert.equal(count(DATA), expected);
+  assert.equal(count(CODE), expected);
+});
+
 for (const [kind, isHot] of [
   ['cold', false],
   ['hot', true],

@@ -470,7 +470,9 @@ function buildRun(
                 ): void {
                   switch (number) {
                     case HANDLER_EXIT:
+                      // The instruction is not done; a record that is not of one counts nothing.
                       charge(1);
+                      f.set(budget, i32.sub(budget, i32.eqz(i32.load8U(record, R_COUNT))));
                       thisRip();
                       f.br(label.dispatch);
                       return;
