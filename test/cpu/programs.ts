@@ -22,10 +22,26 @@ class Writer {
   readonly bytes: number[] = [];
   /** The program rewrites itself now and then. */
   readonly rewrites: boolean;
+  /** Another processor is to do the same: see `ProgramOptions`. */
+  readonly isPortable: boolean;
+  /** The instruction that has just been written leaves flags undefined. */
+  undefinesFlags = false;
   readonly #random: Prng;
-  constructor(random: Prng) {
+  constructor(random: Prng, isPortable: boolean) {
     this.#random = random;
-    this.rewrites = random.chance(10);
+    this.rewrites = random.chance(10) && !isPortable;
+    this.isPortable = isPortable;
+  }
+  /** Number of an operation of ADD's kind: add, or, adc, sbb, and, sub, xor, cmp. */
+  operation(): number {
+    const number = this.below(8);
+    if (number === 1 || number === 4 || number === 6) this.undefinesFlags = true;
+    return number;
+  }
+  /** Gives all flags a value again. */
+  defineFlags(): void {
+    if (this.undefinesFlags && this.isPortable) this.registers(8, [], [0x39], R14, this.pick(FREE));
+    this.undefinesFlags = false;
   }
   pick<T>(list: readonly T[]): T {
     return list[this.#random.below(list.length)] as T;
@@ -78,6 +94,12 @@ const FLAGS = 0x8d5;
 const SIZES = [1, 2, 4, 8, 4, 8];
 const wide = (size: number): number => (size === 1 ? 0 : 1);
 
+/** The same writer: its next instruction leaves flags undefined. */
+function undefining(w: Writer): Writer {
+  w.undefinesFlags = true;
+  return w;
+}
+
 /** One instruction that neither branches nor loops. */
 function plain(w: Writer): void {
   const size = w.pick(SIZES);
@@ -85,32 +107,41 @@ function plain(w: Writer): void {
   const rm = w.pick(FREE);
   const at = w.below(0x800) & (w.below(4) === 0 ? -1 : -8);
   const word = size === 1 ? 4 : size;
+  // What crosses a line of the cache is slow, or refused, under a lock.
+  const locked = w.isPortable ? at & ~7 : at;
   const kinds: (() => void)[] = [
-    () => w.registers(size, [], [w.below(8) * 8 + wide(size)], reg, rm),
-    () => w.registers(size, [], [w.below(8) * 8 + wide(size)], reg, rm),
-    () => w.memory(size, [], [w.below(8) * 8 + wide(size)], reg, at),
-    () => w.memory(size, [], [w.below(8) * 8 + 2 + wide(size)], reg, at),
+    () => w.registers(size, [], [w.operation() * 8 + wide(size)], reg, rm),
+    () => w.registers(size, [], [w.operation() * 8 + wide(size)], reg, rm),
+    () => w.memory(size, [], [w.operation() * 8 + wide(size)], reg, at),
+    () => w.memory(size, [], [w.operation() * 8 + 2 + wide(size)], reg, at),
     () => {
-      w.registers(word, [], [0x83], w.below(8), rm);
+      w.registers(word, [], [0x83], w.operation(), rm);
       w.emit(w.below(256));
     },
     () => w.registers(size, [], [0x88 + wide(size)], reg, rm),
     () => w.memory(size, [], [0x88 + wide(size)], reg, at),
     () => w.memory(size, [], [0x8a + wide(size)], reg, at),
     () => {
-      w.registers(word, [], [0xc1], w.pick([0, 1, 2, 3, 4, 5, 7]), rm);
+      undefining(w).registers(word, [], [0xc1], w.pick([0, 1, 2, 3, 4, 5, 7]), rm);
       w.emit(w.below(66));
     },
-    () => w.registers(size, [], [0xd2 + wide(size)], w.pick([0, 1, 2, 3, 4, 5, 7]), rm),
-    () => w.registers(word, [], [0x0f, 0xaf], reg, rm),
-    () => w.registers(size, [], [0xf6 + wide(size)], w.pick([2, 3, 4, 5]), rm),
+    () => undefining(w).registers(size, [], [0xd2 + wide(size)], w.pick([0, 1, 2, 3, 4, 5, 7]), rm),
+    () => undefining(w).registers(word, [], [0x0f, 0xaf], reg, rm),
+    () => undefining(w).registers(size, [], [0xf6 + wide(size)], w.pick([2, 3, 4, 5]), rm),
     () => w.registers(word, [], [0x0f, 0x40 + w.below(16)], reg, rm),
     () => w.registers(1, [], [0x0f, 0x90 + w.below(16)], 0, rm),
     () => w.registers(word, [], [0x0f, w.pick([0xb6, 0xbe])], reg, rm),
-    () => w.registers(word, [], [0x0f, w.pick([0xa3, 0xab, 0xb3, 0xbb])], reg, rm),
-    () => w.registers(word, [], [0x0f, w.pick([0xbc, 0xbd])], reg, rm),
+    () => undefining(w).registers(word, [], [0x0f, w.pick([0xa3, 0xab, 0xb3, 0xbb])], reg, rm),
+    () => {
+      // Of zero, BSF and BSR leave the destination undefined: bts rm, 3.
+      if (w.isPortable) {
+        w.registers(word, [], [0x0f, 0xba], 5, rm);
+        w.emit(3);
+      }
+      undefining(w).registers(word, [], [0x0f, w.pick([0xbc, 0xbd])], reg, rm);
+    },
     () => w.registers(size, [], [0xfe + wide(size)], w.below(2), rm),
-    () => w.registers(size, [], [0x84 + wide(size)], reg, rm),
+    () => undefining(w).registers(size, [], [0x84 + wide(size)], reg, rm),
     () => w.registers(size, [], [0x86 + wide(size)], reg, rm),
     () => w.registers(size, [], [0x0f, 0xb0 + wide(size)], reg, rm),
     () => w.memory(size, [0xf0], [0x0f, 0xc0 + wide(size)], reg, at & ~7),
@@ -124,7 +155,7 @@ function plain(w: Writer): void {
     () => {
       w.registers(4, [], [0x81], 4, reg);
       w.imm32(0x78);
-      if (reg !== 4) w.memory(size, [], [w.below(8) * 8 + w.pick([0, 2]) + wide(size)], rm, at, reg);
+      if (reg !== 4) w.memory(size, [], [w.operation() * 8 + w.pick([0, 2]) + wide(size)], rm, at, reg);
     },
     // SSE: scalar and packed arithmetic, logic, shuffles, comparisons, conversions.
     () => w.registers(0, [w.pick([0xf2, 0xf3])], [0x0f, w.pick([0x51, 0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f])], reg, rm),
@@ -138,23 +169,23 @@ function plain(w: Writer): void {
     () => w.memory(0, [], [0x0f, w.pick([0x10, 0x11])], reg, at),
     () => w.memory(0, [0x66], [0x0f, w.pick([0x6f, 0x7f, 0xd4])], reg, at & ~15),
     // XCHG and locked operations with memory; a pair of sixteen bytes, aligned.
-    () => w.memory(size, [], [0x86 + wide(size)], reg, at),
-    () => w.memory(size, [0xf0], [0x0f, 0xb0 + wide(size)], reg, at),
-    () => w.memory(size, [0xf0], [w.pick([0, 1, 2, 3, 4, 5, 6]) * 8 + wide(size)], reg, at),
+    () => w.memory(size, [], [0x86 + wide(size)], reg, locked),
+    () => w.memory(size, [0xf0], [0x0f, 0xb0 + wide(size)], reg, locked),
+    () => undefining(w).memory(size, [0xf0], [w.pick([0, 1, 2, 3, 4, 5, 6]) * 8 + wide(size)], reg, locked),
     () => w.memory(8, [0xf0].slice(0, w.below(2)), [0x0f, 0xc7], 1, at & ~15),
     // A bit in memory, as far away as a register says.
     () => {
       w.registers(4, [], [0x81], 4, reg);
       w.imm32(0x3fff);
-      w.memory(word, [], [0x0f, w.pick([0xa3, 0xab, 0xb3, 0xbb])], reg, at & 0x7f8);
+      undefining(w).memory(word, [], [0x0f, w.pick([0xa3, 0xab, 0xb3, 0xbb])], reg, at & 0x7f8);
     },
     () => {
-      w.memory(word, [], [0x0f, 0xba], 4 + w.below(4), at);
+      undefining(w).memory(word, [], [0x0f, 0xba], 4 + w.below(4), at);
       w.imm8(w.below(256));
     },
     // Where one page ends and the next begins.
-    () => w.memory(size, [], [w.below(8) * 8 + w.pick([0, 2]) + wide(size)], reg, PAGE_END - w.below(8)),
-    () => w.memory(size, [0xf0], [0x0f, 0xc0 + wide(size)], reg, PAGE_END - w.below(8)),
+    () => w.memory(size, [], [w.operation() * 8 + w.pick([0, 2]) + wide(size)], reg, PAGE_END - w.below(8)),
+    () => w.memory(size, [0xf0], [0x0f, 0xc0 + wide(size)], reg, w.isPortable ? locked : PAGE_END - w.below(8)),
     () => w.memory(0, [], [0x0f, w.pick([0x10, 0x11])], reg, PAGE_END - w.below(16)),
     () => w.memory(8, [], [w.pick([0x8b, 0x89])], reg, PAGE_END - w.below(8)),
     // Flags by the stack.
@@ -179,6 +210,7 @@ function plain(w: Writer): void {
     },
   ];
   w.pick(kinds)();
+  w.defineFlags();
 }
 
 /** Somewhere beyond the data, or what only a supervisor may do: a fault in the middle of everything. */
@@ -189,9 +221,10 @@ function stray(w: Writer): void {
     () => w.emit(0x0f, 0x01, w.pick([0xca, 0xcb])),
     () => w.emit(0xfa),
     () => w.memory(0, [], [0x0f, 0x28], w.pick(FREE), 0x108),
-    () => w.registers(4, [], [0xf7], 6 + w.below(2), w.pick(FREE)),
+    () => undefining(w).registers(4, [], [0xf7], 6 + w.below(2), w.pick(FREE)),
   ];
   w.pick(kinds)();
+  w.defineFlags();
 }
 
 /** Repeated or not, forwards or backwards; from and to somewhere in the data. */
@@ -336,13 +369,21 @@ function part(w: Writer, length: number, depth: number): number[] {
   return w.bytes.splice(before);
 }
 
+export interface ProgramOptions {
+  /**
+   * Any processor does the same: undefined flags are given values at once, nothing rewrites itself by another address, locked accesses are
+   * aligned.
+   */
+  readonly isPortable?: boolean;
+}
+
 /** The program of a seed. */
-export function randomProgram(seed: number): CaseInput {
+export function randomProgram(seed: number, { isPortable = false }: ProgramOptions = {}): CaseInput {
   const random = new Prng();
   random.reseed(seed, 77);
   const initial = new MachineState();
   fillDefault(initial, LONG, seed, [Profile.Integer, Profile.F64, Profile.F32][seed % 3] as Profile, false);
-  const w = new Writer(random);
+  const w = new Writer(random, isPortable);
   sequence(w, 10 + random.below(30), 4);
   if (random.chance(15)) stray(w);
   w.emit(...UD2);

@@ -4,15 +4,17 @@
  * @module
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { VECTOR_NONE, type CaseInput, type Outcome, type Patch } from '../case.ts';
 import { codeLinear } from '../default-state.ts';
-import { CODE_LOW, DESCRIPTORS, HIGH, memoryBackground } from '../environment.ts';
+import { CODE_BYTES, CODE_LOW, DESCRIPTORS, HIGH, memoryBackground } from '../environment.ts';
 import { Flag, MachineState, STATE_BYTES } from '../machine-state.ts';
 
 const MAGIC = 0x31525654;
 const CASE_HEAD_BYTES = 32 + STATE_BYTES;
+/** Bytes of code in a case's head; the rest of a program comes last. */
+const HEAD_CODE_BYTES = 16;
 const RESULT_HEAD_BYTES = 24 + STATE_BYTES + 4;
 const TRAP_NONE = 0xffff_ffff;
 const TRAP_TIMEOUT = 0xffff_fffe;
@@ -29,6 +31,9 @@ const cache = join(here, '../../../.cache');
 export function recorderUnavailable(): string | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return 'the recorder needs Linux on x86-64';
   if (spawnSync('gcc', ['--version']).status !== 0) return 'the recorder needs gcc';
+  const features = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1]?.split(' ') ?? [];
+  const missing = ['fsgsbase', 'avx'].filter((feature) => !features.includes(feature));
+  if (missing.length > 0) return `the recorder needs a processor with ${missing.join(' and ')}`;
   return undefined;
 }
 
@@ -71,11 +76,13 @@ function header(): Buffer {
 
 function encodeCase(input: CaseInput): Buffer {
   const patchBytes = input.patches.reduce((sum, p) => sum + 4 + p.bytes.length, 0);
-  const out = Buffer.alloc(CASE_HEAD_BYTES + patchBytes);
+  const { code } = input;
+  const rest = code.subarray(HEAD_CODE_BYTES);
+  const out = Buffer.alloc(CASE_HEAD_BYTES + patchBytes + rest.length);
   const linear = codeLinear(input.initial, input.environment);
   const offset = Number(linear >= HIGH ? linear - HIGH : linear) - CODE_LOW;
-  if (input.code.length === 0 || input.code.length > 16)
-    throw new RecorderError(`${input.form}: ${input.code.length} bytes of code`);
+  if (code.length === 0 || code.length > CODE_BYTES)
+    throw new RecorderError(`${input.form}: ${code.length} bytes of code`);
   if (offset < 0 || offset >= 0x2000)
     throw new RecorderError(`${input.form}: RIP 0x${linear.toString(16)} is outside the code pages`);
   // The recorder itself loads the bases.
@@ -83,10 +90,10 @@ function encodeCase(input: CaseInput): Buffer {
     if (BigInt.asUintN(64, BigInt.asIntN(48, base)) !== base)
       throw new RecorderError(`${input.form}: segment base ${base.toString(16)} is not canonical`);
   }
-  out.writeUInt8(input.code.length, 0);
+  out.writeUInt32LE(code.length, 0);
   out.writeUInt32LE(offset, 4);
   out.writeUInt16LE(input.patches.length, 8);
-  out.set(input.code, 16);
+  out.set(code.subarray(0, HEAD_CODE_BYTES), 16);
   out.set(input.initial.bytes, 32);
   let at = CASE_HEAD_BYTES;
   for (const patch of input.patches) {
@@ -95,6 +102,7 @@ function encodeCase(input: CaseInput): Buffer {
     out.set(patch.bytes, at + 4);
     at += 4 + patch.bytes.length;
   }
+  out.set(rest, at);
   return out;
 }
 

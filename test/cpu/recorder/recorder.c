@@ -1,5 +1,5 @@
 /*
- * Runs single x86 instructions on the machine's own processor in user mode and reports what they did.
+ * Runs x86 instructions, one at a time or a program of them, on the machine's own processor in user mode and reports what they did.
  *
  * Linux x86-64 only. Standard input: a header, then cases; standard output: one result per case. The layouts below
  * are mirrored in test/cpu/environment.ts, test/cpu/machine-state.ts and test/cpu/recorder/native.ts.
@@ -57,12 +57,14 @@ struct state {
 };
 _Static_assert(sizeof(struct state) == 832, "machine-state.ts has these offsets");
 
+#define HEAD_CODE_BYTES 16
+
 struct case_head {
-  uint8_t code_length, pad[3];
+  uint32_t code_length;
   uint32_t code_offset; /* of the instruction in the code pages */
   uint16_t patch_count, pad2;
   uint32_t pad3;
-  uint8_t code[16];
+  uint8_t code[HEAD_CODE_BYTES]; /* the rest of longer code follows the patches */
   struct state state;
 };
 
@@ -388,10 +390,17 @@ int main(void) {
       read_all(patches + used + sizeof patch, patch.length);
       used += sizeof patch + patch.length;
     }
+    static uint8_t text[CODE_BYTES];
+    if (in.code_length > CODE_BYTES) {
+      fprintf(stderr, "recorder: the code of a case is too long\n");
+      return 2;
+    }
+    memcpy(text, in.code, HEAD_CODE_BYTES);
+    if (in.code_length > HEAD_CODE_BYTES) read_all(text + HEAD_CODE_BYTES, in.code_length - HEAD_CODE_BYTES);
     /* An instruction may run off the end of the second page; only its bytes inside exist. */
     size_t present = in.code_length;
     if (in.code_offset + present > CODE_BYTES) present = CODE_BYTES - in.code_offset;
-    memcpy(code + in.code_offset, in.code, present);
+    memcpy(code + in.code_offset, text, present);
     uint64_t linear_skew = in.state.rip - in.code_offset; /* RIP of the first byte of the code pages */
 
     static struct result_head out;
