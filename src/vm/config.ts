@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { CheckTranslation } from '../hypervisor/wasm/check/region-checker.ts';
+
 export const MIB = 0x10_0000;
 
 /** Guest RAM: enough for Linux to boot at all, and below the PCI window of the memory layout. */
@@ -57,8 +59,8 @@ export interface RunConfig {
   readonly hypervisor: HypervisorName;
   /** The WebAssembly CPU translates hot code; else it interprets all. */
   readonly translate: boolean;
-  /** One of how many calls of translated code the interpreter does too, for comparison; absent: none. */
-  readonly checkTranslation?: number;
+  /** Calls of translated code that the interpreter does too, for comparison; absent: none. */
+  readonly checkTranslation?: CheckTranslation;
   /** End the VMM when the guest resets, instead of rebooting it in place. */
   readonly noReboot: boolean;
   /** Names the VM in messages. */

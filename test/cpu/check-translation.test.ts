@@ -24,7 +24,7 @@ const RAX = 0,
   RBX = 3,
   RSI = 6,
   RDI = 7;
-const CHECK_ALL = { checkTranslation: 1 };
+const CHECK_ALL = { checkTranslation: { every: 1, eager: false } };
 
 /** A machine whose translator takes the byte at an offset of the code for another one: its regions are wrong. */
 function mistaken(offset: number, byte: number, ...code: readonly string[]): PagedMachine {
@@ -86,7 +86,10 @@ test('a wrong constant is found, with the register and both its values', () => {
 
 test('a mismatch is described by the state before, and by a command that shows the region', () => {
   const { detail } = mismatch(mistaken(3, 3, ...ADD_LOOP), { [RCX]: 5n });
-  assert.match(detail, /^the region at RIP 0x400000, mode 0x\w+, took 15 instructions and ended with FAULT$/m);
+  assert.match(
+    detail,
+    /^the region at RIP 0x400000, mode 0x\w+, took 15 instructions and ended with FAULT at 0x400008$/m,
+  );
   assert.match(detail, /^rip=0+400000 .*\nrax=0{16} rcx=0+5 /m);
   assert.match(detail, /^node tools\/show-region\.ts --at 0x0 4883c002ffc975f80f0b$/m);
 });
@@ -175,7 +178,7 @@ test('each call of a region is checked, those that come from another region too'
 });
 
 test('one of so many calls is checked on average', () => {
-  const m = userMachineWith({ checkTranslation: 10 }, loop('75', 'ff d7', 'ff c9'), UD2);
+  const m = userMachineWith({ checkTranslation: { every: 10, eager: false } }, loop('75', 'ff d7', 'ff c9'), UD2);
   m.put(CODE_AT + 0x1000, '48 ff c0 c3');
   const start = (): void => m.start(CODE, { [RCX]: 5000n, [RDI]: CODE + 0x1000n, 4: DATA + 0x800n });
   start();

@@ -77,7 +77,7 @@ export class InterpreterExecutor implements Executor {
   constructor(model: CpuModel, tier: 'interpreter' | 'translator' = 'interpreter', check?: number) {
     this.#isTranslating = tier === 'translator';
     const interpreter = compileInterpreter(undefined, model, check !== undefined);
-    const checking = check === undefined ? {} : { checkTranslation: check };
+    const checking = check === undefined ? {} : { checkTranslation: { every: check, eager: false } };
     const { vcpu, ram } = testVcpu({ ramBytes: 8 << 20, interpreter, ...checking });
     this.vcpu = vcpu;
     this.#ram = ram;

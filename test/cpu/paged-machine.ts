@@ -12,6 +12,7 @@ import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import { CR3, CS, DS, ES, FS, GDTR, GS, IDTR, SS, TR, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
 import type { CpuState } from '../../src/hypervisor/wasm/system/cpu-state.ts';
 import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
+import type { CheckTranslation } from '../../src/hypervisor/wasm/check/region-checker.ts';
 import type { RegionLimits } from '../../src/hypervisor/wasm/translator/region.ts';
 import type { RegionCompiler, RegionTranslatorOptions } from '../../src/hypervisor/wasm/translator/compile-region.ts';
 import {
@@ -125,8 +126,7 @@ export interface TestVcpuOptions {
   readonly nanoseconds?: () => number;
   /** One that all machines of a test file have, when left out. */
   readonly interpreter?: CompiledInterpreter;
-  /** One of how many calls of translated code is checked. */
-  readonly checkTranslation?: number;
+  readonly checkTranslation?: CheckTranslation;
   /** Of the machine; the first is made. */
   readonly vcpuCount?: number;
 }

@@ -49,8 +49,8 @@ test('the smallest and the largest memory are accepted, one less and one more ar
 
 test('without the option no translated code is checked, with it one of so many calls', () => {
   assert.equal(parse().checkTranslation, undefined);
-  assert.equal(parse('--check-translation', '1').checkTranslation, 1);
-  assert.equal(parse('--check-translation=every=64').checkTranslation, 64);
+  assert.deepEqual(parse('--check-translation', '1').checkTranslation, { every: 1, eager: false });
+  assert.deepEqual(parse('--check-translation=every=64,eager').checkTranslation, { every: 64, eager: true });
   refused(['--check-translation', '0'], '--check-translation "0": 0 is not from 1 to 1000000000 at position 0');
 });
 

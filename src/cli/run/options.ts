@@ -80,8 +80,12 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   },
   {
     name: '--check-translation',
-    value: 'every=N',
-    help: 'Checks translated code: one of N calls of it, on average, is undone, done again by the interpreter, and compared; with 1 each. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked.',
+    value: 'every=N[,eager]',
+    help: 'Checks translated code: calls of it are undone, done again by the interpreter, and compared. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked.',
+    keys: [
+      ['every=N', 'One of N calls, on average; with 1 each.'],
+      ['eager', 'Translates all code that is met, however seldom it runs.'],
+    ],
   },
   {
     name: '--no-reboot',
@@ -101,7 +105,7 @@ const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
 /** A device of 32 bits. */
 const DEBUG_EXIT_PORTS = 4;
 const DEBUG_EXIT = { port: integer(0, 0xfffc) };
-const CHECK_TRANSLATION = { every: integer(1, 1_000_000_000) };
+const CHECK_TRANSLATION = { every: integer(1, 1_000_000_000), eager: withDefault(boolean(), false) };
 const HYPERVISOR = { name: choice('wasm', 'auto'), translate: withDefault(boolean(), true) };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
@@ -191,7 +195,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     serial: serialPorts(args),
     hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
     translate: hypervisor?.translate ?? DEFAULT_CONFIG.translate,
-    ...(check !== undefined && { checkTranslation: check.every }),
+    ...(check !== undefined && { checkTranslation: check }),
     noReboot: args.options.has('--no-reboot'),
     name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
     stats: args.options.has('--stats'),

@@ -7,6 +7,7 @@ import { randomFillSync } from 'node:crypto';
 import v8 from 'node:v8';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
+import type { CheckTranslation } from '../../hypervisor/wasm/check/region-checker.ts';
 import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
@@ -19,8 +20,8 @@ export interface VcpuWorkerTask {
   readonly config: VcpuThreadConfig;
   /** Left out: everything is interpreted. */
   readonly compiler?: CompilerWire;
-  /** One of how many calls of translated code is checked; left out: none. */
-  readonly checkTranslation?: number;
+  /** Left out: translated code is not checked. */
+  readonly checkTranslation?: CheckTranslation;
 }
 
 const RANDOM_POOL = new Uint32Array(256);

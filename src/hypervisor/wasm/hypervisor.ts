@@ -4,17 +4,18 @@
  * @module
  */
 import type { Hypervisor } from '../hypervisor.ts';
+import type { CheckTranslation } from './check/region-checker.ts';
 import type { RegionCompiler } from './translator/compile-region.ts';
 import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
 
 /**
- * `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made; one of
- * `checkTranslation` calls of translated code is checked.
+ * `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made; translated code is
+ * checked as `checkTranslation` has it.
  */
 export function wasmHypervisor(
   interpreter?: CompiledInterpreter,
   regionCompiler?: RegionCompiler | 'none',
-  checkTranslation?: number,
+  checkTranslation?: CheckTranslation,
 ): Hypervisor {
   return {
     name: 'wasm',

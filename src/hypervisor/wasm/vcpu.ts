@@ -9,7 +9,7 @@ import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import type { Vcpu, VcpuOptions, VcpuStats } from '../hypervisor.ts';
 import { TranslationMismatch } from './check/mismatch.ts';
-import { RegionChecker } from './check/region-checker.ts';
+import { type CheckTranslation, RegionChecker } from './check/region-checker.ts';
 import { Decoder } from './decode/decoder.ts';
 import { DecodeTable } from './decode/table.ts';
 import { rowsOf } from './insn/index.ts';
@@ -75,6 +75,8 @@ const BUS_LOCK = 0x8000;
 /** Instructions between two looks at the clock: some 50 µs. */
 const SLICE = 20_000;
 const SHORTEST_SLICE = 200;
+/** Instructions between two looks at the profile where all code is to be translated. */
+const EAGER_SLICE = 500;
 /** How many settled places the profile looks beyond, and at every which sample: what is found there is worth less than what a sample hits. */
 const SAMPLE_STEPS = 6,
   LOOK_BEYOND = 4;
@@ -118,8 +120,8 @@ export interface WasmVcpuOptions extends VcpuOptions {
   readonly interpreter?: CompiledInterpreter;
   /** Translates hot code: on the vCPU's own thread when left out, not at all when there is none. */
   readonly regionCompiler?: RegionCompiler | 'none';
-  /** One of how many calls of translated code is done by the interpreter too, and compared; left out: none. */
-  readonly checkTranslation?: number;
+  /** Calls of translated code are done by the interpreter too, and compared; left out: none. */
+  readonly checkTranslation?: CheckTranslation;
 }
 
 /** The interpreter that a vCPU runs: the one that it is given, or one that notes writes when that one does not and is to. */
@@ -154,8 +156,9 @@ export class WasmVcpu implements Vcpu {
   readonly #checker: RegionChecker | undefined;
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
-  /** Instructions until the next look at where the guest spends its time. */
-  #untilSample = SLICE;
+  /** Instructions between two looks at where the guest spends its time, and until the next one. */
+  readonly #sampleEvery: number;
+  #untilSample: number;
   #samples = 0;
   #exceptions = 0;
   #interruptCount = 0;
@@ -196,7 +199,9 @@ export class WasmVcpu implements Vcpu {
       if (offset >= 0) interrupts.apicWrite(offset, bytes, value);
       else bus.mmioWrite(at, bytes, value);
     };
-    const checker = checkTranslation === undefined ? undefined : this.#createChecker(checkTranslation);
+    this.#sampleEvery = checkTranslation?.eager === true ? EAGER_SLICE : SLICE;
+    this.#untilSample = this.#sampleEvery;
+    const checker = checkTranslation === undefined ? undefined : this.#createChecker(checkTranslation.every);
     this.#checker = checker;
     const imports = {
       ...checker?.notes,
@@ -302,6 +307,7 @@ export class WasmVcpu implements Vcpu {
       handlers: functions,
       regions,
       checker,
+      eager: checkTranslation?.eager === true,
     });
     this.#view.setInt32(area + VCPU_INDEX, index, true);
     powerOn(this.cpu);
@@ -457,7 +463,7 @@ export class WasmVcpu implements Vcpu {
     if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
     else if (status === STATUS_BUDGET) status = this.#sample();
     else return status;
-    this.#untilSample = SLICE;
+    this.#untilSample = this.#sampleEvery;
     return status;
   }
 

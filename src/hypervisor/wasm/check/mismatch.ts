@@ -21,6 +21,8 @@ export interface CheckedCode {
 export interface MismatchReport {
   readonly code: CheckedCode;
   readonly before: CpuState;
+  /** What the region left. */
+  readonly after: CpuState;
   /** STATUS_* of the region, and how many instructions it took. */
   readonly status: number;
   readonly count: number;
@@ -49,12 +51,12 @@ function entryPage({ host, extents, code }: CheckedCode): Uint8Array {
   return bytes.slice(host & 0xfff, length);
 }
 
-function detailOf({ code, before, status, count, differences }: MismatchReport): string {
+function detailOf({ code, before, after, status, count, differences }: MismatchReport): string {
   const mode = hex(before.i32[CODE_MODE >> 2] as number);
   const width = Math.max(...differences.map(({ what }) => what.length), 'what'.length);
   const place = hex(code.host & 0xfff);
   return [
-    `the region at RIP ${hex(before.rip)}, mode ${mode}${code.isHot ? ', hot' : ''}, took ${count} instructions and ended with ${STATUS_NAMES[status] ?? status}`,
+    `the region at RIP ${hex(before.rip)}, mode ${mode}${code.isHot ? ', hot' : ''}, took ${count} instructions and ended with ${STATUS_NAMES[status] ?? status} at ${hex(after.rip)}`,
     ...differences.map((d) => `${d.what.padEnd(width)}  translated ${d.translated}, interpreted ${d.interpreted}`),
     'before it:',
     before.dump(),

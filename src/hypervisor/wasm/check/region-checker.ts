@@ -34,6 +34,14 @@ import { ARCHITECTURAL, type Difference, stateDifferences } from './differences.
 import { type CheckedCode, TranslationMismatch } from './mismatch.ts';
 import { type PageCopy, WriteLog } from './write-log.ts';
 
+/** How translated code is checked. */
+export interface CheckTranslation {
+  /** One of how many calls of regions is checked; 1: each. */
+  readonly every: number;
+  /** Code is translated the first time that it is met, however seldom it runs, so that more of it is checked. */
+  readonly eager: boolean;
+}
+
 export interface RegionCheckerOptions {
   readonly memory: WebAssembly.Memory;
   /** Offset of the vCPU's private area. */
@@ -192,7 +200,14 @@ export class RegionChecker {
     differences.push(...stateDifferences(this.#after, this.#state, status === STATUS_FAULT));
     this.#comparePages(left, differences);
     if (differences.length > 0) {
-      throw new TranslationMismatch({ code: entry, before: this.#before, status, count, differences });
+      throw new TranslationMismatch({
+        code: entry,
+        before: this.#before,
+        after: this.#after,
+        status,
+        count,
+        differences,
+      });
     }
     for (const [field, words] of MACHINERY) {
       for (let at = field >> 2; at < (field >> 2) + words; at++) this.#state.i32[at] = this.#after.i32[at] as number;

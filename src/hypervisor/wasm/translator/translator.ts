@@ -32,6 +32,8 @@ export interface TranslatorOptions {
   readonly helpers: WebAssembly.ModuleImports;
   readonly handlers: WebAssembly.Table;
   readonly regions: WebAssembly.Table;
+  /** Translates what is met once, and again as hot code soon. */
+  readonly eager: boolean;
   /** Stands between the main loop and regions while these are checked. */
   readonly checker: RegionChecker | undefined;
 }
@@ -57,6 +59,7 @@ export interface TranslatorStats {
  * the first page faults and mappings took twice as long as without translation.
  */
 const THRESHOLD = 12;
+const EAGER_THRESHOLD = 1;
 /**
  * The same for a block that a region holds already: slices end in the middle of regions, and the code soon comes by their entries again.
  * If it does not, the block is worth a region of its own.
@@ -75,6 +78,7 @@ const MAX_PENDING = 64,
 export const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
+const EAGER_HOT_THRESHOLD = 3;
 const MORE = 8;
 /** How large it may become then. */
 export const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 32 };
@@ -157,7 +161,8 @@ export class Translator {
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     const count = (this.#samples.get(host) ?? 0) + 1;
     this.#note(host, count);
-    if (count < (this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD) || this.#isBusy) return;
+    const usual = this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD;
+    if (count < (this.#options.eager ? EAGER_THRESHOLD : usual) || this.#isBusy) return;
     this.#samples.delete(host);
     this.#askHere(host, LIMITS, false);
   }
@@ -343,7 +348,7 @@ export class Translator {
   }
 
   #install(pending: Pending, translated: TranslatedRegion, module: WebAssembly.Module): void {
-    const { blocks, regions, checker } = this.#options;
+    const { blocks, regions, checker, eager } = this.#options;
     const { host, mode, base, replaces } = pending;
     const env: WebAssembly.ModuleImports = { ...this.#env };
     translated.called.forEach((at, n) => {
@@ -369,7 +374,8 @@ export class Translator {
     blocks.installRegion(host, mode, index, translated.extents);
     const { shape, blocks: starts } = translated;
     this.#cover(starts, 1);
-    this.#live[index] = { host, mode, base, shape, blocks: starts, samples: 0, next: HOT_THRESHOLD };
+    const next = eager ? EAGER_HOT_THRESHOLD : HOT_THRESHOLD;
+    this.#live[index] = { host, mode, base, shape, blocks: starts, samples: 0, next };
   }
 
   #cover(blocks: readonly number[], by: 1 | -1): void {
