@@ -15,7 +15,8 @@ test('a program that printed something else has failed, and the reason is what i
 });
 
 test('the instructions are found among the counters', () => {
-  const stats = 'wall time 3.1 s\nvCPU 0\n  instructions                    66,724,053\n  decoded       215,477\n';
+  const stats =
+    'vCPU 0, 3.1 s\n\nguest instructions\n  executed       66,724,053\n\nsystem\n  executed       215,477\n';
   assert.equal(instructionsOf(stats), 66_724_053);
   assert.equal(instructionsOf(''), undefined);
 });

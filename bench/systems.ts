@@ -59,7 +59,7 @@ export function bootCommand(system: GuestSystem, boot: Boot): string[] {
 
 /** The instructions that a guest executed, as typervisor's `--stats` gives them. */
 export function instructionsOf(stats: string): number | undefined {
-  const [, digits] = /^\s*instructions\s+([\d,]+)$/m.exec(stats) ?? [];
+  const [, digits] = /^guest instructions\n +executed +([\d,]+)$/m.exec(stats) ?? [];
   return digits === undefined ? undefined : Number(digits.replaceAll(',', ''));
 }
 

@@ -3,7 +3,16 @@
  *
  * @module
  */
-export { runMachine } from './host/node/machine.ts';
+export { runMachine, type RunResult } from './host/node/machine.ts';
+export type {
+  LoopExit,
+  MeasuredStats,
+  Occupation,
+  OccupationTimes,
+  RegionEnds,
+  RegionStats,
+  VcpuStats,
+} from './hypervisor/stats.ts';
 export {
   DEFAULT_CONFIG,
   type DebugExitConfig,
@@ -12,5 +21,6 @@ export {
   type SerialConfig,
   type SerialNumber,
   type SerialType,
+  type TraceConfig,
 } from './vm/config.ts';
 export { ExitCode } from './vm/exit-code.ts';

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { Trace } from '../util/trace.ts';
 import type { AccessWidth } from './bus-device.ts';
 import { allOnes, type Bus } from './bus.ts';
 import {
@@ -46,6 +47,7 @@ export interface MailboxServerOptions {
   readonly yieldTurn: (resume: () => void) => void;
   /** Told of an exception out of a device, which breaks the contract of BusDevice; the access is answered all the same. */
   readonly onFault: (error: unknown) => void;
+  readonly trace?: Trace | undefined;
 }
 
 export class MailboxServer {
@@ -55,6 +57,7 @@ export class MailboxServer {
   readonly #mmio: Bus;
   readonly #yieldTurn: (resume: () => void) => void;
   readonly #onFault: (error: unknown) => void;
+  readonly #trace: Trace | undefined;
   #running = false;
   /** Calls answered and posted writes done so far, for statistics. */
   calls = 0;
@@ -67,6 +70,7 @@ export class MailboxServer {
     this.#mmio = options.mmio;
     this.#yieldTurn = options.yieldTurn;
     this.#onFault = options.onFault;
+    this.#trace = options.trace;
   }
 
   /**
@@ -86,10 +90,15 @@ export class MailboxServer {
     while (this.#running) {
       let seen = this.#control.doorbell();
       let rounds = 0;
-      const callsBefore = this.calls;
+      const { calls: callsBefore, posted: postedBefore } = this;
+      const from = this.#trace?.now() ?? 0;
       while (rounds < ROUNDS_PER_TURN && (this.service() || (this.calls !== callsBefore && this.#linger(seen)))) {
         seen = this.#control.doorbell();
         rounds++;
+      }
+      if (rounds > 0) {
+        const values = { calls: this.calls - callsBefore, 'posted writes': this.posted - postedBefore };
+        this.#trace?.slice('devices', from, this.#trace.now(), values);
       }
       const rung = rounds < ROUNDS_PER_TURN ? this.#control.sleep(seen) : undefined;
       if (rung !== undefined) {

@@ -52,7 +52,8 @@ function overview(): string {
 /** The vCPU's thread starts first: compiling the interpreter takes longer than all else, and can go on beside it. */
 async function run(args: readonly string[]): Promise<number> {
   if (!args.some((argument) => argument === '-h' || argument === '--help')) {
-    (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker();
+    const measures = args.some((argument) => argument === '--stats' || argument.startsWith('--trace-file'));
+    (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker(measures);
   }
   return (await import('./run/run.ts')).runCommand(args);
 }

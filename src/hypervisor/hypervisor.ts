@@ -8,9 +8,11 @@ import type { VcpuControl } from '../bus/control.ts';
 import type { VcpuBus } from '../bus/vcpu-bus.ts';
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 import type { Clock } from '../util/clock.ts';
+import type { VcpuTrace } from '../util/trace.ts';
 import type { VcpuExit } from './exit.ts';
 import type { InitialCpuState } from './initial-state.ts';
 import type { VcpuInterrupts } from './interrupts.ts';
+import type { VcpuStats } from './stats.ts';
 
 /** What a vCPU is made of; all of it belongs to the thread that runs it. */
 export interface VcpuOptions {
@@ -23,10 +25,12 @@ export interface VcpuOptions {
   readonly control: VcpuControl;
   /** 32 random bits of cryptographic quality, unsigned; undefined when there are none to be had right now. */
   readonly random32: () => number | undefined;
+  /** Told what happens, where that is wanted. */
+  readonly trace?: VcpuTrace | undefined;
 }
 
-/** Counters of a vCPU by name, for `--stats`. */
-export type VcpuStats = Readonly<Record<string, number>>;
+/** What a vCPU counts itself; its thread adds what the bus counts (vm/vcpu-thread.ts), a host what it samples. */
+export type OwnVcpuStats = Omit<VcpuStats, 'deviceCalls' | 'postedWrites' | 'times'>;
 
 export interface Vcpu {
   /** Puts the processor where a loader wants it. */
@@ -37,7 +41,7 @@ export interface Vcpu {
   run(): VcpuExit;
   /** Nanoseconds to add to the machine clock to get this processor's TSC. */
   tscOffset(): number;
-  stats(): VcpuStats;
+  stats(): OwnVcpuStats;
 }
 
 /** Bytes of private area that each vCPU needs in the shared memory, and how to make one on the current thread. */

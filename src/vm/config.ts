@@ -43,6 +43,16 @@ export interface DebugExitConfig {
   readonly port: number;
 }
 
+/** A file in Chrome's trace format. */
+export interface TraceConfig {
+  readonly path: string;
+  /** What would make it longer is dropped. */
+  readonly limitBytes: number;
+}
+
+export const DEFAULT_TRACE_MIB = 64;
+export const MAX_TRACE_MIB = 1024;
+
 export interface RunConfig {
   /** Path of the kernel image; absent: the embedded guest's kernel. */
   readonly kernel?: string;
@@ -65,8 +75,10 @@ export interface RunConfig {
   readonly noReboot: boolean;
   /** Names the VM in messages. */
   readonly name: string;
-  /** Print counters at the end. */
+  /** Measure: counters that cost time, and where time goes. The command line prints them at the end. */
   readonly stats: boolean;
+  /** Write down what happens when. */
+  readonly trace?: TraceConfig;
   readonly debugExit?: DebugExitConfig;
 }
 

@@ -18,13 +18,14 @@ import {
 import { MailboxServer } from '../bus/mailbox-server.ts';
 import { PortTable } from '../bus/port-table.ts';
 import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
-import type { VcpuStats } from '../hypervisor/hypervisor.ts';
+import type { VcpuStats } from '../hypervisor/stats.ts';
 import { IrqChip } from '../irqchip/irqchip.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
 import type { Clock, WallClock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Timers } from '../util/timers.ts';
+import type { Trace } from '../util/trace.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from './vcpu-thread.ts';
 
 /** MAXPHYADDR of the machine's processors, as CPUID announces it. */
@@ -64,6 +65,8 @@ export interface MachineHost {
   readonly startVcpu: (config: VcpuThreadConfig) => VcpuThread;
   /** `setImmediate` or its like. */
   readonly yieldTurn: (resume: () => void) => void;
+  /** The VMM thread's track. */
+  readonly trace?: Trace | undefined;
 }
 
 export interface MachineOptions {
@@ -154,13 +157,14 @@ export class Machine {
       ports: this.#platform.portBus,
       mmio: this.#platform.mmioBus,
       yieldTurn: host.yieldTurn,
+      trace: host.trace,
       onFault: (error) => host.logger.log('error', 'bus', String(error instanceof Error ? error.stack : error)),
     });
   }
 
   /** Loads the kernel, runs the guest to its end. Throws what the loaders throw (KernelFormatError and the files' own errors). */
   async run(): Promise<MachineResult> {
-    const initial = this.#boot(this.#options.progress);
+    const initial = this.#traced('load kernel', () => this.#boot(this.#options.progress));
     const settled = new Promise<void>((resolve) => {
       this.#settle = resolve;
     });
@@ -202,6 +206,18 @@ export class Machine {
     });
   }
 
+  /** Does something that is a slice of the trace. */
+  #traced<T>(name: string, work: () => T): T {
+    const { trace } = this.#host;
+    if (trace === undefined) return work();
+    const from = trace.now();
+    try {
+      return work();
+    } finally {
+      trace.slice(name, from, trace.now());
+    }
+  }
+
   #startVcpu(index: number, initial: CpuBootState): void {
     const thread = this.#host.startVcpu({
       memory: this.#memory,
@@ -230,6 +246,8 @@ export class Machine {
   #finish(end: MachineEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    const { trace } = this.#host;
+    trace?.mark(`end: ${end.kind}`, trace.now());
     this.#settle?.();
   }
 
@@ -241,6 +259,8 @@ export class Machine {
       return;
     }
     this.#resetting = true;
+    const { trace } = this.#host;
+    trace?.mark('reset', trace.now());
     this.#reboot().catch((error: unknown) => {
       const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#finish({
@@ -262,7 +282,7 @@ export class Machine {
     while (this.#server.service());
     this.#platform.reset();
     this.#irqchip.reset();
-    const initial = this.#boot(undefined);
+    const initial = this.#traced('load kernel', () => this.#boot(undefined));
     this.#threads[0]?.sendInitialState(initial);
     for (const control of controls) {
       control.request(REQUEST_RESET);

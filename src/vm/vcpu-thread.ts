@@ -15,12 +15,15 @@ import {
 } from '../bus/control.ts';
 import { MailboxClient } from '../bus/mailbox-client.ts';
 import { PortTable } from '../bus/port-table.ts';
+import { tracedBus } from '../bus/traced-bus.ts';
 import type { VcpuExit } from '../hypervisor/exit.ts';
-import type { Hypervisor, Vcpu, VcpuStats } from '../hypervisor/hypervisor.ts';
+import type { Hypervisor, Vcpu } from '../hypervisor/hypervisor.ts';
 import type { InitialCpuState } from '../hypervisor/initial-state.ts';
+import type { VcpuStats } from '../hypervisor/stats.ts';
 import { IrqChip } from '../irqchip/irqchip.ts';
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 import type { Clock } from '../util/clock.ts';
+import type { VcpuTrace } from '../util/trace.ts';
 
 /** What the VMM thread hands to a vCPU's thread; survives `structuredClone`. */
 export interface VcpuThreadConfig {
@@ -39,6 +42,7 @@ export interface VcpuThreadHost {
   readonly random32: () => number | undefined;
   /** The state to start from after a reset; the VMM thread has sent it before it asked for the reset. */
   takeInitialState(): InitialCpuState | undefined;
+  readonly trace?: VcpuTrace | undefined;
 }
 
 /** How a vCPU's thread ended. */
@@ -78,9 +82,10 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
     index,
     clock: host.clock,
     interrupts: irqchip.vcpu(index),
-    bus,
+    bus: host.trace === undefined ? bus : tracedBus(bus, host.trace.vcpu),
     control,
     random32: host.random32,
+    trace: host.trace,
   });
   made.vcpu = vcpu;
   if (config.initial !== undefined) vcpu.load(config.initial);
@@ -106,7 +111,7 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
       continue;
     }
     control.state = STATE_STOPPED;
-    const stats = { ...vcpu.stats(), 'device calls': bus.calls, 'posted writes': bus.posted };
+    const stats = { ...vcpu.stats(), deviceCalls: bus.calls, postedWrites: bus.posted };
     return { exit, stats };
   }
 }

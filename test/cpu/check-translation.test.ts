@@ -1,6 +1,7 @@
 /** Translated code that is checked: what a region did is done again by the interpreter, and what differs ends the machine. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { CheckerStats } from '../../src/hypervisor/stats.ts';
 import { TranslationMismatch } from '../../src/hypervisor/wasm/check/mismatch.ts';
 import { compileAtOnce, type RegionCompiler } from '../../src/hypervisor/wasm/translator/compile-region.ts';
 import {
@@ -74,6 +75,13 @@ function mismatch(m: PagedMachine, registers: Readonly<Record<number, bigint>> =
     },
   );
   return found as TranslationMismatch;
+}
+
+/** Calls of regions that have been checked, or could not be. */
+function checkedCalls(m: PagedMachine): CheckerStats {
+  const { checked } = m.vcpu.stats();
+  assert.ok(checked !== undefined);
+  return checked;
 }
 
 const ADD_LOOP = [loop('75', '48 83 c0 02', 'ff c9'), UD2]; // add rax, 2; dec ecx; jnz
@@ -153,7 +161,7 @@ for (const [kind, isHot] of [
       assert.ok(m.runTwice(() => m.start(CODE, { [RSI]: DATA, [RAX]: 5n }), isHot));
       const memory = Buffer.from(m.ram.subarray(DATA_AT, DATA_AT + 0x4000)).toString('base64');
       assert.equal(m.fault.vector, PF);
-      return [m.state.dump(), m.fault, m.state.faultError, memory, m.stat('instructions')];
+      return [m.state.dump(), m.fault, m.state.faultError, memory, m.vcpu.stats().instructions];
     };
     assert.deepEqual(run(CHECK_ALL), run({}));
   });
@@ -173,8 +181,8 @@ test('each call of a region is checked, those that come from another region too'
   m.run();
   assert.equal(m.state.gpr(RAX), 100n);
   // The calls, and the returns to behind them, which are no region.
-  assert.ok(m.stat('region calls checked') > 100);
-  assert.equal(m.stat('region calls checked'), m.stat('region calls'));
+  assert.ok(checkedCalls(m).checked > 100);
+  assert.equal(checkedCalls(m).checked, m.vcpu.stats().regions.calls);
 });
 
 test('one of so many calls is checked on average', () => {
@@ -187,7 +195,7 @@ test('one of so many calls is checked on average', () => {
   assert.ok(m.vcpu.translateHere());
   start();
   m.run();
-  const checked = m.stat('region calls checked');
+  const checked = checkedCalls(m).checked;
   assert.ok(checked > 400 && checked < 600, `${checked} of 5000`);
 });
 
@@ -195,8 +203,8 @@ test('code that reads or writes a device is left alone, and counted', () => {
   const m = userMachineWith(CHECK_ALL, '8b 06', '89 06', UD2); // mov eax, [rsi]; mov [rsi], eax
   m.space.map(DATA + 0x8000n, 0xfed0_0000, P | W | U);
   assert.ok(m.runTwice(() => m.start(CODE, { [RSI]: DATA + 0x8000n }), false));
-  assert.equal(m.stat('region calls that cannot be checked'), 1);
-  assert.equal(m.stat('region calls checked'), 0);
+  assert.equal(checkedCalls(m).outside, 1);
+  assert.equal(checkedCalls(m).checked, 0);
 });
 
 test('code that reads the clock or is a system instruction in part is left alone, and counted', () => {
@@ -204,7 +212,7 @@ test('code that reads the clock or is a system instruction in part is left alone
   const m = userMachineWith(CHECK_ALL, '0f 31', 'ff c1', '0f ae 1e', 'ff c1', UD2);
   assert.ok(m.runTwice(() => m.start(CODE, { [RSI]: DATA }), false));
   assert.equal(m.state.gpr(RCX), 2n);
-  assert.ok(m.stat('region calls that cannot be checked') > 0);
+  assert.ok(checkedCalls(m).outside > 0);
 });
 
 test('code that rewrites itself passes', () => {
@@ -217,7 +225,7 @@ test('code that rewrites itself passes', () => {
   assert.ok(m.vcpu.translateHere());
   m.run();
   assert.equal(m.state.gpr(RAX), 1n + 10n + 11n + 12n);
-  assert.ok(m.stat('region calls checked') > 0);
+  assert.ok(checkedCalls(m).checked > 0);
 });
 
 test('code that writes page tables passes, and what the page walk notes there stays', () => {
@@ -238,7 +246,7 @@ test('code that writes page tables passes, and what the page walk notes there st
   start();
   assert.ok(m.vcpu.translateHere());
   m.run();
-  assert.equal(m.stat('region calls checked'), 1);
+  assert.equal(checkedCalls(m).checked, 1);
   assert.equal(m.u64(spare), 0x1234_0000n);
   assert.equal(m.space.entry(unused) & 0x60n, 0x60n);
 });

@@ -76,7 +76,7 @@ export class InterpreterExecutor implements Executor {
   /** `check`: one of how many calls of translated code is checked. */
   constructor(model: CpuModel, tier: 'interpreter' | 'translator' = 'interpreter', check?: number) {
     this.#isTranslating = tier === 'translator';
-    const interpreter = compileInterpreter(undefined, model, check !== undefined);
+    const interpreter = compileInterpreter(undefined, model, { notesWrites: check !== undefined });
     const checking = check === undefined ? {} : { checkTranslation: { every: check, eager: false } };
     const { vcpu, ram } = testVcpu({ ramBytes: 8 << 20, interpreter, ...checking });
     this.vcpu = vcpu;

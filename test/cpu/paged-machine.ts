@@ -8,6 +8,7 @@
  */
 import { ControlArea } from '../../src/bus/control.ts';
 import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
+import type { OwnVcpuStats } from '../../src/hypervisor/hypervisor.ts';
 import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import { CR3, CS, DS, ES, FS, GDTR, GS, IDTR, SS, TR, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
 import type { CpuState } from '../../src/hypervisor/wasm/system/cpu-state.ts';
@@ -21,6 +22,7 @@ import {
   VCPU_AREA_BYTES,
   WasmVcpu,
 } from '../../src/hypervisor/wasm/vcpu.ts';
+import type { VcpuTrace } from '../../src/util/trace.ts';
 import {
   allocateMachineMemory,
   type MachineMemoryMap,
@@ -129,6 +131,8 @@ export interface TestVcpuOptions {
   readonly checkTranslation?: CheckTranslation;
   /** Of the machine; the first is made. */
   readonly vcpuCount?: number;
+  readonly bus?: VcpuBus;
+  readonly trace?: VcpuTrace;
 }
 
 /** A vCPU with no devices. */
@@ -139,7 +143,7 @@ export function testVcpu(options: TestVcpuOptions): {
   readonly memory: WebAssembly.Memory;
   readonly control: ControlArea;
 } {
-  const { ramBytes, interrupts = noInterrupts, nanoseconds = () => 0, regionCompiler } = options;
+  const { ramBytes, interrupts = noInterrupts, nanoseconds = () => 0, regionCompiler, bus = quietBus, trace } = options;
   const { checkTranslation, vcpuCount = 1 } = options;
   const interpreter = options.interpreter ?? sharedInterpreter(checkTranslation !== undefined);
   const map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: VCPU_AREA_BYTES });
@@ -152,7 +156,8 @@ export function testVcpu(options: TestVcpuOptions): {
     index: 0,
     clock: { nanoseconds },
     interrupts,
-    bus: quietBus,
+    bus,
+    trace,
     control: control.vcpu(0),
     random32: () => 0x12345678,
     interpreter,
@@ -166,7 +171,7 @@ export function testVcpu(options: TestVcpuOptions): {
 
 const shared: CompiledInterpreter[] = [];
 const sharedInterpreter = (notesWrites: boolean): CompiledInterpreter =>
-  (shared[notesWrites ? 1 : 0] ??= compileInterpreter(undefined, undefined, notesWrites));
+  (shared[notesWrites ? 1 : 0] ??= compileInterpreter(undefined, undefined, { notesWrites }));
 
 /** Bytes written as hexadecimal digits; blanks are for the reader. */
 export const hex = (text: string): Uint8Array => Uint8Array.fromHex(text.replace(/\s/g, ''));
@@ -302,12 +307,12 @@ export class PagedMachine {
 
   /** How often the main loop has called a region. */
   get regionCalls(): number {
-    return this.stat('region calls');
+    return this.stats.regions.calls;
   }
 
-  /** A figure of the vCPU's statistics. */
-  stat(name: string): number {
-    return this.vcpu.stats()[name] as number;
+  /** The vCPU's statistics. */
+  get stats(): OwnVcpuStats {
+    return this.vcpu.stats();
   }
 
   /** A byte written by the CPU, so that code there is dropped. */

@@ -52,7 +52,7 @@ for (const [name, slice, hot, check] of [
       interpreter.load(program);
       const expected = run(interpreter, program, PLENTY, false);
       assert.equal(translated(translator, program, slice, hot), expected, `seed ${seed}`);
-      regions = Number(translator.vcpu.stats()['regions built']);
+      regions = translator.vcpu.stats().regions.built;
     }
     assert.ok(regions >= COUNT * 0.9, `${regions} regions`);
   });

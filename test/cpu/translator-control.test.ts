@@ -35,7 +35,7 @@ test('conditional jumps to the next instruction do not multiply the code behind 
   assert.ok(m.runTwice(() => m.start(CODE), false));
   assert.equal(m.state.gpr(RAX), 1n);
   assert.equal(m.fault.rip, CODE + 34n);
-  const bytes = m.stat('region bytes');
+  const bytes = m.stats.regions.bytes;
   assert.ok(bytes < 10_000, `${bytes} bytes of WebAssembly`);
 });
 
@@ -44,10 +44,10 @@ test('code that drops the region behind it takes as many instructions as before'
   const m = userMachine('90'.repeat(63), '88 1f', 'ff c0', UD2);
   m.space.map(CODE, CODE_AT, P | W | U);
   const count = (rdi: bigint): number => {
-    const before = m.stat('instructions');
+    const before = m.vcpu.stats().instructions;
     m.start(CODE, { [RDI]: rdi, [RBX]: 0x90n });
     m.run();
-    return m.stat('instructions') - before;
+    return m.vcpu.stats().instructions - before;
   };
   const expected = count(DATA);
   m.start(CODE + 65n);
@@ -165,10 +165,10 @@ for (const [kind, isHot] of [
     assert.ok(m.runTwice(() => goTo(8), isHot));
     // Its code is dropped, and where it went is known.
     m.store(CODE, 0x48);
-    const before = m.stat('region instructions');
+    const before = m.stats.regions.instructions;
     assert.ok(m.runTwice(() => goTo(8), isHot));
     // Three at the start, three in each of eight pieces, and the UD2 that is reached.
-    assert.equal(m.stat('region instructions') - before, 28);
+    assert.equal(m.stats.regions.instructions - before, 28);
     assert.equal(m.state.gpr(RAX), 8n * 28n);
     assert.equal(m.state.gpr(RCX), 0n);
     goTo(pieces);
@@ -203,6 +203,6 @@ for (const [kind, isHot] of [
     assert.ok(m.runTwice(() => m.start(CODE, { [RCX]: 100n, [RSP]: DATA + 0x100n }), isHot));
     assert.deepEqual(m.gprs(RAX, RCX), [100n, 0n]);
     // Three here, two there, and the UD2.
-    assert.equal(m.stat('region instructions'), 6);
+    assert.equal(m.vcpu.stats().regions.instructions, 6);
   });
 }

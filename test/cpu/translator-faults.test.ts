@@ -61,12 +61,12 @@ function faults(
       const m = userMachine(...code);
       const counts: number[] = [];
       const start = (): void => {
-        counts.push(m.stat('instructions'));
+        counts.push(m.vcpu.stats().instructions);
         m.start(CODE, registers);
       };
       assert.ok(m.runTwice(start, isHot));
       const [, between = 0] = counts;
-      assert.equal(m.stat('instructions') - between, between, 'instructions that were done');
+      assert.equal(m.vcpu.stats().instructions - between, between, 'instructions that were done');
       const { vector, error = -1, at, rflags, cr2 } = expected;
       assert.deepEqual(m.fault, { vector, error, rip: CODE + at });
       assert.equal(m.state.rflags, rflags);

@@ -169,7 +169,7 @@ for (const [kind, isHot] of [
   test(`a region is entered when the TLB has only forgotten its second page, in ${kind} code`, () => {
     const { m, start } = acrossPages();
     assert.ok(m.runTwice(start, isHot));
-    const translated = (): number => Number(m.vcpu.stats()['instructions translated']);
+    const translated = (): number => m.stats.translated;
     const before = translated();
     m.vcpu.cpu.mmu.invalidatePage(Number(CODE) + 0x1000, 0);
     start();

@@ -80,7 +80,7 @@ function underWay(): { m: PagedMachine; late: LateCompiler; arrive: () => void; 
 test('a region that comes late is executed when nothing has changed', () => {
   const { m, arrive } = underWay();
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [2, 0, 1]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.stale, m.regionCalls], [2, 0, 1]);
   assert.equal(m.state.gpr(RAX), 1n);
 });
 
@@ -91,7 +91,7 @@ test('a region of code that has been rewritten and executed meanwhile is stale',
   m.run();
   assert.equal(m.state.gpr(RAX), 5n);
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [1, 1, 0]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.stale, m.regionCalls], [1, 1, 0]);
   assert.equal(m.state.gpr(RAX), 5n);
 });
 
@@ -99,7 +99,7 @@ test('a region of code that has been rewritten meanwhile is not wanted', () => {
   const { m, arrive } = underWay();
   m.store(CODE + 2n, 5);
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [1, 0, 0]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.stale, m.regionCalls], [1, 0, 0]);
   assert.equal(m.state.gpr(RAX), 5n);
 });
 
@@ -110,7 +110,7 @@ test('a region of code that is again what it was is good', () => {
   start();
   m.run();
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [2, 0, 1]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.stale, m.regionCalls], [2, 0, 1]);
   assert.equal(m.state.gpr(RAX), 1n);
 });
 
@@ -123,7 +123,7 @@ test('a region that was asked for before all code was dropped is not wanted', ()
   }
   start();
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions stale'), m.regionCalls], [1, 0, 0]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.stale, m.regionCalls], [1, 0, 0]);
   assert.equal(m.state.gpr(RAX), 1n);
 });
 
@@ -132,7 +132,7 @@ test('the second of two regions for one place is not wanted', () => {
   start();
   assert.equal(m.vcpu.translateHere(), false);
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions live'), m.regionCalls], [2, 2, 1]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.live, m.regionCalls], [2, 2, 1]);
 });
 
 test('a region that nobody asked for is not wanted', () => {
@@ -140,7 +140,7 @@ test('a region that nobody asked for is not wanted', () => {
   const [region] = late.held as [TranslatedRegion];
   late.held.push({ ...region, id: 1000 }, region);
   arrive();
-  assert.deepEqual([m.stat('regions built'), m.stat('regions live')], [2, 2]);
+  assert.deepEqual([m.stats.regions.built, m.stats.regions.live], [2, 2]);
 });
 
 /** Ends `run` after some slices. */
@@ -207,8 +207,8 @@ const SLED = 0x1000_0000n,
 test('a better region is not put in place when there is no room for its records', () => {
   const first = hotUnderWay();
   let blocks = 0;
-  const flushes = first.m.stat('code flushes');
-  while (first.m.stat('code flushes') === flushes) {
+  const flushes = first.m.stats.codeFlushes;
+  while (first.m.stats.codeFlushes === flushes) {
     first.fill();
     blocks++;
   }
@@ -217,7 +217,7 @@ test('a better region is not put in place when there is no room for its records'
   late.isOpen = true;
   m.start(CODE);
   run(3);
-  assert.equal(m.stat('regions rebuilt'), 0);
+  assert.equal(m.stats.regions.rebuilt, 0);
   // Behind the arena lies the guest's memory.
   assert.ok(m.ram.subarray(0, CODE_AT).every((byte) => byte === 0));
 });
@@ -232,7 +232,7 @@ test('a better region for one that has been dropped is not wanted', () => {
   run(1);
   late.isOpen = true;
   run(1);
-  assert.deepEqual([m.stat('regions rebuilt'), m.stat('regions live')], [LOOPS - 1, LOOPS - 1]);
+  assert.deepEqual([m.stats.regions.rebuilt, m.stats.regions.live], [LOOPS - 1, LOOPS - 1]);
 });
 
 /** A region that ends with a jump to a block without one, which goes back: how many regions there are after so many turns. */
@@ -246,7 +246,7 @@ function regionsAfter(turns: bigint): number {
   assert.ok(m.vcpu.translateHere());
   // Far too few instructions for a sample to ask for anything.
   run(m, 2);
-  return m.stat('regions built');
+  return m.vcpu.stats().regions.built;
 }
 
 test('a block that a region is left to 500 times gets a region, and no sooner', () => {
@@ -275,9 +275,9 @@ test('20,000 loops one after the other all get regions, of which there are never
     const rounds = 1_000_000n - m.state.gpr(RCX);
     assert.ok(rounds > 0n);
     assert.equal(m.state.gpr(RAX), BigInt.asUintN(32, rounds * BigInt(n)));
-    most = Math.max(most, m.stat('regions live'));
+    most = Math.max(most, m.stats.regions.live);
   }
-  assert.equal(m.stat('regions built'), loops);
+  assert.equal(m.stats.regions.built, loops);
   assert.ok(most <= 8200, `${most} at once`);
-  assert.ok(m.stat('code flushes') >= 2);
+  assert.ok(m.stats.codeFlushes >= 2);
 });

@@ -46,7 +46,7 @@ function strings(
         m.start(CODE, registers, rflags);
       };
       assert.ok(m.runTwice(start, isHot));
-      assert.equal(m.stat('region instructions'), 3);
+      assert.equal(m.stats.regions.instructions, 3);
       assert.deepEqual([m.fault.vector, m.fault.rip - CODE], [expected.vector, expected.at]);
       assert.deepEqual(m.gprs(RAX, RCX, RSI, RDI), expected.registers);
       assert.equal(m.state.gpr(RBX), 1n);

@@ -18,7 +18,8 @@ const machine = new K.KernelMachine();
 const { state, vcpu, view } = machine;
 const ROUNDS = 600;
 
-const systemInstructions = (): number => Number(vcpu.stats()['system instructions']);
+const systemInstructions = (): number =>
+  Object.values(vcpu.stats().systemInstructions).reduce((sum, count) => sum + count, 0);
 const modeOf = (): string => [TLB_INDEX, CODE_MODE, S.TLB_BASE, S.CPL].map((at) => state.i32[at >> 2]).join(' ');
 const afterwards = (fault: boolean): string =>
   JSON.stringify([fault ? [state.faultVector, state.faultError] : 'done', fault ? '' : modeOf(), machine.snapshot()]);

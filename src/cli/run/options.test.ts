@@ -183,3 +183,14 @@ test('no arguments make the parser throw anything but a usage error', () => {
     { seed: 4, numRuns: 2000 },
   );
 });
+
+test('a trace has a file, and a limit of 64 MiB where none is given', () => {
+  assert.deepEqual(parse('--trace-file', 'x.json').trace, { path: 'x.json', limitBytes: 64 * MIB });
+  assert.deepEqual(parse('--trace-file', 'path="a,b",limit=2').trace, { path: 'a,b', limitBytes: 2 * MIB });
+  refused(
+    ['--trace-file', 'x,limit=1025'],
+    '--trace-file "x,limit=1025": 1025 is not from 1 to 1024 MiB at position 8',
+  );
+  refused(['--trace-file', 'limit=2'], '--trace-file "limit=2": key "path" is missing at position 7');
+  refused(['--trace-file', 'path=""'], '--trace-file "path=\\"\\"": the path is empty');
+});

@@ -1,6 +1,7 @@
 /** `typervisor run`: arguments to a configuration, and a machine from it. @module */
 import { entry, optionEntry, section, wrap, HELP_COLUMNS } from '../help.ts';
 import { parseRunArguments, RUN_OPTIONS } from './options.ts';
+import { formatStats } from './stats.ts';
 
 export function runHelp(): string {
   const lines = [
@@ -60,6 +61,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   }
   // Only now: printing the help needs no machine.
   const { runMachine } = await import('../../host/node/machine.ts');
-  const { status } = await runMachine(config);
+  const { status, vcpus, seconds } = await runMachine(config);
+  if (config.stats && vcpus.length > 0) process.stderr.write(formatStats(vcpus, seconds));
   return status;
 }

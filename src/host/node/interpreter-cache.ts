@@ -30,11 +30,14 @@ function sourceKey(): string {
   return hash.digest('hex').slice(0, 32);
 }
 
-/** A cache in the folder that NODE_COMPILE_CACHE names; undefined without one. Whatever goes wrong with it is no error. */
-export function createInterpreterCache(): InterpreterCache | undefined {
+/**
+ * A cache in the folder that NODE_COMPILE_CACHE names; undefined without one. Whatever goes wrong with it is no error. An interpreter that
+ * measures is another.
+ */
+export function createInterpreterCache(measures: boolean): InterpreterCache | undefined {
   const folder = process.env['NODE_COMPILE_CACHE'];
   if (folder === undefined || folder === '') return undefined;
-  const file = join(folder, `interpreter-${sourceKey()}.bin`);
+  const file = join(folder, `interpreter-${measures ? 'measuring-' : ''}${sourceKey()}.bin`);
   return {
     load() {
       try {

@@ -5,26 +5,23 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import type { Worker } from 'node:worker_threads';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
+import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/vcpu.ts';
-import { vcpuArea } from '../../memory/machine-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus, ExitCode } from '../../vm/exit-code.ts';
-import { Machine, type MachineEnd, type MachineResult, type VcpuThread } from '../../vm/machine.ts';
-import type { VcpuThreadConfig, VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
+import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
-import { formatStats } from './stats.ts';
+import { startVcpu } from './start-vcpu.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
-import { startRegionCompiler } from './region-compiler.ts';
-import type { VcpuWorkerTask } from './vcpu-worker.ts';
+import { TraceFile } from './trace-file.ts';
 import { takeVcpuWorker } from './vcpu-workers.ts';
 
 /** The embedded guest, in the package. */
@@ -53,34 +50,6 @@ export function commandLine(config: RunConfig): string {
   ].join(' ');
 }
 
-/** Gives a prepared worker its vCPU. */
-function startVcpu(worker: Worker, config: VcpuThreadConfig, { translate, checkTranslation }: RunConfig): VcpuThread {
-  const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
-    worker.once('message', (end: VcpuThreadEnd) => {
-      resolve(end);
-      void worker.terminate();
-    });
-    worker.once('error', reject);
-    worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
-  });
-  if (translate) {
-    const { worker: compiler, wire } = startRegionCompiler(config.memory, vcpuArea(config.map, config.index));
-    worker.once('exit', () => void compiler.terminate());
-    // Without it the guest goes on, interpreted.
-    compiler.once('error', (error: Error) => {
-      const consequence = 'the compiler ended, hot code is interpreted from here on';
-      stderrLogger.log('error', 'translator', `${consequence}: ${error.message}`);
-    });
-    const task: VcpuWorkerTask = {
-      config,
-      compiler: wire,
-      ...(checkTranslation !== undefined && { checkTranslation }),
-    };
-    worker.postMessage(task, [wire.port]);
-  } else worker.postMessage({ config } satisfies VcpuWorkerTask);
-  return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
-}
-
 /** One line for people, for ends that are not the guest's own doing. */
 function explain(end: MachineEnd): string | undefined {
   if (end.kind === 'triple-fault') return 'the guest crashed: triple fault';
@@ -92,12 +61,22 @@ function explain(end: MachineEnd): string | undefined {
 const messagePrefix = ({ name }: RunConfig): string =>
   name === DEFAULT_CONFIG.name ? 'typervisor: ' : `typervisor: ${name}: `;
 
-/** Builds and runs the machine; returns the process's exit status. Errors in files are one line on standard error and status 1. */
-export async function runMachine(config: RunConfig): Promise<{ readonly status: number }> {
+/** What came of a machine. */
+export interface RunResult {
+  /** The process's exit status. */
+  readonly status: number;
+  /** What its vCPUs counted, and how long it ran, in seconds; none when it did not start. */
+  readonly vcpus: readonly VcpuStats[];
+  readonly seconds: number;
+}
+
+/** Builds and runs the machine. Errors in files are one line on standard error and status 1. */
+export async function runMachine(config: RunConfig): Promise<RunResult> {
   await using resources = new AsyncDisposableStack();
   let machine: Machine | undefined;
   let left: LeaveReason | undefined;
-  const workers = Array.from({ length: config.cpus }, takeVcpuWorker);
+  const measures = config.stats || config.trace !== undefined;
+  const workers = Array.from({ length: config.cpus }, () => takeVcpuWorker(measures));
   resources.defer(async () => {
     await Promise.all(workers.map((worker) => worker.terminate()));
   });
@@ -108,6 +87,14 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
     const initrd: HostFile | undefined =
       initrdPath === undefined ? undefined : resources.use(openFile(initrdPath, 'initrd', config.memBytes));
     const clock = createClock();
+    const traceFile =
+      config.trace === undefined
+        ? undefined
+        : resources.use(
+            new TraceFile({ ...config.trace, vcpus: config.cpus }, clock, (message) =>
+              stderrLogger.log('error', 'trace', message),
+            ),
+          );
     const timers = resources.use(createTimers(clock));
     const usesStdout = config.serial.some((port) => port.type === 'stdout');
     const terminal = resources.use(
@@ -152,7 +139,18 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
         wallClock,
         timers,
         logger: stderrLogger,
-        startVcpu: (thread) => startVcpu(workers[thread.index] as Worker, thread, config),
+        startVcpu: (thread) =>
+          startVcpu(workers[thread.index] as (typeof workers)[number], thread, {
+            translates: config.translate,
+            checkTranslation: config.checkTranslation,
+            measures,
+            trace: traceFile?.wire,
+            onCompilerError: (error) => {
+              const consequence = 'the compiler ended, hot code is interpreted from here on';
+              stderrLogger.log('error', 'translator', `${consequence}: ${error.message}`);
+            },
+          }),
+        trace: traceFile?.trace,
         random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
         yieldTurn: (resume) => void setImmediate(resume),
       },
@@ -162,16 +160,16 @@ export async function runMachine(config: RunConfig): Promise<{ readonly status: 
     progress.end();
     if (left !== undefined) machine.stop();
     const result: MachineResult = await running;
+    const seconds = (performance.now() - started) / 1000;
     await terminal[Symbol.asyncDispose]();
     const message = left === undefined ? explain(result.end) : leaveMessage(left);
     if (message !== undefined) process.stderr.write(`${messagePrefix(config)}${message}\n`);
-    if (config.stats) process.stderr.write(formatStats(result.vcpus, performance.now() - started));
     const status = left !== undefined && result.end.kind === 'stopped' ? leaveStatus(left) : endStatus(result.end);
-    return { status };
+    return { status, vcpus: result.vcpus, seconds };
   } catch (error) {
     if (error instanceof KernelFormatError || error instanceof FileError || error instanceof RangeError) {
       process.stderr.write(`typervisor: ${error.message}\n`);
-      return { status: ExitCode.Failure };
+      return { status: ExitCode.Failure, vcpus: [], seconds: 0 };
     }
     throw error;
   }

@@ -9,6 +9,7 @@ import { DecodeTable } from '../../hypervisor/wasm/decode/table.ts';
 import { rowsOf } from '../../hypervisor/wasm/insn/index.ts';
 import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
 import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
+import { createClock } from './clock.ts';
 import type { CompilerTask } from './region-compiler.ts';
 
 const { memory, cpu, port, sent } = workerData as CompilerTask;
@@ -29,11 +30,12 @@ function compile(bytes: Uint8Array<ArrayBuffer>, isHot: boolean): WebAssembly.Mo
   }
 }
 
+const clock = createClock();
 const translator = new RegionTranslator({
   memory,
   cpu,
   table: new DecodeTable(rowsOf(DEFAULT_MODEL)),
-  now: () => performance.now(),
+  now: () => clock.nanoseconds() / 1e6,
   compile,
 });
 

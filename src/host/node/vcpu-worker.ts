@@ -5,15 +5,23 @@
  */
 import { randomFillSync } from 'node:crypto';
 import v8 from 'node:v8';
-import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
 import type { CheckTranslation } from '../../hypervisor/wasm/check/region-checker.ts';
+import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
 import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
-import { runVcpuThread, type VcpuThreadConfig } from '../../vm/vcpu-thread.ts';
+import { runVcpuThread, type VcpuThreadConfig, type VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
 import { createInterpreterCache } from './interpreter-cache.ts';
 import { type CompilerWire, regionCompiler } from './region-compiler.ts';
+import { type TraceWire, vcpuTracks } from './trace-file.ts';
+
+/** What the thread is started with. */
+export interface VcpuWorkerData {
+  /** The interpreter is to be one that measures. */
+  readonly measures: boolean;
+}
 
 /** What the VMM thread sends first; initial states may follow. */
 export interface VcpuWorkerTask {
@@ -22,6 +30,7 @@ export interface VcpuWorkerTask {
   readonly compiler?: CompilerWire;
   /** Left out: translated code is not checked. */
   readonly checkTranslation?: CheckTranslation;
+  readonly trace?: TraceWire;
 }
 
 const RANDOM_POOL = new Uint32Array(256);
@@ -43,18 +52,27 @@ const port = parentPort as MessagePort;
 v8.setFlagsFromString('--no-wasm-deopt');
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
-const interpreter = compileInterpreter(createInterpreterCache());
+const { measures } = workerData as VcpuWorkerData;
+const interpreter = compileInterpreter(createInterpreterCache(measures), DEFAULT_MODEL, { measures });
 const clock = createClock();
-port.once('message', ({ config, compiler, checkTranslation }: VcpuWorkerTask) => {
-  const end = runVcpuThread(config, {
-    clock,
-    hypervisor: wasmHypervisor(
-      interpreter,
-      compiler === undefined ? 'none' : regionCompiler(compiler),
-      checkTranslation,
-    ),
-    random32,
-    takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
-  });
+port.once('message', ({ config, compiler, checkTranslation, trace }: VcpuWorkerTask) => {
+  const tracks = trace === undefined ? undefined : vcpuTracks(trace, clock, config.index);
+  let end: VcpuThreadEnd;
+  try {
+    end = runVcpuThread(config, {
+      clock,
+      hypervisor: wasmHypervisor(
+        interpreter,
+        compiler === undefined ? 'none' : regionCompiler(compiler),
+        checkTranslation,
+      ),
+      random32,
+      takeInitialState: () => receiveMessageOnPort(port)?.message as InitialCpuState | undefined,
+      trace: tracks,
+    });
+  } finally {
+    tracks?.flush();
+  }
+  // Whoever gets this ends the thread.
   port.postMessage(end);
 });

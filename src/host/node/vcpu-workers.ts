@@ -6,16 +6,24 @@
  */
 import { Worker } from 'node:worker_threads';
 import { siblingModule } from './sibling-module.ts';
+import type { VcpuWorkerData } from './vcpu-worker.ts';
 
-const prepared: Worker[] = [];
+const prepared: { readonly worker: Worker; readonly measures: boolean }[] = [];
 
-/** Makes a worker for later. */
-export function prepareVcpuWorker(): void {
-  prepared.push(new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), { name: 'vcpu' }));
+/** Makes a worker for later, whose interpreter measures or not. */
+export function prepareVcpuWorker(measures: boolean): void {
+  const workerData: VcpuWorkerData = { measures };
+  const worker = new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), {
+    name: 'vcpu',
+    workerData,
+  });
+  prepared.push({ worker, measures });
 }
 
 /** A worker that waits for its machine: a prepared one, or a new one. Whoever takes it ends it. */
-export function takeVcpuWorker(): Worker {
-  if (prepared.length === 0) prepareVcpuWorker();
-  return prepared.shift() as Worker;
+export function takeVcpuWorker(measures: boolean): Worker {
+  let at = prepared.findIndex((one) => one.measures === measures);
+  if (at < 0) at = prepared.length;
+  if (at === prepared.length) prepareVcpuWorker(measures);
+  return (prepared.splice(at, 1)[0] as (typeof prepared)[number]).worker;
 }

@@ -7,7 +7,7 @@ import type { AccessWidth } from '../../bus/bus-device.ts';
 import { CODE_MAP_OFFSET, vcpuArea } from '../../memory/machine-memory.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
-import type { Vcpu, VcpuOptions, VcpuStats } from '../hypervisor.ts';
+import type { OwnVcpuStats, Vcpu, VcpuOptions } from '../hypervisor.ts';
 import { TranslationMismatch } from './check/mismatch.ts';
 import { type CheckTranslation, RegionChecker } from './check/region-checker.ts';
 import { Decoder } from './decode/decoder.ts';
@@ -24,12 +24,28 @@ import {
   STATUS_AGAIN,
   STATUS_BUDGET,
   STATUS_FAULT,
+  STATUS_LEAVE,
   STATUS_LEFT_OFTEN,
   STATUS_REGION_BUDGET,
 } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { xsaveInstructions } from './interpreter/xsave-instructions.ts';
 import { x87Instructions } from './interpreter/x87-instructions.ts';
+import {
+  createGlance,
+  DECODING,
+  DEVICES,
+  DROPPING,
+  EVENTS,
+  FLOAT,
+  HALTED,
+  INSTALLING,
+  INTERPRETED,
+  measuredStats,
+  OccupationWord,
+  OTHER,
+  SYSTEM,
+} from './measures.ts';
 import {
   EXCEPTIONS,
   INTERRUPT_WAITS,
@@ -43,8 +59,10 @@ import { Tlb } from './mmu/tlb.ts';
 import type { RegionLimits } from './translator/region.ts';
 import { compileAtOnce, type RegionCompiler } from './translator/compile-region.ts';
 import { Translator } from './translator/translator.ts';
+import { TranslatorTrace } from './translator/translator-trace.ts';
 import { NON_CANONICAL } from './mmu/walk.ts';
 import { WasmMmu } from './mmu/wasm-mmu.ts';
+import { RunTrace } from './run-trace.ts';
 import { SseSlow } from './softfloat/sse-slow.ts';
 import {
   ACTIVITY_HALTED,
@@ -86,6 +104,8 @@ const PACE = 0.25;
 /** The interpreter, compiled: the same for every machine and vCPU of a processor model. */
 export interface CompiledInterpreter {
   readonly model: CpuModel;
+  /** It counts what `measures.ts` says, which costs time. */
+  readonly measures: boolean;
   readonly table: DecodeTable;
   readonly core: CoreModule;
   readonly module: WebAssembly.Module;
@@ -99,20 +119,27 @@ export interface InterpreterCache {
   store(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
+/** What an interpreter does beside its work, which costs time. */
+export interface InterpreterVariant {
+  /** It counts, and says what it is doing. */
+  readonly measures?: boolean;
+  /** It can be used to check regions. */
+  readonly notesWrites?: boolean;
+}
+
 /**
- * Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. One that notes writes is
- * another: it has no part in a cache.
+ * Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. A cache holds one variant.
  */
 export function compileInterpreter(
   cache?: InterpreterCache,
   model: CpuModel = DEFAULT_MODEL,
-  notesWrites = false,
+  { measures = false, notesWrites = false }: InterpreterVariant = {},
 ): CompiledInterpreter {
   const table = new DecodeTable(rowsOf(model));
   const known = cache?.load();
-  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK, notesWrites }, known);
+  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK, measures, notesWrites }, known);
   if (known === undefined) cache?.store(core.bytes);
-  return { model, table, core, module: new WebAssembly.Module(core.bytes), notesWrites };
+  return { model, measures, notesWrites, table, core, module: new WebAssembly.Module(core.bytes) };
 }
 
 export interface WasmVcpuOptions extends VcpuOptions {
@@ -127,7 +154,10 @@ export interface WasmVcpuOptions extends VcpuOptions {
 /** The interpreter that a vCPU runs: the one that it is given, or one that notes writes when that one does not and is to. */
 function interpreterFor({ interpreter, checkTranslation }: WasmVcpuOptions): CompiledInterpreter {
   if (checkTranslation === undefined || interpreter?.notesWrites === true) return interpreter ?? compileInterpreter();
-  return compileInterpreter(undefined, interpreter?.model, true);
+  return compileInterpreter(undefined, interpreter?.model, {
+    measures: interpreter?.measures ?? false,
+    notesWrites: true,
+  });
 }
 
 interface CoreExports {
@@ -156,6 +186,11 @@ export class WasmVcpu implements Vcpu {
   readonly #checker: RegionChecker | undefined;
   readonly #view: DataView;
   readonly #longs: BigUint64Array;
+  readonly #doing: OccupationWord;
+  readonly #trace: RunTrace | undefined;
+  readonly #measures: boolean;
+  /** How often the main loop came out, by status. */
+  readonly #exits = new Uint32Array(16);
   /** Instructions between two looks at where the guest spends its time, and until the next one. */
   readonly #sampleEvery: number;
   #untilSample: number;
@@ -173,8 +208,15 @@ export class WasmVcpu implements Vcpu {
     this.#view = new DataView(buffer);
     this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
     const ram = { offset: map.ram, bytes: map.ramBytes };
-    const { checkTranslation } = options;
-    const { model, table, core: built, module } = interpreterFor(options);
+    const { checkTranslation, trace } = options;
+    const { model, measures, table, core: built, module } = interpreterFor(options);
+    this.#measures = measures;
+    const doing = new OccupationWord(buffer, area);
+    this.#doing = doing;
+    const during: OccupationWord['during'] = measures
+      ? (what, called) => doing.during(what, called)
+      : (_what, called) => called;
+    this.#trace = trace === undefined ? undefined : new RunTrace(trace.vcpu, createGlance(buffer, area));
     if (map.codeMap !== CODE_MAP_OFFSET) throw new Error('the code map is not where the interpreter was built for');
     this.#view.setUint32(area + RAM_OFFSET, ram.offset, true);
     this.#view.setUint32(area + RAM_BYTES, ram.bytes, true);
@@ -208,17 +250,17 @@ export class WasmVcpu implements Vcpu {
       memory,
       handlers: functions,
       regions,
-      mmioRead(low: number, high: number, bytes: number): number {
+      mmioRead: during(DEVICES, (low: number, high: number, bytes: number) => {
         checker?.noteOutside();
         return mmioRead(address(low, high), bytes as AccessWidth);
-      },
-      mmioWrite(low: number, high: number, bytes: number, value: number): void {
+      }),
+      mmioWrite: during(DEVICES, (low: number, high: number, bytes: number, value: number) => {
         checker?.noteOutside();
         mmioWrite(address(low, high), bytes as AccessWidth, value >>> 0);
-      },
-      codeInvalidate: (page: number) => this.#blocks.invalidatePage(page),
-      lookup: () => this.#blocks.lookup(),
-      system: (_cpu: number, call: number, record: number) => systemCalls.run(call, record),
+      }),
+      codeInvalidate: during(DROPPING, (page: number) => this.#blocks.invalidatePage(page)),
+      lookup: during(DECODING, () => this.#blocks.lookup()),
+      system: during(SYSTEM, (_cpu: number, call: number, record: number) => systemCalls.run(call, record)),
       watch: (low: number, high: number, bytes: number, write: number) => {
         if (tlb.watching) noteDataAccess(this.cpu, low, high, bytes, write !== 0);
       },
@@ -251,7 +293,9 @@ export class WasmVcpu implements Vcpu {
         (low, high, kind) => this.saveFast(low, high, kind),
         (low, high, kind) => this.restoreFast(low, high, kind),
       ),
-      ...portInstructions(bus),
+      ...Object.fromEntries(
+        Object.entries(portInstructions(bus)).map(([name, instruction]) => [name, during(DEVICES, instruction)]),
+      ),
       ...x87Instructions(x87, buffer, area),
     };
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer);
@@ -262,8 +306,9 @@ export class WasmVcpu implements Vcpu {
         checker?.noteOutside();
         return options.clock.nanoseconds();
       },
-      slowFloat: (operation: number, destination: number, first: number, second: number, immediate: number) =>
-        float.run(operation, destination, first, second, immediate),
+      slowFloat: during(FLOAT, (operation: number, to: number, first: number, second: number, immediate: number) =>
+        float.run(operation, to, first, second, immediate),
+      ),
     };
     const regionImports: WebAssembly.ModuleImports = {
       system(cpu: number, call: number, record: number): number {
@@ -308,6 +353,7 @@ export class WasmVcpu implements Vcpu {
       regions,
       checker,
       eager: checkTranslation?.eager === true,
+      trace: trace === undefined ? undefined : new TranslatorTrace(trace),
     });
     this.#view.setInt32(area + VCPU_INDEX, index, true);
     powerOn(this.cpu);
@@ -349,51 +395,67 @@ export class WasmVcpu implements Vcpu {
     return this.cpu.state.f64[TSC_OFFSET >> 3] as number;
   }
 
-  stats(): VcpuStats {
+  stats(): OwnVcpuStats {
+    const { stats, live } = this.#translator;
+    const exits = (status: number): number => this.#exits[status] as number;
     return {
       instructions: Number(this.#longs[INSTRUCTIONS >> 3]),
+      translated: Number(this.#longs[STATS_TRANSLATED >> 3]),
       decoded: this.#blocks.decoded,
-      'cold handlers': this.#handlers.coldCount,
-      'TLB clears': this.#tlb.flushes,
-      'code flushes': this.#blocks.flushes,
-      exceptions: this.#exceptions + this.#view.getUint32(this.#area + EXCEPTIONS, true),
-      'system instructions': this.#systemCalls.count,
+      lookups: this.#blocks.lookups,
+      coldHandlers: this.#handlers.coldCount,
+      codeFlushes: this.#blocks.flushes,
+      tlbClears: this.#tlb.flushes,
       interrupts: this.#interruptCount,
+      exceptions: this.#exceptions + this.#view.getUint32(this.#area + EXCEPTIONS, true),
+      systemInstructions: this.#systemCalls.counts(),
       halts: this.#halts,
-      'instructions translated': Number(this.#longs[STATS_TRANSLATED >> 3]),
-      'region calls': Number(this.#longs[STATS_REGION_CALLS >> 3]),
-      'regions built': this.#translator.stats.built,
-      'regions rebuilt': this.#translator.stats.rebuilt,
-      'regions dropped': this.#translator.stats.dropped,
-      'regions live': this.#translator.live,
-      'regions stale': this.#translator.stats.stale,
-      'region bytes': this.#translator.stats.bytes,
-      'region instructions': this.#translator.stats.instructions,
-      'translation ms': Math.round(this.#translator.stats.milliseconds),
-      'of it compiling': Math.round(this.#translator.stats.compileMilliseconds),
-      ...(this.#checker && {
-        'region calls checked': this.#checker.stats.checked,
-        'region calls that cannot be checked': this.#checker.stats.outside,
-        'region calls without room to check': this.#checker.stats.noRoom,
-      }),
+      exits: {
+        budget: exits(STATUS_BUDGET),
+        regionBudget: exits(STATUS_REGION_BUDGET),
+        leftOften: exits(STATUS_LEFT_OFTEN),
+        fault: exits(STATUS_FAULT),
+        leave: exits(STATUS_LEAVE),
+        again: exits(STATUS_AGAIN),
+      },
+      regions: {
+        live,
+        built: stats.built,
+        rebuilt: stats.rebuilt,
+        dropped: stats.dropped,
+        stale: stats.stale,
+        calls: Number(this.#longs[STATS_REGION_CALLS >> 3]),
+        bytes: stats.bytes,
+        instructions: stats.instructions,
+        translationSeconds: stats.milliseconds / 1000,
+        compileSeconds: stats.compileMilliseconds / 1000,
+      },
+      ...(this.#checker && { checked: { ...this.#checker.stats } }),
+      ...(this.#measures && { measured: measuredStats(this.#options.memory.buffer, this.#area) }),
     };
   }
 
   /** Runs guest code until another thread asks it out, or the processor shuts down. */
   run(): VcpuExit {
+    this.#doing.set(EVENTS);
     try {
-      return this.#run();
+      return this.#turns();
     } catch (error) {
       if (error instanceof TranslationMismatch)
         return { kind: 'mismatch', reason: error.message, detail: error.detail };
       throw error;
+    } finally {
+      this.#doing.set(OTHER);
+      this.#trace?.stopped(this.#options.clock.nanoseconds());
     }
   }
 
-  #run(): VcpuExit {
+  #turns(): VcpuExit {
     const { control, clock, interrupts } = this.#options;
     const { cpu } = this;
     const { state } = cpu;
+    const doing = this.#doing;
+    const trace = this.#trace;
     for (;;) {
       control.clearKick();
       if (control.requests !== 0) return { kind: 'kicked' };
@@ -418,6 +480,7 @@ export class WasmVcpu implements Vcpu {
           const vector = interrupts.acknowledge();
           if (vector >= 0) {
             this.#interruptCount++;
+            trace?.interrupt(vector);
             if (!this.deliverFast(vector, -1, false) && deliverInterrupt(cpu, vector) === 'shutdown')
               return { kind: 'shutdown' };
           }
@@ -425,10 +488,15 @@ export class WasmVcpu implements Vcpu {
       }
       if (state.activity === ACTIVITY_HALTED) {
         this.#halts++;
+        trace?.stopped(now);
+        doing.set(HALTED);
         const rest = (interrupts.nextDeadline() - clock.nanoseconds()) / 1e6;
         if (rest > 0) control.waitForKick(Math.min(rest, 1000));
+        doing.set(EVENTS);
+        trace?.halted(now);
         continue;
       }
+      trace?.running(now);
       let status: number;
       if (state.interruptShadow !== 0 || debugArmed(cpu) || (state.systemFlags & FLAG_RF) !== 0) {
         status = this.#step();
@@ -436,8 +504,10 @@ export class WasmVcpu implements Vcpu {
         this.#view.setInt32(this.#area + INTERRUPT_WAITS, interrupts.pending() ? 1 : 0, true);
         const rest = interrupts.nextDeadline() - now;
         status = this.#runSlice(rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE);
+        doing.set(INSTALLING);
         this.#translator.poll();
         if (this.#translator.isFull || this.#checker?.needsRoom === true) this.#blocks.flush();
+        doing.set(EVENTS);
       }
       if (status !== STATUS_FAULT) continue;
       if (this.#waitsForFerr()) {
@@ -469,7 +539,10 @@ export class WasmVcpu implements Vcpu {
 
   /** The main loop, which delivers faults; where regions are often left to is as good a place as the end of the budget. */
   #runCore(budget: number): number {
+    this.#doing.set(INTERPRETED);
     const status = this.#core.run(this.#area, budget, 1);
+    this.#doing.set(EVENTS);
+    this.#exits[status]++;
     if (status !== STATUS_LEFT_OFTEN) return status;
     this.#translator.noteExits();
     return STATUS_BUDGET;
@@ -570,6 +643,7 @@ export class WasmVcpu implements Vcpu {
     const hadRf = (state.systemFlags & FLAG_RF) !== 0;
     this.#setSingle(true);
     const status = this.#core.run(this.#area, 0, 0);
+    this.#exits[status]++;
     this.#tlb.watching = false;
     this.#setSingle(false);
     // The shadow is over, unless this instruction cast a new one.

@@ -12,6 +12,7 @@
  *
  * @module
  */
+import type { CheckerStats } from '../../stats.ts';
 import { MAX_INSTRUCTIONS } from '../interpreter/block-cache.ts';
 import { STATUS_FAULT, STATUS_NEXT, STATUS_REFUSED } from '../interpreter/record.ts';
 import { CHECK_COUNTDOWN, RIP_BASE } from '../mmu/layout.ts';
@@ -61,14 +62,6 @@ export interface RegionCheckerOptions {
 }
 
 /** What the checker did, for statistics. */
-export interface CheckerStats {
-  checked: number;
-  /** Calls that touched a device, the clock or the state of the system, and cannot be done again. */
-  outside: number;
-  /** Calls that came when there was no room for more decoded code. */
-  noRoom: number;
-}
-
 interface Entry extends CheckedCode {
   readonly run: RegionFunction;
 }
@@ -104,7 +97,7 @@ export class RegionChecker {
   #wentOutside = false;
   #needsRoom = false;
   #random = 0x9e37_79b9;
-  readonly stats: CheckerStats = { checked: 0, outside: 0, noRoom: 0 };
+  readonly stats: { -readonly [name in keyof CheckerStats]: number } = { checked: 0, outside: 0, noRoom: 0 };
 
   constructor(options: RegionCheckerOptions) {
     this.#options = options;

@@ -122,6 +122,7 @@ export class BlockCache {
   #accessWrite = false;
   /** Instructions decoded, for statistics. */
   decoded = 0;
+  lookups = 0;
   flushes = 0;
 
   constructor(options: BlockCacheOptions) {
@@ -138,6 +139,7 @@ export class BlockCache {
 
   /** The block at RIP as an offset in linear memory; 0 when fetching it faults (FAULT_VECTOR is set). */
   lookup(): number {
+    this.lookups++;
     const { cpu, fetch } = this.#options;
     const codeSize = this.#view.getInt32(cpu + CODE_SIZE, true) as CodeSize;
     let linear = this.#view.getBigUint64(cpu + RIP, true);

@@ -21,6 +21,7 @@ import { ModuleBuilder } from '../emit/module-builder.ts';
 import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
+import { asMiss, countUp, INTERPRETED, MISS_EXECUTE, MISS_READ, MISS_WRITE, occupy, TRANSLATED } from '../measures.ts';
 import {
   BLOCK_CACHE,
   BLOCK_CACHE_ENTRIES,
@@ -28,7 +29,9 @@ import {
   EXIT_COUNTS,
   EXIT_COUNTS_ENTRIES,
   JUMP_CACHE,
+  REGION_ENDS,
   RIP_BASE,
+  TLB_MISSES,
 } from '../mmu/layout.ts';
 import { buildSelectMode } from '../mmu/mode.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
@@ -143,6 +146,8 @@ export interface CoreOptions {
   readonly busLock: number;
   /** Tells of every page that is about to be written: see `NoteImports`. */
   readonly notesWrites: boolean;
+  /** With the counters and the word of `measures.ts`, which cost time. */
+  readonly measures?: boolean;
 }
 
 /** `prebuilt`: the bytes that an earlier call made of the same sources. */
@@ -179,7 +184,9 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
         }
       : undefined,
   };
-  const mmu = buildMmu(module, imports, options.codeMap);
+  const measures = options.measures === true;
+  const fetched = (f: FunctionBuilder, cpu: I32): void => countUp(f, cpu, TLB_MISSES + MISS_EXECUTE * 8);
+  const mmu = buildMmu(module, imports, options.codeMap, measures ? fetched : undefined);
   const divideUnsigned128 = module.function(['i32', 'i64'], 'i32');
   buildDivide128(divideUnsigned128, false, GPR + RAX * 8, GPR + RDX * 8);
   const divideSigned128 = module.function(['i32', 'i64'], 'i32');
@@ -201,8 +208,8 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   const selectMode = module.function(['i32']);
   buildSelectMode(selectMode);
   const helpers: HelperFunctions = {
-    slowRead: mmu.slowRead,
-    slowWrite: mmu.slowWrite,
+    slowRead: measures ? asMiss(module, mmu.slowRead, ['i32'], MISS_READ) : mmu.slowRead,
+    slowWrite: measures ? asMiss(module, mmu.slowWrite, ['i32', 'i32'], MISS_WRITE) : mmu.slowWrite,
     commit: mmu.commit,
     codeWrite: mmu.codeWrite,
     legacyLinear: mmu.legacyLinear,
@@ -228,7 +235,7 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   buildXrstor(restore, mmu.plainHost);
   module.export('restore', restore);
   const run = module.function(['i32', 'i32', 'i32'], 'i32');
-  buildRun(module, run, hot, helpers, imports, mmu, fast);
+  buildRun(module, run, hot, helpers, imports, mmu, fast, measures);
   module.export('run', run);
   return module.toBytes();
 }
@@ -317,6 +324,7 @@ function buildRun(
   imports: { readonly lookup: Callee; readonly system: Callee },
   mmu: MmuFunctions,
   fast: FastSystem,
+  measures: boolean,
 ): void {
   const cpu = f.param('i32', 0);
   const budget = f.param('i32', 1);
@@ -514,7 +522,12 @@ function buildRun(
                       spill();
                       f.store(4, cpu, budget, BUDGET);
                       f.store(4, cpu, record, REGION_RECORD);
+                      if (measures) occupy(f, cpu, TRANSLATED);
                       f.set(status, callTable('i32', 1, regionType, i32.load(record, R_IMMEDIATE), cpu));
+                      if (measures) {
+                        occupy(f, cpu, INTERPRETED);
+                        countUp(f, i32.add(cpu, i32.shl(status, i32.const(3))), REGION_ENDS);
+                      }
                       reload();
                       f.set(from, budget);
                       f.set(budget, i32.load(cpu, BUDGET));

@@ -13,7 +13,13 @@ import { FLAG_IF, FLAG_RF, FLAG_TF } from '../system/cpu-state.ts';
 import { deliverPendingFault } from '../system/exceptions.ts';
 import { R_OFFSET, STATUS_FAULT, STATUS_JUMP, STATUS_LEAVE } from './record.ts';
 
+/** How often the instructions of a name were run. */
+interface Tally {
+  count: number;
+}
+
 interface SystemCall {
+  readonly tally: Tally;
   readonly fn: SystemFunction;
   readonly insn: SystemInsn;
   /** Registers of the memory operand, or -1; `ripRelative` counts from the next instruction. */
@@ -35,8 +41,7 @@ export class SystemCalls {
   readonly #functions: Readonly<Record<string, SystemFunction>>;
   readonly #view: DataView;
   #calls: SystemCall[] = [];
-  /** Instructions run, for statistics. */
-  count = 0;
+  readonly #tallies = new Map<string, Tally>();
 
   constructor(cpu: Cpu, functions: Readonly<Record<string, SystemFunction>>, buffer: ArrayBufferLike) {
     this.#cpu = cpu;
@@ -67,6 +72,7 @@ export class SystemCalls {
     insn.rep = row.rep === undefined ? 0 : d.rep;
     insn.portInDx = row.ops.includes('DX');
     this.#calls.push({
+      tally: this.#tallyOf(row.name),
       fn,
       insn,
       base: d.base,
@@ -79,12 +85,30 @@ export class SystemCalls {
     return this.#calls.length - 1;
   }
 
+  #tallyOf(name: string): Tally {
+    const tally = this.#tallies.get(name) ?? { count: 0 };
+    this.#tallies.set(name, tally);
+    return tally;
+  }
+
+  /** Instructions run. */
+  get count(): number {
+    let count = 0;
+    for (const tally of this.#tallies.values()) count += tally.count;
+    return count;
+  }
+
+  /** The same by mnemonic, for statistics. */
+  counts(): Record<string, number> {
+    return Object.fromEntries([...this.#tallies].map(([name, { count }]) => [name, count]));
+  }
+
   /** Runs the instruction of a record; returns STATUS_*. */
   run(index: number, record: number): number {
-    this.count++;
     const cpu = this.#cpu;
     const { state } = cpu;
     const call = this.#calls[index] as SystemCall;
+    call.tally.count++;
     const { insn } = call;
     const low = state.lo(RIP_BASE) + this.#view.getUint16(record + R_OFFSET, true);
     state.setRip(low, state.codeSize === 64 ? state.hi(RIP_BASE) + (low > 0xffff_ffff ? 1 : 0) : 0);

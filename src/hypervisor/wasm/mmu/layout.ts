@@ -55,6 +55,13 @@ export const EXCEPTIONS = 0x4214;
 export const CHECK_COUNTDOWN = 0x421c;
 
 /**
+ * Of `measures.ts`. OCCUPATION i32: what this vCPU's thread is doing. LIVE_REGIONS i32. And what only an interpreter counts that measures, i64
+ * each: TLB_MISSES of reads, writes and fetches; REGION_ENDS by status, 8 of them.
+ */
+// biome-ignore format: a table
+export const OCCUPATION = 0x4220, LIVE_REGIONS = 0x4224, TLB_MISSES = 0x4228, REGION_ENDS = 0x4240;
+
+/**
  * Which pages the jump cache may hold entries of, one byte each by a hash of the page number (`codePageSlot`), and one for all
  * pages, where addresses are not linear: 16- and 32-bit code. INVLPG of another page leaves the jump cache alone.
  */

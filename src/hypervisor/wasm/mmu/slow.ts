@@ -118,7 +118,13 @@ const P_BYTES = BOUNCE_PENDING,
   P_PHYSICAL1 = BOUNCE_PENDING + 16;
 const EFLAGS_AC_FAULT = 17;
 
-export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: number): MmuFunctions {
+/** `missed` writes what is to happen when a fetch is not in the TLB. */
+export function buildMmu(
+  module: ModuleBuilder,
+  imports: MmuImports,
+  codeMap: number,
+  missed?: (f: FunctionBuilder, cpu: I32) => void,
+): MmuFunctions {
   const walk = module.function(['i32', 'i64', 'i32'], 'i32');
   buildWalk(walk, imports.notes?.marked);
 
@@ -297,6 +303,7 @@ export function buildMmu(module: ModuleBuilder, imports: MmuImports, codeMap: nu
     const entry = f.let(tlbEntry(cpu, va));
     const tag = i64.or(i64.and(va, i64.const(-4096)), i64.load32U(cpu, TLB_TAG));
     f.if(i64.eq(i64.load(entry, TLB_EXECUTE), tag), () => f.return(i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))));
+    missed?.(f, cpu);
     const user = i32.mul(i32.eq(i32.load(cpu, CPL), i32.const(3)), i32.const(PF_U));
     const result = f.let(call('i32', walk, cpu, va, i32.or(user, i32.const(PF_I))));
     f.if(i32.eqz(result), () => f.return(i32.const(0)));

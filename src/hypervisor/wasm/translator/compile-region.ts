@@ -67,6 +67,8 @@ export interface TranslatedRegion {
   /** Spent on it, and the part that went to WebAssembly's compiler. */
   readonly milliseconds: number;
   readonly compileMilliseconds: number;
+  /** When it was begun, by the clock of `RegionTranslatorOptions.now`. */
+  readonly startedMilliseconds: number;
 }
 
 /** Carries requests out, here or on another thread. */
@@ -81,7 +83,7 @@ export interface RegionTranslatorOptions {
   /** Offset of the vCPU's private area. */
   readonly cpu: number;
   readonly table: DecodeTable;
-  /** Milliseconds. */
+  /** Milliseconds of the machine's clock. */
   readonly now: () => number;
   /** Compiles; hot modules perhaps with the optimising compiler at once. */
   readonly compile: (bytes: Uint8Array<ArrayBuffer>, isHot: boolean) => WebAssembly.Module;
@@ -122,7 +124,12 @@ export class RegionTranslator {
       }
       return copy;
     };
-    const nothing = (): TranslatedRegion => ({ ...NOTHING, id, milliseconds: now() - started });
+    const nothing = (): TranslatedRegion => ({
+      ...NOTHING,
+      id,
+      milliseconds: now() - started,
+      startedMilliseconds: started,
+    });
     const region = discoverRegion(
       {
         page,
@@ -159,6 +166,7 @@ export class RegionTranslator {
       bytes: bytes.length,
       milliseconds: done - started,
       compileMilliseconds: done - compiling,
+      startedMilliseconds: started,
     };
   }
 }
@@ -189,6 +197,7 @@ const NOTHING: TranslatedRegion = {
   bytes: 0,
   milliseconds: 0,
   compileMilliseconds: 0,
+  startedMilliseconds: 0,
 };
 
 /** The bytes of a region's instructions, page by page. */

@@ -12,9 +12,10 @@ import type { RegionChecker } from '../check/region-checker.ts';
 import type { Decoder } from '../decode/decoder.ts';
 import type { BlockCache } from '../interpreter/block-cache.ts';
 import { R_IMMEDIATE } from '../interpreter/record.ts';
-import { MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
+import { LIVE_REGIONS, MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import { CODE_SIZE, CR3, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
 import type { NotedTargets, RegionCompiler, TranslatedRegion } from './compile-region.ts';
+import type { TranslatorTrace } from './translator-trace.ts';
 import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './region-imports.ts';
 import type { RegionLimits } from './region.ts';
 
@@ -36,6 +37,7 @@ export interface TranslatorOptions {
   readonly eager: boolean;
   /** Stands between the main loop and regions while these are checked. */
   readonly checker: RegionChecker | undefined;
+  readonly trace?: TranslatorTrace | undefined;
 }
 
 export interface TranslatorStats {
@@ -313,11 +315,12 @@ export class Translator {
     stats.milliseconds += translated.milliseconds;
     stats.compileMilliseconds += translated.compileMilliseconds;
     const pending = this.#pending.get(translated.id);
+    const { blocks, trace } = this.#options;
+    trace?.translated(translated, pending);
     if (pending === undefined) return;
     this.#pending.delete(translated.id);
     if (pending.isHot) this.#pendingHot--;
     this.#asked.delete(pending.host);
-    const { blocks } = this.#options;
     const { host, mode, replaces } = pending;
     const isWanted =
       replaces === undefined ? blocks.canTranslate(host, mode) : this.#live[replaces.index] === replaces.region;
@@ -331,7 +334,9 @@ export class Translator {
       return;
     }
     if (replaces !== undefined && replaces.region.shape === translated.shape) return;
+    const from = trace?.now() ?? 0;
     this.#install(pending, translated, translated.module);
+    trace?.installed(translated, pending, from);
     stats.bytes += translated.bytes;
     stats.instructions += translated.instructions;
     if (replaces === undefined) stats.built++;
@@ -376,6 +381,7 @@ export class Translator {
     this.#cover(starts, 1);
     const next = eager ? EAGER_HOT_THRESHOLD : HOT_THRESHOLD;
     this.#live[index] = { host, mode, base, shape, blocks: starts, samples: 0, next };
+    this.#words[LIVE_REGIONS >> 2] = this.live;
   }
 
   #cover(blocks: readonly number[], by: 1 | -1): void {
@@ -404,10 +410,13 @@ export class Translator {
 
   /** The number of a region is free again: its code will not be entered any more. */
   drop(index: number): void {
-    this.#cover(this.#live[index]?.blocks ?? [], -1);
+    const region = this.#live[index];
+    this.#cover(region?.blocks ?? [], -1);
     this.#live[index] = undefined;
     this.#free.push(index);
     this.stats.dropped++;
+    this.#words[LIVE_REGIONS >> 2] = this.live;
+    if (region !== undefined) this.#options.trace?.dropped(region);
   }
 
   /** Too many regions: the caller drops all code between two slices. */
