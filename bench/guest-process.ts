@@ -5,7 +5,6 @@
  * @module
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 
 export class GuestError extends Error {
   override readonly name = 'GuestError';
@@ -114,14 +113,9 @@ export class GuestProcess {
     this.#child.kill('SIGKILL');
   }
 
-  /** MiB of memory that the process has resident; undefined when it cannot be read. */
-  residentMib(): number | undefined {
-    try {
-      const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'latin1')) ?? [];
-      return kib === undefined ? undefined : Number(kib) / 1024;
-    } catch {
-      return undefined;
-    }
+  /** Undefined when the process could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   #look(): void {

@@ -42,6 +42,11 @@ const message = (error: unknown): string => (error instanceof Error ? error.mess
 
 const unitsOf = (program: Program, work: number): number => Math.max(1, Math.round(program.units * work));
 
+interface Rate {
+  readonly seconds: number;
+  readonly instructions: number | undefined;
+}
+
 class Run {
   readonly #plan: Plan;
   readonly #table: SampleTable;
@@ -82,6 +87,7 @@ class Run {
       rows: [...rows, ...bootRows],
       mips: this.#table.row('#mips', ['typervisor']).typervisor ?? [],
       residentMib: this.#table.row('#resident', systems),
+      guestRamMib: this.#table.row('#guest-ram', systems),
       clockShare: this.#table.row('#clock', systems),
       failures: this.#failures,
     };
@@ -156,8 +162,9 @@ class Run {
     const session = this.#sessions.get(system);
     if (session === undefined) return;
     this.#sessions.delete(system);
-    const { residentMib, clockShare } = await session.end();
+    const { residentMib, guestRamMib, clockShare } = await session.end();
     this.#table.set('#resident', system, round, residentMib);
+    this.#table.set('#guest-ram', system, round, guestRamMib);
     this.#table.set('#clock', system, round, clockShare);
   }
 
@@ -178,17 +185,24 @@ class Run {
     this.#report(round, `boot ${kind.name}`, found);
   }
 
-  /** The instructions of the integer programs: those of a guest that runs them, less those of one that only boots. */
+  /**
+   * The instructions of the integer programs: those of a guest that runs them, less those of one that only boots. The seconds are those of a
+   * third guest, for counting costs time.
+   */
   async #rate(round: number): Promise<void> {
     const { rateGuest, limitMs, guestWork, ratePrograms } = this.#plan;
     let session: GuestSession | undefined;
     try {
-      session = await GuestSession.start('typervisor', rateGuest);
-      const { instructions: idle } = await session.end();
-      session = await GuestSession.start('typervisor', rateGuest);
-      let seconds = 0;
-      for (const program of ratePrograms) seconds += await session.run(program, unitsOf(program, guestWork), limitMs);
-      const { instructions: busy } = await session.end();
+      const runAll = async (programs: readonly Program[], counts: boolean): Promise<Rate> => {
+        session = await GuestSession.start('typervisor', { ...rateGuest, counts });
+        let seconds = 0;
+        for (const program of programs) seconds += await session.run(program, unitsOf(program, guestWork), limitMs);
+        const { instructions } = await session.end();
+        return { seconds, instructions };
+      };
+      const { instructions: idle } = await runAll([], true);
+      const { instructions: busy } = await runAll(ratePrograms, true);
+      const { seconds } = await runAll(ratePrograms, false);
       if (idle === undefined || busy === undefined) throw new Error('--stats gave no instructions');
       const mips = (busy - idle) / seconds / 1e6;
       this.#table.set('#mips', 'typervisor', round, mips);

@@ -30,6 +30,8 @@ export interface Measurements {
   readonly mips: Samples;
   /** MiB resident in the guests' processes after all programs. */
   readonly residentMib: Readonly<Partial<Record<SystemName, Samples>>>;
+  /** What of them is guest RAM, which the guest has touched. */
+  readonly guestRamMib: Readonly<Partial<Record<SystemName, Samples>>>;
   /** What the guests' clocks measured, divided by what passed on the host meanwhile. */
   readonly clockShare: Readonly<Partial<Record<SystemName, Samples>>>;
   /** What failed, one line each. */

@@ -26,7 +26,8 @@ const MEASUREMENTS: Measurements = {
     { name: 'debian', group: 'boot', title: 'Debian to init', seconds: { qemu: [2.5], typervisor: [10.5] } },
   ],
   mips: [199, 250, 260],
-  residentMib: { qemu: [100], typervisor: [200] },
+  residentMib: { qemu: [100], typervisor: [400, 500, undefined] },
+  guestRamMib: { qemu: [80], typervisor: [160, 250, undefined] },
   clockShare: { qemu: [0.99], typervisor: [0.98] },
   failures: [],
 };
@@ -59,7 +60,15 @@ test('a goal is met, missed or not measured', () => {
   assert.match(page, /to the first guest instruction \| ≤ 0.4 s \| 0.250 s \| yes \|/);
   assert.match(page, /cloud kernel to init \| ≤ 10 s \| 10.5 s \| \*\*no\*\* \|/);
   assert.match(page, /shell's prompt \| ≤ 2.5 s \| – \| not measured \|/);
+  assert.match(page, /beside the guest RAM touched \| ≤ 250 MiB \| 245 MiB \| yes \|/);
   assert.match(page, /instructions a second \| ≥ 200 \| 250 \| yes \|/);
+});
+
+test('the memory beside guest RAM is that of the same round', () => {
+  const page = report(MEASUREMENTS);
+  assert.match(page, /^\| MiB resident after all programs \| 100 \| 450 \|$/m);
+  assert.match(page, /^\| of it guest RAM that was touched \| 80.0 \| 205 \|$/m);
+  assert.match(page, /^\| and the rest \| 20.0 \| 245 \|$/m);
 });
 
 test('failures are listed on one line each, and only when there are any', () => {

@@ -6,8 +6,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { planMachineMemory, WASM_PAGE_BYTES } from '../src/memory/machine-memory.ts';
+import { VCPU_AREA_BYTES } from '../src/hypervisor/wasm/vcpu.ts';
 import type { Program } from './programs.ts';
 import { GuestProcess } from './guest-process.ts';
+import { type GuestRam, residentMemory } from './process-memory.ts';
 
 export const SYSTEMS = ['native', 'qemu', 'typervisor'] as const;
 export type SystemName = (typeof SYSTEMS)[number];
@@ -30,6 +33,8 @@ export interface Boot {
   readonly memMib: number;
   /** The port of the debug-exit device, for kernels that end with it. */
   readonly debugExit?: number;
+  /** typervisor counts instructions, and is slower by what that costs. */
+  readonly counts?: boolean;
 }
 
 /** What typervisor puts on a Linux kernel's command line itself; QEMU's guest is told the same. */
@@ -37,11 +42,12 @@ const LINUX_PARAMS = 'console=ttyS0 panic=-1';
 
 /** The command that boots a guest, with its first serial port on standard input and output. */
 export function bootCommand(system: GuestSystem, boot: Boot): string[] {
-  const { kernel, initrd, params = '', memMib, debugExit } = boot;
+  const { kernel, initrd, params = '', memMib, debugExit, counts } = boot;
   const own = params === '' ? [] : [params];
   if (system === 'typervisor') {
     return [
-      ...[process.execPath, TYPERVISOR, 'run', kernel, '-m', `${memMib}`, '--no-reboot', '--stats'],
+      ...[process.execPath, TYPERVISOR, 'run', kernel, '-m', `${memMib}`, '--no-reboot'],
+      ...(counts === true ? ['--stats'] : []),
       ...(initrd === undefined ? [] : ['-i', initrd]),
       ...own.flatMap((text) => ['-p', text]),
       ...(debugExit === undefined ? [] : ['--debug-exit', `port=${debugExit}`]),
@@ -95,21 +101,34 @@ export function nativeSession(binary: string, busybox: string): Session {
 }
 
 export interface SessionEnd {
-  /** MiB resident in the guest's process before it powered off. */
+  /** MiB resident in the guest's process before it powered off, and what of them is guest RAM. */
   readonly residentMib: number | undefined;
-  /** Instructions that the guest executed, where that is known. */
+  readonly guestRamMib: number | undefined;
+  /** Instructions that the guest executed, where they were counted. */
   readonly instructions: number | undefined;
   /** What the programs measured, divided by what passed here from command to answer: 1, or somewhat less. */
   readonly clockShare: number | undefined;
 }
 
+const MIB = 0x10_0000;
+
+/** Where a system has the RAM of its guest. */
+export function guestRam(system: GuestSystem, memMib: number): GuestRam {
+  const bytes = memMib * MIB;
+  if (system === 'qemu') return { mappingBytes: bytes, offset: 0, bytes };
+  const { pages, ram } = planMachineMemory({ ramBytes: bytes, vcpuCount: 1, vcpuBytes: VCPU_AREA_BYTES });
+  return { mappingBytes: pages * WASM_PAGE_BYTES, offset: ram, bytes };
+}
+
 export class GuestSession implements Session {
   readonly #process: GuestProcess;
+  readonly #ram: GuestRam;
   #insideSeconds = 0;
   #outsideSeconds = 0;
 
-  private constructor(process: GuestProcess) {
+  private constructor(process: GuestProcess, ram: GuestRam) {
     this.#process = process;
+    this.#ram = ram;
   }
 
   /** Boots a guest and waits until it takes commands. */
@@ -122,7 +141,7 @@ export class GuestSession implements Session {
       await process.end();
       throw error;
     }
-    return new GuestSession(process);
+    return new GuestSession(process, guestRam(system, boot.memMib));
   }
 
   async run(program: Program, units: number, limitMs: number): Promise<number> {
@@ -137,11 +156,13 @@ export class GuestSession implements Session {
 
   /** Powers the guest off. */
   async end(): Promise<SessionEnd> {
-    const residentMib = this.#process.residentMib();
+    const { pid } = this.#process;
+    const resident = pid === undefined ? undefined : residentMemory(pid, this.#ram);
     this.#process.send('poweroff\n');
     const { stderr } = await this.#process.end();
     return {
-      residentMib,
+      residentMib: resident?.total,
+      guestRamMib: resident?.guest,
       instructions: instructionsOf(stderr),
       clockShare: this.#outsideSeconds > 0 ? this.#insideSeconds / this.#outsideSeconds : undefined,
     };
