@@ -4,6 +4,7 @@
  * @module
  */
 export { runMachine, type RunResult } from './host/node/machine.ts';
+export type { CheckTranslation } from './hypervisor/check-translation.ts';
 export type {
   LoopExit,
   MeasuredStats,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { CheckTranslation } from '../hypervisor/wasm/check/region-checker.ts';
+import type { CheckTranslation } from '../hypervisor/check-translation.ts';
 
 export const MIB = 0x10_0000;
 

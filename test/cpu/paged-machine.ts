@@ -13,7 +13,7 @@ import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import { CR3, CS, DS, ES, FS, GDTR, GS, IDTR, SS, TR, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
 import type { CpuState } from '../../src/hypervisor/wasm/system/cpu-state.ts';
 import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
-import type { CheckTranslation } from '../../src/hypervisor/wasm/check/region-checker.ts';
+import type { CheckTranslation } from '../../src/hypervisor/check-translation.ts';
 import type { RegionLimits } from '../../src/hypervisor/wasm/translator/region.ts';
 import type { RegionCompiler, RegionTranslatorOptions } from '../../src/hypervisor/wasm/translator/compile-region.ts';
 import {

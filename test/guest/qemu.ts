@@ -79,9 +79,15 @@ export class QemuGuest implements AsyncDisposable {
 
   /** Waits for the machine to end by itself; its exit status. */
   async end(): Promise<number | null> {
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE_MS);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#child.kill('SIGKILL');
+    }, PATIENCE_MS);
     try {
-      return await this.#ended;
+      const status = await this.#ended;
+      if (isLate) throw new Error(`QEMU did not end; the guest's last words: ${this.transcript.slice(-1000)}`);
+      return status;
     } finally {
       clearTimeout(timer);
     }

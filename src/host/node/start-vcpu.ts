@@ -4,7 +4,7 @@
  * @module
  */
 import type { Worker } from 'node:worker_threads';
-import type { CheckTranslation } from '../../hypervisor/wasm/check/region-checker.ts';
+import type { CheckTranslation } from '../../hypervisor/check-translation.ts';
 import { vcpuArea } from '../../memory/machine-memory.ts';
 import type { VcpuThread } from '../../vm/machine.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from '../../vm/vcpu-thread.ts';

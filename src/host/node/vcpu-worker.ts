@@ -7,7 +7,7 @@ import { randomFillSync } from 'node:crypto';
 import v8 from 'node:v8';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
-import type { CheckTranslation } from '../../hypervisor/wasm/check/region-checker.ts';
+import type { CheckTranslation } from '../../hypervisor/check-translation.ts';
 import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
 import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';

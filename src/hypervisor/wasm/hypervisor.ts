@@ -4,7 +4,7 @@
  * @module
  */
 import type { Hypervisor } from '../hypervisor.ts';
-import type { CheckTranslation } from './check/region-checker.ts';
+import type { CheckTranslation } from '../check-translation.ts';
 import type { RegionCompiler } from './translator/compile-region.ts';
 import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
 

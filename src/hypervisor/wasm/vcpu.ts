@@ -5,11 +5,12 @@
  */
 import type { AccessWidth } from '../../bus/bus-device.ts';
 import { CODE_MAP_OFFSET, vcpuArea } from '../../memory/machine-memory.ts';
+import type { CheckTranslation } from '../check-translation.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import type { OwnVcpuStats, Vcpu, VcpuOptions } from '../hypervisor.ts';
 import { TranslationMismatch } from './check/mismatch.ts';
-import { type CheckTranslation, RegionChecker } from './check/region-checker.ts';
+import { RegionChecker } from './check/region-checker.ts';
 import { Decoder } from './decode/decoder.ts';
 import { DecodeTable } from './decode/table.ts';
 import { rowsOf } from './insn/index.ts';

@@ -35,14 +35,6 @@ import { ARCHITECTURAL, type Difference, stateDifferences } from './differences.
 import { type CheckedCode, TranslationMismatch } from './mismatch.ts';
 import { type PageCopy, WriteLog } from './write-log.ts';
 
-/** How translated code is checked. */
-export interface CheckTranslation {
-  /** One of how many calls of regions is checked; 1: each. */
-  readonly every: number;
-  /** Code is translated the first time that it is met, however seldom it runs, so that more of it is checked. */
-  readonly eager: boolean;
-}
-
 export interface RegionCheckerOptions {
   readonly memory: WebAssembly.Memory;
   /** Offset of the vCPU's private area. */
