@@ -3,8 +3,6 @@
  *
  * @module
  */
-import type { MachineEnd } from './machine.ts';
-
 export const ExitCode = {
   /** The guest powered off, or the user left with Ctrl-A x. */
   PowerOff: 0,
@@ -30,23 +28,3 @@ export const debugExitStatus = (value: number): number => ((value << 1) | 1) & 0
 
 /** 128 + the signal's number: how a shell reports a program that a signal ended. */
 export const signalStatus = (signalNumber: number): number => 128 + signalNumber;
-
-/** The exit status of a machine that ended by itself. */
-export function endStatus(end: MachineEnd): number {
-  switch (end.kind) {
-    case 'power-off':
-    case 'stopped':
-      return ExitCode.PowerOff;
-    case 'reset':
-      return ExitCode.Reset;
-    case 'triple-fault':
-    case 'error':
-      return ExitCode.Crash;
-    case 'mismatch':
-      return ExitCode.Mismatch;
-    case 'panic':
-      return ExitCode.Panic;
-    case 'debug-exit':
-      return end.status;
-  }
-}

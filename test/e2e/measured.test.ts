@@ -91,6 +91,8 @@ test('the trace of a machine that a signal ends is whole', async () => {
   const path = join(folder, 'signal.json');
   await using vm = launch(['--trace-file', path]);
   await vm.prompt();
+  // A guest that is halted at least once before the signal comes.
+  await vm.run('sleep 0.1');
   vm.child.kill('SIGTERM');
   await vm.exits(143);
   const events = eventsOf(path);

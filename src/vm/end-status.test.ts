@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endStatus } from './exit-code.ts';
+import { endStatus } from './end-status.ts';
 
 const because = { reason: 'reason', detail: 'detail' };
 
