@@ -11,6 +11,7 @@ import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
 import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
 import { createClock } from './clock.ts';
 import type { CompilerTask } from './region-compiler.ts';
+import { yieldToVcpus } from './thread-priority.ts';
 
 const { memory, cpu, port, sent } = workerData as CompilerTask;
 
@@ -30,6 +31,7 @@ function compile(bytes: Uint8Array<ArrayBuffer>, isHot: boolean): WebAssembly.Mo
   }
 }
 
+yieldToVcpus();
 const clock = createClock();
 const translator = new RegionTranslator({
   memory,

@@ -57,10 +57,10 @@ export interface TranslatorStats {
 }
 
 /**
- * Slices that end at a block before it is translated. A kernel has a long tail of blocks that are met a few times each: with 3 or 6
- * the first page faults and mappings took twice as long as without translation.
+ * Slices that end at a block before it is translated. A kernel has a long tail of blocks that are met a few times each, whose translation
+ * never pays; new programs are slow until theirs comes.
  */
-const THRESHOLD = 12;
+const THRESHOLD = 6;
 const EAGER_THRESHOLD = 1;
 /**
  * The same for a block that a region holds already: slices end in the middle of regions, and the code soon comes by their entries again.
