@@ -48,7 +48,8 @@ function random32(): number {
 
 const port = parentPort as MessagePort;
 // V8 14.6 may end the process with a failed check when it goes back from optimised code in which it has inlined an indirect call: functions
-// that were compiled while hot regions forgo the baseline compiler have no feedback to go back to.
+// that were compiled while hot regions forgo the baseline compiler have no feedback to go back to. The flag is the process's, and V8 also ends
+// it when the flag changes under WebAssembly that it is optimising: the launcher sets it before there is any.
 v8.setFlagsFromString('--no-wasm-deopt');
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
