@@ -7,8 +7,11 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { constants, getPriority, setPriority } from 'node:os';
 
-/** How much nicer: at 10 a thread that shares a core with another gets a tenth of it. */
-const STEPS = 10;
+/**
+ * How much nicer: at 5 a thread that shares a core with another gets a quarter of it. At 10 it is a tenth, and on a host that has no core
+ * free nothing was translated within seconds.
+ */
+const STEPS = 5;
 
 /** Where the threads of V8's pool say so. They optimise WebAssembly, and help its garbage collection. */
 const POOL = 'V8Worker';
