@@ -44,8 +44,8 @@ for (const [name, slice, hot, check] of [
   ['as hot code that is checked', 400, true, 1],
 ] as const) {
   test(`${COUNT} random programs do the same translated, ${name}, as interpreted`, () => {
-    const interpreter = new InterpreterExecutor('v2');
-    const translator = new InterpreterExecutor('v2', 'translator', check);
+    const interpreter = new InterpreterExecutor('v3');
+    const translator = new InterpreterExecutor('v3', 'translator', check);
     let regions = 0;
     for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       const program = randomProgram(seed);

@@ -11,6 +11,7 @@ import { fillDefault, Profile } from './default-state.ts';
 import { CODE_LOW, DATA_START, LONG, WRITABLE_CODE } from './environment.ts';
 import { MachineState, RSP, RDI, RSI, RCX } from './machine-state.ts';
 import { Prng } from './prng.ts';
+import { vexInstruction, vexStray } from './programs-vex.ts';
 
 const R14 = 14,
   R15 = 15;
@@ -24,13 +25,16 @@ class Writer {
   readonly rewrites: boolean;
   /** Another processor is to do the same: see `ProgramOptions`. */
   readonly isPortable: boolean;
+  /** It has instructions of x86-64-v3. */
+  readonly hasVex: boolean;
   /** The instruction that has just been written leaves flags undefined. */
   undefinesFlags = false;
-  readonly #random: Prng;
-  constructor(random: Prng, isPortable: boolean) {
-    this.#random = random;
+  readonly random: Prng;
+  constructor(random: Prng, isPortable: boolean, hasVex: boolean) {
+    this.random = random;
     this.rewrites = random.chance(10) && !isPortable;
     this.isPortable = isPortable;
+    this.hasVex = hasVex;
   }
   /** Number of an operation of ADD's kind: add, or, adc, sbb, and, sub, xor, cmp. */
   operation(): number {
@@ -44,10 +48,10 @@ class Writer {
     this.undefinesFlags = false;
   }
   pick<T>(list: readonly T[]): T {
-    return list[this.#random.below(list.length)] as T;
+    return list[this.random.below(list.length)] as T;
   }
   below(n: number): number {
-    return this.#random.below(n);
+    return this.random.below(n);
   }
   emit(...bytes: readonly number[]): void {
     this.bytes.push(...bytes);
@@ -88,6 +92,8 @@ class Writer {
 
 /** From R14: where the first page of data ends. */
 const PAGE_END = 0xf00;
+/** And where the data that can be written ends. */
+const WRITABLE_END = 0x1f00;
 /** CF PF AF ZF SF OF. */
 const FLAGS = 0x8d5;
 
@@ -102,6 +108,10 @@ function undefining(w: Writer): Writer {
 
 /** One instruction that neither branches nor loops. */
 function plain(w: Writer): void {
+  if (w.hasVex && w.random.chance(45)) {
+    vexInstruction(w, w.random, FREE, PAGE_END);
+    return;
+  }
   const size = w.pick(SIZES);
   const reg = w.pick(FREE);
   const rm = w.pick(FREE);
@@ -215,6 +225,10 @@ function plain(w: Writer): void {
 
 /** Somewhere beyond the data, or what only a supervisor may do: a fault in the middle of everything. */
 function stray(w: Writer): void {
+  if (w.hasVex && w.random.chance(50)) {
+    vexStray(w, WRITABLE_END);
+    return;
+  }
   const kinds: (() => void)[] = [
     () => w.memory(8, [], [0x8b], w.pick(FREE), 0x4000),
     () => w.memory(8, [], [0x01], w.pick(FREE), 0x1efc),
@@ -372,18 +386,19 @@ function part(w: Writer, length: number, depth: number): number[] {
 export interface ProgramOptions {
   /**
    * Any processor does the same: undefined flags are given values at once, nothing rewrites itself by another address, locked accesses are
-   * aligned.
+   * aligned, and no instruction is newer than x86-64-v2.
    */
   readonly isPortable?: boolean;
 }
 
-/** The program of a seed. */
+/** The program of a seed; those of odd seeds have instructions of x86-64-v3 unless they are portable. */
 export function randomProgram(seed: number, { isPortable = false }: ProgramOptions = {}): CaseInput {
   const random = new Prng();
   random.reseed(seed, 77);
+  const hasVex = seed % 2 === 1 && !isPortable;
   const initial = new MachineState();
-  fillDefault(initial, LONG, seed, [Profile.Integer, Profile.F64, Profile.F32][seed % 3] as Profile, false);
-  const w = new Writer(random, isPortable);
+  fillDefault(initial, LONG, seed, [Profile.Integer, Profile.F64, Profile.F32][seed % 3] as Profile, hasVex);
+  const w = new Writer(random, isPortable, hasVex);
   sequence(w, 10 + random.below(30), 4);
   if (random.chance(15)) stray(w);
   w.emit(...UD2);

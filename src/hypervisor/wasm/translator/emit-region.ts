@@ -57,7 +57,7 @@ import {
 import { analyse, type ControlFlow } from './control-flow.ts';
 import type { Region, RegionBlock, RegionInsn } from './region.ts';
 import { changesMode, liveFlags, needsFlags, readsFlags, registersOf } from './region-analysis.ts';
-import { type PageCache, RegionBuilder, type RegionControl } from './region-builder.ts';
+import { clearKey, isLasting, type PageCache, RegionBuilder, type RegionControl } from './region-builder.ts';
 import {
   computeCarried,
   computeFlags,
@@ -140,6 +140,8 @@ class Emitter {
   readonly #gprsWritten: number;
   readonly #xmms: number;
   readonly #xmmsWritten: number;
+  readonly #highs: number;
+  readonly #highsWritten: number;
   readonly #flagsLiveIn: ReadonlySet<number>;
   /** Blocks that read flags before they write them; the others in which they are live only may leave. */
   readonly #flagsRead: ReadonlySet<number>;
@@ -154,8 +156,10 @@ class Emitter {
   /** By SUMS. */
   readonly #flagLabels: Label[] = [];
   readonly #flagsUsed = new Set<number>();
-  /** What is known of XMM registers where code is being written: see region-builder.ts. */
-  #tame = new Set<number>();
+  /** What is known of vector registers where code is being written: see region-builder.ts. */
+  #known = new Set<number>();
+  /** An instruction that is carried out in the state record may write any register there. */
+  readonly #hasSystem: boolean;
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
   /** Translations of last pages, by base register and kind of access. */
@@ -187,6 +191,9 @@ class Emitter {
     this.#gprsWritten = used.gprsWritten;
     this.#xmms = used.xmms;
     this.#xmmsWritten = used.xmmsWritten;
+    this.#highs = used.highs;
+    this.#highsWritten = used.highsWritten;
+    this.#hasSystem = [...region.blocks.values()].some(({ insns }) => insns.some(({ system }) => system === 'stays'));
     this.#flagsLiveIn = liveFlags(region, this.#flow, needsFlags);
     this.#flagsRead = liveFlags(region, this.#flow, readsFlags);
     // A change of mode within the region would have to empty caches that are not known yet.
@@ -197,6 +204,7 @@ class Emitter {
       cpu: f.param('i32', 0),
       gpr: registers('i64', this.#gprs),
       xmm: registers('v128', this.#xmms),
+      ymmHigh: registers('v128', this.#highs),
       flagResult: f.local('i64'),
       flagAux: f.local('i32'),
       tlbBase: f.local('i32'),
@@ -352,6 +360,7 @@ class Emitter {
     for (let n = 0; n < 16; n++) {
       if ((this.#gprs >> n) & 1) f.set(v.gpr[n] as Local<'i64'>, i64.load(v.cpu, gprOffset(n)));
       if ((this.#xmms >> n) & 1) f.set(v.xmm[n] as Local<'v128'>, v128.load(v.cpu, xmmOffset(n)));
+      if ((this.#highs >> n) & 1) f.set(v.ymmHigh[n] as Local<'v128'>, v128.load(v.cpu, xmmOffset(n) + 16));
     }
     if (this.#xmms !== 0) f.set(v.mxcsr, i32.load(v.cpu, MXCSR));
     f.set(v.flagResult, i64.load(v.cpu, FLAG_RESULT));
@@ -364,6 +373,7 @@ class Emitter {
     for (let n = 0; n < 16; n++) {
       if ((this.#gprsWritten >> n) & 1) f.store(8, v.cpu, v.gpr[n] as Local<'i64'>, gprOffset(n));
       if ((this.#xmmsWritten >> n) & 1) f.store(16, v.cpu, v.xmm[n] as Local<'v128'>, xmmOffset(n));
+      if ((this.#highsWritten >> n) & 1) f.store(16, v.cpu, v.ymmHigh[n] as Local<'v128'>, xmmOffset(n) + 16);
     }
     storeFlags(f, v);
   }
@@ -396,7 +406,18 @@ class Emitter {
       this.#within(id, after, index + 1, flags);
       this.#labels.delete(next);
     });
+    // What the next one learns holds in what it dominates, and not in what comes behind that.
+    const known = this.#known;
     this.#tree(next, this.#flagsInto(next));
+    this.#known = known;
+  }
+
+  /**
+   * Where several ways lead to, and behind a called instruction. What the block that dominates it has cleared stays clear, but where
+   * XRSTOR may be on one of the ways.
+   */
+  #forget(): void {
+    this.#known = new Set([...this.#known].filter((key) => isLasting(key) && !this.#hasSystem));
   }
 
   /** Goes from a block to the instruction at `delta`, which may be outside; nothing that follows is reached. */
@@ -431,12 +452,12 @@ class Emitter {
     } else if (isJoined && live) b.materialiseAside();
     this.#charge(count);
     if (label === undefined) {
-      const tame = this.#tame;
-      this.#tame = new Set(tame);
+      const known = this.#known;
+      this.#known = new Set(known);
       this.#pin(flags, 1);
       this.#tree(to, isJoined ? this.#flagsInto(to) : flags);
       this.#pin(flags, -1);
-      this.#tame = tame;
+      this.#known = known;
       return;
     }
     if (isBack) {
@@ -524,8 +545,7 @@ class Emitter {
     const f = this.#f;
     const block = this.#block(id);
     if (f.code.length > MAX_CODE_BYTES) throw new TooLarge();
-    // Several ways lead to a loop's start and to a merge.
-    if (this.#flow.loops.has(id) || this.#flow.merges.has(id)) this.#tame = new Set();
+    if (this.#flow.loops.has(id) || this.#flow.merges.has(id)) this.#forget();
     let flags = flagsBefore;
     let count = 0;
     for (const insn of block.insns) {
@@ -543,7 +563,7 @@ class Emitter {
           direct: (target) => this.#edgeTo(id, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
           dynamic: (rip) => this.#dynamic(id, rip, executed, b as RegionBuilder, insn),
           executed,
-          tame: this.#tame,
+          known: this.#known,
           cacheOf: (base, index, displacement, write) => this.#cacheOf(id, insn, base, index, displacement, write),
         };
         if (insn.system !== undefined) {
@@ -551,12 +571,12 @@ class Emitter {
           b.materialise();
           if (insn.system === 'leaves') this.#leaveBy(insn, executed, b);
           else this.#system(insn, executed);
-          this.#tame.clear();
+          this.#known.clear();
         } else if (insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
           b.materialise();
           this.#call(insn, executed);
-          this.#tame.clear();
+          this.#forget();
         } else if (insn.traits.endsEarly) {
           // Before the block, for both ways through it need them.
           const before = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -574,6 +594,7 @@ class Emitter {
       });
       const done = b as unknown as RegionBuilder;
       flags = done.flags;
+      for (const number of done.cleared) this.#known.add(clearKey(number));
       this.#waiting.push(...made);
       this.#releaseUnpinned(flags);
       if (isLast) {
@@ -593,7 +614,7 @@ class Emitter {
         direct() {},
         dynamic() {},
         executed: 0,
-        tame: this.#tame,
+        known: this.#known,
         cacheOf: () => undefined,
       };
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);

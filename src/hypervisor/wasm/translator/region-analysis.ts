@@ -5,6 +5,7 @@
  * @module
  */
 import type { ControlFlow } from './control-flow.ts';
+import { bankOf, generalNumberOf, isRegisterShape, numberOf } from './operand-registers.ts';
 import type { Region, RegionBlock } from './region.ts';
 
 /** Whether an instruction of a region may change the mode that its code was decoded in. */
@@ -17,6 +18,9 @@ export interface Registers {
   readonly gprsWritten: number;
   readonly xmms: number;
   readonly xmmsWritten: number;
+  /** Upper halves of YMM registers: those of operands of 32 bytes. Where they are only cleared they are not among them. */
+  readonly highs: number;
+  readonly highsWritten: number;
 }
 
 /** Registers that a region touches, by bit. */
@@ -25,38 +29,39 @@ export function registersOf(region: Region): Registers {
   let gprsWritten = 0;
   let xmms = 0;
   let xmmsWritten = 0;
+  let highs = 0;
+  let highsCleared = 0;
   for (const { insns } of region.blocks.values()) {
     for (const { decoded, form, traits, called } of insns) {
       gprs |= traits.gprs;
       gprsWritten |= traits.gprsWritten;
       xmms |= traits.xmms;
       xmmsWritten |= traits.xmms;
+      highsCleared |= traits.highsCleared;
       if (decoded.hasMemory || called) {
         if (decoded.base >= 0) gprs |= 1 << decoded.base;
-        if (decoded.index >= 0) gprs |= 1 << decoded.index;
+        if (decoded.index >= 0 && !decoded.encoding.vsib) gprs |= 1 << decoded.index;
       }
-      decoded.operands.forEach((operand, index) => {
-        if (form.shapes[index] !== 'r' && form.shapes[index] !== 'v') return;
+      decoded.operands.forEach(({ kind }, index) => {
+        if (!isRegisterShape(form.shapes[index])) return;
         const written = called || (traits.operandsWritten >> index) & 1;
-        const { kind } = operand;
-        if (kind === 'P' || kind === 'Q' || kind === 'N' || kind === 'S') return;
-        const isXmm = kind === 'V' || kind === 'W' || kind === 'U';
-        let number = kind === 'G' || kind === 'V' ? decoded.reg : kind === 'implicit' ? operand.register : decoded.rm;
-        if (kind === 'B') number = decoded.vvvv;
-        if (!isXmm && operand.size === 'b' && decoded.rex === 0 && kind !== 'implicit' && number >= 4 && number < 8) {
-          number -= 4;
-        }
-        if (isXmm) {
-          xmms |= 1 << number;
-          if (written) xmmsWritten |= 1 << number;
-        } else {
-          gprs |= 1 << number;
-          if (written) gprsWritten |= 1 << number;
+        const bank = bankOf(kind);
+        if (bank === 'vector') {
+          const bit = 1 << numberOf(decoded, index);
+          xmms |= bit;
+          if (written) xmmsWritten |= bit;
+          if (form.vector === 32) highs |= bit;
+        } else if (bank === 'general') {
+          const bit = 1 << generalNumberOf(decoded, index);
+          gprs |= bit;
+          if (written) gprsWritten |= bit;
         }
       });
     }
   }
-  return { gprs: gprs | gprsWritten, gprsWritten, xmms, xmmsWritten };
+  // VEX forms write all of a register.
+  const highsWritten = highs & (xmmsWritten | highsCleared);
+  return { gprs: gprs | gprsWritten, gprsWritten, xmms, xmmsWritten, highs, highsWritten };
 }
 
 /** Blocks whose flags at their start are needed, as `needs` (`needsFlags` or `readsFlags`) has it. */

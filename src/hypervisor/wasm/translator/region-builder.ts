@@ -28,6 +28,7 @@ import {
   SS,
   xmmOffset,
 } from '../state.ts';
+import { bankOf, isHighByte, isRegisterShape, numberOf } from './operand-registers.ts';
 import type { RegionInsn } from './region.ts';
 import { statusAfter } from './region-status.ts';
 import {
@@ -45,6 +46,11 @@ import {
 const RSP = 4;
 const FORMS = ['ss', 'sd', 'ps', 'pd'];
 const tameKey = (register: number, form: string): number => register * 4 + FORMS.indexOf(form);
+/** That the upper half of a YMM register is zero in the state record. */
+export const clearKey = (register: number): number => FIRST_CLEAR + register;
+/** What no instruction of the region, and none that it calls, undoes. */
+export const isLasting = (key: number): boolean => key >= FIRST_CLEAR;
+const FIRST_CLEAR = 64;
 
 /** The translation of the page that a base register was last used in; the page is no page's address while there is none. */
 export interface PageCache {
@@ -66,8 +72,8 @@ export interface RegionControl {
   readonly leave: Label;
   /** Instructions of the block up to and with this one. */
   readonly executed: number;
-  /** What XMM registers are known to be tame as what, at this point: see `tameKey`. */
-  readonly tame: Set<number>;
+  /** What is known of vector registers at this point: see `tameKey` and `clearKey`. */
+  readonly known: Set<number>;
   /** Where accesses by a base register are worth a cache of their own. */
   cacheOf(base: number, index: number, displacement: number, write: boolean): PageCache | undefined;
 }
@@ -81,6 +87,7 @@ export class RegionBuilder extends LiftBuilder {
   readonly #end: Label | undefined;
   #flags: FlagState;
   #stored = false;
+  readonly #cleared: number[] = [];
 
   constructor(
     f: FunctionBuilder,
@@ -105,32 +112,19 @@ export class RegionBuilder extends LiftBuilder {
     return this.#flags;
   }
 
+  /** Upper halves of YMM registers that are zero in the state record when the instruction is done. */
+  get cleared(): readonly number[] {
+    return this.#cleared;
+  }
+
   // Registers.
 
   #number(index: number): number {
-    const operand = this.#insn.decoded.operands[index];
-    if (operand === undefined) throw new Error(`operand ${index}`);
-    switch (operand.kind) {
-      case 'G':
-      case 'V':
-      case 'P':
-        return this.#insn.decoded.reg;
-      case 'B':
-        return this.#insn.decoded.vvvv;
-      case 'implicit':
-        return operand.register;
-      default:
-        return this.#insn.decoded.rm;
-    }
+    return numberOf(this.#insn.decoded, index);
   }
 
-  /** AH CH DH BH: a byte register 4..7 without REX. */
   #isHigh(index: number, size: IntegerSize): boolean {
-    const { decoded } = this.#insn;
-    const operand = decoded.operands[index];
-    if (size !== 1 || operand === undefined || operand.kind === 'implicit') return false;
-    const number = this.#number(index);
-    return operand.size === 'b' && decoded.rex === 0 && number >= 4 && number < 8;
+    return size === 1 && isHighByte(this.#insn.decoded, index);
   }
 
   readRegister(index: number, size: IntegerSize): Expr {
@@ -195,11 +189,10 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   slot(index: number): I32 {
-    const kind = this.#insn.decoded.operands[index]?.kind;
     const number = this.#number(index);
-    if (kind === 'V' || kind === 'W' || kind === 'U') return i32.add(this.cpu, i32.const(xmmOffset(number)));
-    if (kind === 'P' || kind === 'Q' || kind === 'N') return i32.add(this.cpu, i32.const(FPR + (number & 7) * 16));
-    return i32.add(this.cpu, i32.const(gprOffset(number)));
+    const bank = bankOf(this.#insn.decoded.operands[index]?.kind as string);
+    const field = bank === 'vector' ? xmmOffset(number) : bank === 'mmx' ? FPR + (number & 7) * 16 : gprOffset(number);
+    return i32.add(this.cpu, i32.const(field));
   }
 
   readXmm(index: number): V128 {
@@ -212,15 +205,16 @@ export class RegionBuilder extends LiftBuilder {
   }
 
   #forgetTame(register: number): void {
-    for (const form of FORMS) this.#control.tame.delete(tameKey(register, form));
+    for (const form of FORMS) this.#control.known.delete(tameKey(register, form));
   }
 
   override isTame(index: number, form: string): boolean {
-    return this.form.shapes[index] === 'r' && this.#control.tame.has(tameKey(this.#number(index), form));
+    const shape = this.form.shapes[index];
+    return (shape === 'r' || shape === 'v') && this.#control.known.has(tameKey(this.#number(index), form));
   }
 
   override setTame(index: number, form: string): void {
-    this.#control.tame.add(tameKey(this.#number(index), form));
+    this.#control.known.add(tameKey(this.#number(index), form));
   }
 
   override mxcsr(): I32 {
@@ -230,12 +224,12 @@ export class RegionBuilder extends LiftBuilder {
   /** The slow way leaves the region, so that what the fast way knows holds in all that follows. */
   override slowly(slow: () => void): void {
     const flags = this.#flags;
-    const tame = [...this.#control.tame];
+    const known = [...this.#control.known];
     slow();
     this.#leaveEarly(this.#insn.delta + this.#insn.decoded.length);
     this.#flags = flags;
-    this.#control.tame.clear();
-    for (const key of tame) this.#control.tame.add(key);
+    this.#control.known.clear();
+    for (const key of known) this.#control.known.add(key);
   }
 
   readXmmLow<T extends 'i32' | 'i64' | 'f32' | 'f64'>(index: number, type: T): Expr<T> {
@@ -276,20 +270,35 @@ export class RegionBuilder extends LiftBuilder {
     this.f.set(this.#xmmLocal(number), value);
   }
 
-  readYmmHigh(_index: number): V128 {
-    throw new Error('AVX instructions are not translated');
+  readYmmHigh(index: number): V128 {
+    const local = this.#v.ymmHigh[this.#number(index)];
+    if (local === undefined)
+      throw new Error(`${this.#insn.decoded.row.name} uses YMM${this.#number(index)} unannounced`);
+    return local;
   }
 
-  writeYmmHigh(_index: number, _value: V128): void {
-    throw new Error('AVX instructions are not translated');
+  writeYmmHigh(index: number, value: V128): void {
+    this.setYmmHigh(this.#number(index), value);
   }
 
-  setYmmHigh(_number: number, _value: V128): void {
-    throw new Error('AVX instructions are not translated');
+  /** An upper half that no instruction of the region uses is only ever cleared, in the state record. */
+  setYmmHigh(number: number, value: V128): void {
+    const local = this.#v.ymmHigh[number];
+    if (local !== undefined) {
+      this.f.set(local, value);
+      return;
+    }
+    if (this.#control.known.has(clearKey(number))) return;
+    this.f.store(16, this.cpu, value, xmmOffset(number) + 16);
+    // Not where it is only on one way through the instruction.
+    if (this.#end === undefined && this.f.depth === this.#depth) this.#cleared.push(number);
   }
 
-  gatherAddress(_index: I64, _bytes: number): I64 {
-    throw new Error('AVX instructions are not translated');
+  gatherAddress(index: I64, _bytes: number): I64 {
+    const { base, scale, displacement } = this.#insn.decoded;
+    const scaled = scale === 0 ? index : i64.shl(index, i64.const(scale));
+    const sum = i64.add(base < 0 ? scaled : i64.add(this.#gprLocal(base), scaled), i64.const(displacement));
+    return this.#linear(sum);
   }
 
   readMmx(_index: number): I64 {
@@ -300,27 +309,33 @@ export class RegionBuilder extends LiftBuilder {
     throw new Error('MMX instructions are called, not translated');
   }
 
-  #eachOperand(visit: (kind: 'gpr' | 'xmm', number: number) => void): void {
-    const { operands } = this.#insn.decoded;
-    for (let index = 0; index < operands.length; index++) {
-      if (this.form.shapes[index] !== 'r' && this.form.shapes[index] !== 'v') continue;
-      const kind = operands[index]?.kind as string;
-      visit('VWU'.includes(kind) ? 'xmm' : 'gpr', this.#number(index));
-    }
+  #eachOperand(visit: (isVector: boolean, number: number) => void): void {
+    this.#insn.decoded.operands.forEach(({ kind }, index) => {
+      if (isRegisterShape(this.form.shapes[index])) visit(bankOf(kind) === 'vector', this.#number(index));
+    });
   }
 
   override spillOperands(): void {
-    this.#eachOperand((kind, number) => {
-      if (kind === 'xmm') this.f.store(16, this.cpu, this.#xmmLocal(number), xmmOffset(number));
-      else this.spillGprs([number]);
+    this.#eachOperand((isVector, number) => {
+      if (!isVector) {
+        this.spillGprs([number]);
+        return;
+      }
+      const high = this.#v.ymmHigh[number];
+      this.f.store(16, this.cpu, this.#xmmLocal(number), xmmOffset(number));
+      if (high !== undefined) this.f.store(16, this.cpu, high, xmmOffset(number) + 16);
     });
   }
 
   override reloadOperands(): void {
-    this.#eachOperand((kind, number) => {
-      if (kind === 'xmm') {
-        this.f.set(this.#xmmLocal(number), v128.load(this.cpu, xmmOffset(number)));
-      } else this.reloadGprs([number]);
+    this.#eachOperand((isVector, number) => {
+      if (!isVector) {
+        this.reloadGprs([number]);
+        return;
+      }
+      const high = this.#v.ymmHigh[number];
+      this.f.set(this.#xmmLocal(number), v128.load(this.cpu, xmmOffset(number)));
+      if (high !== undefined) this.f.set(high, v128.load(this.cpu, xmmOffset(number) + 16));
     });
   }
 
@@ -390,9 +405,15 @@ export class RegionBuilder extends LiftBuilder {
       if (sum === undefined) sum = i64.const(displacement);
       else if (displacement !== 0) sum = i64.add(sum, i64.const(displacement));
     }
-    if (d.addressSize === 4) sum = i64.and(sum, i64.const(0xffff_ffff));
+    return this.#linear(sum);
+  }
+
+  /** An offset cut to the address size, with the segment's base. */
+  #linear(offset: I64): I64 {
+    const d = this.#insn.decoded;
+    const cut = d.addressSize === 4 ? i64.and(offset, i64.const(0xffff_ffff)) : offset;
     const based = !d.encoding.isLea && (d.segment === FS || d.segment === GS);
-    return based ? i64.add(sum, i64.load(this.cpu, segmentOffset(d.segment))) : sum;
+    return based ? i64.add(cut, i64.load(this.cpu, segmentOffset(d.segment))) : cut;
   }
 
   #codeAddress(delta: number): I64 {
@@ -584,8 +605,8 @@ export class RegionBuilder extends LiftBuilder {
     const { f } = this;
     const host = f.local('i32');
     const tagOffset = write ? TLB_WRITE : TLB_READ;
-    const { base, index, displacement, hasMemory, segment } = this.#insn.decoded;
-    const isBased = !this.stack && (!hasMemory || segment === FS || segment === GS);
+    const { base, index, displacement, hasMemory, segment, encoding } = this.#insn.decoded;
+    const isBased = !this.stack && (!hasMemory || segment === FS || segment === GS || encoding.vsib);
     const cache = isBased
       ? undefined
       : this.stack

@@ -47,6 +47,8 @@ export interface RegionLocals {
   readonly cpu: Local<'i32'>;
   readonly gpr: readonly Local<'i64'>[];
   readonly xmm: readonly Local<'v128'>[];
+  /** Upper halves of YMM registers that are used as 32 bytes. */
+  readonly ymmHigh: readonly Local<'v128'>[];
   readonly flagResult: Local<'i64'>;
   readonly flagAux: Local<'i32'>;
   readonly tlbBase: Local<'i32'>;

@@ -107,6 +107,7 @@ const SYSTEM_TRAITS: Traits = {
   gprsWritten: 0,
   operandsWritten: 0,
   xmms: 0,
+  highsCleared: 0,
   readsFlags: true,
   writesFlags: false,
   nestedFlags: false,
@@ -330,8 +331,6 @@ class Discovery {
     const { row } = decoded;
     if (this.#source.isUnavailable(decoded)) return undefined;
     if (row.lift === undefined) return this.#system(delta, decoded);
-    // YMM registers are not kept in locals yet.
-    if (row.unit === 'avx') return undefined;
     const form = formOf(decoded.encoding, contextOf(decoded));
     const found = traits(decoded, form);
     const called = isCalled(decoded, found);

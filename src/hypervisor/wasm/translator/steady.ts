@@ -7,6 +7,7 @@
  * @module
  */
 import type { ControlFlow } from './control-flow.ts';
+import { bankOf, generalNumberOf, isRegisterShape } from './operand-registers.ts';
 import type { Region, RegionInsn } from './region.ts';
 
 const RSP = 4;
@@ -14,13 +15,9 @@ const RSP = 4;
 /** General registers that an instruction writes, by bit. */
 function gprsWrittenBy({ decoded, form, traits, called }: RegionInsn): number {
   let written = traits.gprsWritten;
-  decoded.operands.forEach((operand, index) => {
-    if (form.shapes[index] !== 'r' || !(called || (traits.operandsWritten >> index) & 1)) return;
-    const { kind } = operand;
-    if ('VWUPQNS'.includes(kind)) return;
-    let number = kind === 'G' ? decoded.reg : kind === 'implicit' ? operand.register : decoded.rm;
-    if (operand.size === 'b' && decoded.rex === 0 && kind !== 'implicit' && number >= 4 && number < 8) number -= 4;
-    written |= 1 << number;
+  decoded.operands.forEach(({ kind }, index) => {
+    if (!isRegisterShape(form.shapes[index]) || !(called || (traits.operandsWritten >> index) & 1)) return;
+    if (bankOf(kind) === 'general') written |= 1 << generalNumberOf(decoded, index);
   });
   return written;
 }

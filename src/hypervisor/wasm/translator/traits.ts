@@ -22,6 +22,8 @@ export interface Traits {
   readonly operandsWritten: number;
   /** XMM registers named by number (the implicit XMM0). */
   readonly xmms: number;
+  /** YMM registers named by number whose upper halves are cleared. */
+  readonly highsCleared: number;
   readonly readsFlags: boolean;
   /** All six flags are written whatever happens. */
   readonly writesFlags: boolean;
@@ -48,6 +50,7 @@ class NotingBuilder extends LiftBuilder {
   gprsWritten = 0;
   operandsWritten = 0;
   xmms = 0;
+  highsCleared = 0;
   readsFlags = false;
   writesFlags = false;
   nestedFlags = false;
@@ -157,7 +160,8 @@ class NotingBuilder extends LiftBuilder {
     this.operandsWritten |= 1 << index;
     this.f.run(value);
   }
-  setYmmHigh(_number: number, value: V128): void {
+  setYmmHigh(number: number, value: V128): void {
+    this.highsCleared |= 1 << number;
     this.f.run(value);
   }
   gatherAddress(index: I64): I64 {
@@ -236,13 +240,14 @@ class NotingBuilder extends LiftBuilder {
 export function traitsOf(lift: Lift, form: Form, immediate: number): Traits {
   const noting = new NotingBuilder(form, immediate);
   lift(noting);
-  const { gprs, gprsWritten, operandsWritten, xmms, readsFlags, writesFlags, nestedFlags } = noting;
+  const { gprs, gprsWritten, operandsWritten, xmms, highsCleared, readsFlags, writesFlags, nestedFlags } = noting;
   const { endsEarly, leaves, repeats, raises, changesMode, mmx, stores } = noting;
   return {
     gprs,
     gprsWritten,
     operandsWritten,
     xmms,
+    highsCleared,
     readsFlags,
     writesFlags,
     nestedFlags,
