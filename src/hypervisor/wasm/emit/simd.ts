@@ -37,6 +37,10 @@ const shift =
   (opcode: number): Shift =>
   (x, count) =>
     binary('v128', 0xfd00 | opcode, x, count);
+const fusing =
+  (opcode: number) =>
+  (x: V128, y: V128, z: V128): V128 =>
+    ternary('v128', 0xf_d000 | opcode, x, y, z);
 const test =
   (opcode: number) =>
   (x: V128): I32 =>
@@ -230,6 +234,8 @@ export const f32x4 = {
   /** y < x ? y : x, and likewise pmax. */
   pmin: two(0xea),
   pmax: two(0xeb),
+  /** x * y + z, rounded once or twice: relaxed, as the host likes it. */
+  relaxedMadd: fusing(0x105),
   convertI32S: one(0xfa),
 } as const;
 
@@ -257,4 +263,5 @@ export const f64x2 = {
   pmin: two(0xf6),
   pmax: two(0xf7),
   convertLowI32S: one(0xfe),
+  relaxedMadd: fusing(0x107),
 } as const;

@@ -24,6 +24,7 @@ import {
   type Lanes,
   productDiffers,
   readLanes,
+  refuseDenormal,
   requirePrecision,
   scalarOf,
   singlePacked,
@@ -144,12 +145,6 @@ function fastArithmetic(
   requirePrecision(b, slow, true, () => over((x, y, r) => o.inexact(b, t, x, y, r)));
   writeLanes(b, t, results);
   b.setTame(0, t.suffix);
-}
-
-/** Branches to `slow` when a scalar operand is denormal; a register operand that is not is known to be tame then, or the result tells. */
-function refuseDenormal(b: LiftBuilder, t: Lanes, index: number, x: Expr, slow: Label): void {
-  if (b.isTame(index, t.suffix)) return;
-  b.f.unlikely(exponentOutside(t, x, 1), () => b.f.brIf(slow, isDenormal(t, x) as I32));
 }
 
 /** Branches to `slow` for denormals and NaNs. */

@@ -177,6 +177,12 @@ export const isUnordered = (t: Lanes, x: Expr, y: Expr): Expr => t.or(t.ne(x, x)
 /** Zero, denormal, or rounded up to the least normal number. */
 export const isTiny = (t: Lanes, x: Expr): Expr => t.le(t.abs(x), t.const(t.least));
 
+/** Branches to `slow` when a scalar operand is denormal; a register operand that is not is known to be tame then, or the result tells. */
+export function refuseDenormal(b: LiftBuilder, t: Lanes, index: number, x: Expr, slow: Label): void {
+  if (b.isTame(index, t.suffix)) return;
+  b.f.unlikely(exponentOutside(t, x, 1), () => b.f.brIf(slow, isDenormal(t, x) as I32));
+}
+
 /** True where x + y was inexact; `sum` is their rounded sum (Knuth's two-sum). */
 export function sumIsInexact(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, sum: Expr): Expr {
   const back = b.let(t.sub(sum, x) as Expr<'f64'>);

@@ -26,6 +26,7 @@ import {
   xmmOffset,
 } from '../state.ts';
 import { rowsOf } from './index.ts';
+import type { Row } from './row.ts';
 
 const CPU = 0x1_0000,
   NO_TLB = 0x3_0000,
@@ -44,12 +45,13 @@ export class InstructionBench {
   /** Calls of the exact floating-point path so far. */
   slowCalls = 0;
   readonly slow: SseSlow;
-  readonly #decoder = new Decoder(new DecodeTable(rowsOf('v3')));
+  readonly #decoder: Decoder;
   readonly #handlers = new Map<string, Handler>();
   readonly #assembler: Assembler;
   readonly #imports: WebAssembly.ModuleImports;
 
-  constructor() {
+  constructor(rows: readonly Row[] = rowsOf('v3')) {
+    this.#decoder = new Decoder(new DecodeTable(rows));
     const memory = new WebAssembly.Memory({ initial: PAGES, maximum: 65536, shared: true });
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer);
