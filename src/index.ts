@@ -18,6 +18,7 @@ export {
   DEFAULT_CONFIG,
   type DebugExitConfig,
   type HypervisorName,
+  type ModelName,
   type RunConfig,
   type SerialConfig,
   type SerialNumber,

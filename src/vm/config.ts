@@ -38,6 +38,9 @@ export interface SerialConfig {
 /** 'auto' takes the fastest hypervisor that the host has. */
 export type HypervisorName = 'wasm' | 'auto';
 
+/** What the WebAssembly CPU can do: the levels of the x86-64 psABI. */
+export type ModelName = 'x86-64-v2' | 'x86-64-v3';
+
 /** The port of a device for kernels under test: a 32-bit write ends the machine with status (value << 1) | 1. */
 export interface DebugExitConfig {
   readonly port: number;
@@ -71,6 +74,8 @@ export interface RunConfig {
   readonly translate: boolean;
   /** Calls of translated code that the interpreter does too, for comparison; absent: none. */
   readonly checkTranslation?: CheckTranslation;
+  /** What the WebAssembly CPU is and announces. */
+  readonly model: ModelName;
   /** End the VMM when the guest resets, instead of rebooting it in place. */
   readonly noReboot: boolean;
   /** Names the VM in messages. */
@@ -93,6 +98,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   serial: [CONSOLE_ON_STDOUT],
   hypervisor: 'auto',
   translate: true,
+  model: 'x86-64-v2',
   noReboot: false,
   name: 'typervisor',
   stats: false,

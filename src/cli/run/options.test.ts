@@ -138,6 +138,16 @@ test('hot code is translated unless that is switched off', () => {
   );
 });
 
+test('the model of the CPU is one of two', () => {
+  assert.equal(parse('--hypervisor', 'wasm').model, DEFAULT_CONFIG.model);
+  assert.equal(parse('--hypervisor', 'auto,model=x86-64-v2').model, 'x86-64-v2');
+  assert.equal(parse('--hypervisor', 'wasm,model=x86-64-v3').model, 'x86-64-v3');
+  refused(
+    ['--hypervisor', 'wasm,model=x86-64-v4'],
+    '--hypervisor "wasm,model=x86-64-v4": "x86-64-v4" is not x86-64-v2 or x86-64-v3 at position 11',
+  );
+});
+
 test('the debug-exit port may be given with and without its key, inside the port space', () => {
   assert.deepEqual(parse('--debug-exit', 'port=0xf4').debugExit, { port: 0xf4 });
   assert.deepEqual(parse('--debug-exit', '244').debugExit, { port: 0xf4 });

@@ -77,6 +77,10 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     value: 'NAME[,KEY=VALUE]',
     help: 'wasm, the CPU written in WebAssembly, or auto, the fastest that this host has. The default is auto; this version has only wasm.',
     keys: [
+      [
+        'model=MODEL',
+        `What the CPU can do: x86-64-v2, or x86-64-v3 with AVX2, FMA, BMI and AES beside it. The default is ${DEFAULT_CONFIG.model}.`,
+      ],
       ['translate=BOOL', 'Whether hot code is translated (the default) or all of it interpreted, which is slower.'],
     ],
   },
@@ -123,7 +127,11 @@ const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
 const DEBUG_EXIT_PORTS = 4;
 const DEBUG_EXIT = { port: integer(0, 0xfffc) };
 const CHECK_TRANSLATION = { every: integer(1, 1_000_000_000), eager: withDefault(boolean(), false) };
-const HYPERVISOR = { name: choice('wasm', 'auto'), translate: withDefault(boolean(), true) };
+const HYPERVISOR = {
+  name: choice('wasm', 'auto'),
+  translate: withDefault(boolean(), true),
+  model: withDefault(choice('x86-64-v2', 'x86-64-v3'), DEFAULT_CONFIG.model),
+};
 const TRACE = { path: string(), limit: withDefault(integer(1, MAX_TRACE_MIB, 'MiB'), DEFAULT_TRACE_MIB) };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
@@ -217,6 +225,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
     translate: hypervisor?.translate ?? DEFAULT_CONFIG.translate,
     ...(check !== undefined && { checkTranslation: check }),
+    model: hypervisor?.model ?? DEFAULT_CONFIG.model,
     noReboot: args.options.has('--no-reboot'),
     name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
     stats: args.options.has('--stats'),

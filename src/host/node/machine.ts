@@ -9,9 +9,10 @@ import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
+import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/vcpu.ts';
 import type { Logger } from '../../util/log.ts';
-import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
+import { DEFAULT_CONFIG, type ModelName, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
@@ -50,6 +51,8 @@ export function commandLine(config: RunConfig): string {
     ...config.params,
   ].join(' ');
 }
+
+const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
 
 /** One line for people, for ends that are not the guest's own doing. */
 function explain(end: MachineEnd): string | undefined {
@@ -142,6 +145,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         logger: stderrLogger,
         startVcpu: (thread) =>
           startVcpu(workers[thread.index] as (typeof workers)[number], thread, {
+            model: MODELS[config.model],
             translates: config.translate,
             checkTranslation: config.checkTranslation,
             measures,

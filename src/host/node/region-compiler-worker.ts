@@ -7,13 +7,12 @@ import v8 from 'node:v8';
 import { workerData } from 'node:worker_threads';
 import { DecodeTable } from '../../hypervisor/wasm/decode/table.ts';
 import { rowsOf } from '../../hypervisor/wasm/insn/index.ts';
-import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
 import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
 import { createClock } from './clock.ts';
 import type { CompilerTask } from './region-compiler.ts';
 import { yieldToVcpus } from './thread-priority.ts';
 
-const { memory, cpu, port, sent } = workerData as CompilerTask;
+const { memory, cpu, model, port, sent } = workerData as CompilerTask;
 
 /**
  * Compiles everything now, on this thread: what is compiled when it is first called holds the guest up. Hot regions get V8's
@@ -36,7 +35,7 @@ const clock = createClock();
 const translator = new RegionTranslator({
   memory,
   cpu,
-  table: new DecodeTable(rowsOf(DEFAULT_MODEL)),
+  table: new DecodeTable(rowsOf(model)),
   now: () => clock.nanoseconds() / 1e6,
   compile,
 });

@@ -7,6 +7,7 @@
  * @module
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
 import type {
   RegionCompiler,
   RegionRequest,
@@ -26,16 +27,18 @@ export interface CompilerTask extends CompilerWire {
   readonly memory: WebAssembly.Memory;
   /** Offset of the vCPU's private area. */
   readonly cpu: number;
+  readonly model: CpuModel;
 }
 
 /** Starts a compiler for one vCPU. Whoever starts it ends the worker; it keeps no process alive. */
 export function startRegionCompiler(
   memory: WebAssembly.Memory,
   cpu: number,
+  model: CpuModel,
 ): { readonly worker: Worker; readonly wire: CompilerWire } {
   const { port1, port2 } = new MessageChannel();
   const sent = new Int32Array(new SharedArrayBuffer(4));
-  const task: CompilerTask = { memory, cpu, port: port1, sent };
+  const task: CompilerTask = { memory, cpu, model, port: port1, sent };
   const worker = new Worker(siblingModule(import.meta.url, './region-compiler-worker.ts'), {
     name: 'compiler',
     workerData: task,

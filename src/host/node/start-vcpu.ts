@@ -5,6 +5,7 @@
  */
 import type { Worker } from 'node:worker_threads';
 import type { CheckTranslation } from '../../hypervisor/check-translation.ts';
+import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
 import { vcpuArea } from '../../memory/machine-memory.ts';
 import type { VcpuThread } from '../../vm/machine.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
@@ -14,6 +15,7 @@ import type { TraceWire } from './trace-file.ts';
 import type { VcpuWorkerTask } from './vcpu-worker.ts';
 
 export interface StartVcpuOptions {
+  readonly model: CpuModel;
   /** Hot code is translated. */
   readonly translates: boolean;
   readonly checkTranslation: CheckTranslation | undefined;
@@ -25,7 +27,7 @@ export interface StartVcpuOptions {
 }
 
 export function startVcpu(worker: Worker, config: VcpuThreadConfig, options: StartVcpuOptions): VcpuThread {
-  const { translates, checkTranslation, measures, trace, onCompilerError } = options;
+  const { model, translates, checkTranslation, measures, trace, onCompilerError } = options;
   const area = vcpuArea(config.map, config.index);
   const sampler = measures ? startSampler({ memory: config.memory, cpu: area, index: config.index, trace }) : undefined;
   const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
@@ -37,11 +39,12 @@ export function startVcpu(worker: Worker, config: VcpuThreadConfig, options: Sta
   });
   const task: VcpuWorkerTask = {
     config,
+    model,
     ...(trace !== undefined && { trace }),
     ...(checkTranslation !== undefined && { checkTranslation }),
   };
   if (translates) {
-    const { worker: compiler, wire } = startRegionCompiler(config.memory, area);
+    const { worker: compiler, wire } = startRegionCompiler(config.memory, area, model);
     worker.once('exit', () => void compiler.terminate());
     compiler.once('error', onCompilerError);
     worker.postMessage({ ...task, compiler: wire } satisfies VcpuWorkerTask, [wire.port]);

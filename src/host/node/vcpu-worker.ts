@@ -8,8 +8,8 @@ import v8 from 'node:v8';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
 import type { CheckTranslation } from '../../hypervisor/check-translation.ts';
-import { DEFAULT_MODEL } from '../../hypervisor/wasm/system/cpuid.ts';
-import { compileInterpreter } from '../../hypervisor/wasm/vcpu.ts';
+import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
+import { compileInterpreter, interpreterFor } from '../../hypervisor/wasm/vcpu.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig, type VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
@@ -26,6 +26,7 @@ export interface VcpuWorkerData {
 /** What the VMM thread sends first; initial states may follow. */
 export interface VcpuWorkerTask {
   readonly config: VcpuThreadConfig;
+  readonly model: CpuModel;
   /** Left out: everything is interpreted. */
   readonly compiler?: CompilerWire;
   /** Left out: translated code is not checked. */
@@ -54,16 +55,16 @@ v8.setFlagsFromString('--no-wasm-deopt');
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
 const { measures } = workerData as VcpuWorkerData;
-const interpreter = compileInterpreter(createInterpreterCache(measures), DEFAULT_MODEL, { measures });
+const interpreter = compileInterpreter(createInterpreterCache(measures), undefined, { measures });
 const clock = createClock();
-port.once('message', ({ config, compiler, checkTranslation, trace }: VcpuWorkerTask) => {
+port.once('message', ({ config, model, compiler, checkTranslation, trace }: VcpuWorkerTask) => {
   const tracks = trace === undefined ? undefined : vcpuTracks(trace, clock, config.index);
   let end: VcpuThreadEnd;
   try {
     end = runVcpuThread(config, {
       clock,
       hypervisor: wasmHypervisor(
-        interpreter,
+        interpreterFor(interpreter, model),
         compiler === undefined ? 'none' : regionCompiler(compiler),
         checkTranslation,
       ),

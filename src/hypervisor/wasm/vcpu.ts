@@ -80,7 +80,6 @@ import {
 import type { CpuModel } from './system/cpu-model.ts';
 import { CpuState, CR0_NE, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_MF, VECTOR_SS } from './system/cpu.ts';
-import { DEFAULT_MODEL } from './system/cpuid.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
 import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './system/exceptions.ts';
 import { systemInstructions } from './system/instructions.ts';
@@ -133,7 +132,7 @@ export interface InterpreterVariant {
  */
 export function compileInterpreter(
   cache?: InterpreterCache,
-  model: CpuModel = DEFAULT_MODEL,
+  model: CpuModel = 'v2',
   { measures = false, notesWrites = false }: InterpreterVariant = {},
 ): CompiledInterpreter {
   const table = new DecodeTable(rowsOf(model));
@@ -142,6 +141,10 @@ export function compileInterpreter(
   if (known === undefined) cache?.store(core.bytes);
   return { model, measures, notesWrites, table, core, module: new WebAssembly.Module(core.bytes) };
 }
+
+/** The interpreter of another processor model: the core module is the same. */
+export const interpreterFor = (interpreter: CompiledInterpreter, model: CpuModel): CompiledInterpreter =>
+  model === interpreter.model ? interpreter : { ...interpreter, model, table: new DecodeTable(rowsOf(model)) };
 
 export interface WasmVcpuOptions extends VcpuOptions {
   /** Made anew when left out. */

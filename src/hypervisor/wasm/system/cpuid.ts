@@ -7,15 +7,10 @@
  * @module
  */
 import { RAX, RBX, RCX, RDX } from '../state.ts';
-import type { CpuModel } from './cpu-model.ts';
 import type { Cpu } from './cpu.ts';
 import { CR4_OSXSAVE } from './cpu-state.ts';
 import { IMAGE_YMM, YMM_BYTES } from './fpu-image.ts';
 import { supportedComponents, XSTATE_AVX } from './xsave-components.ts';
-
-/** Whether machines have x86-64-v3. C libraries would pick AVX2 string functions, which are not yet run fast. */
-const ANNOUNCE_V3 = false;
-export const DEFAULT_MODEL: CpuModel = ANNOUNCE_V3 ? 'v3' : 'v2';
 
 export const PHYSICAL_ADDRESS_BITS = 40;
 export const LINEAR_ADDRESS_BITS = 48;
