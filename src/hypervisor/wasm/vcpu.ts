@@ -143,7 +143,7 @@ export function compileInterpreter(
 }
 
 /** The interpreter of another processor model: the core module is the same. */
-export const interpreterFor = (interpreter: CompiledInterpreter, model: CpuModel): CompiledInterpreter =>
+export const interpreterOfModel = (interpreter: CompiledInterpreter, model: CpuModel): CompiledInterpreter =>
   model === interpreter.model ? interpreter : { ...interpreter, model, table: new DecodeTable(rowsOf(model)) };
 
 export interface WasmVcpuOptions extends VcpuOptions {
