@@ -19,6 +19,7 @@ static const struct {
 	{ "time", check_time },
 	{ "memory", check_memory },
 	{ "paging", check_paging },
+	{ "wide", check_wide },
 };
 
 int main(int count, char **arguments)
