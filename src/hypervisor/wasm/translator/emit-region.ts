@@ -417,7 +417,7 @@ class Emitter {
    * XRSTOR may be on one of the ways.
    */
   #forget(): void {
-    this.#known = new Set([...this.#known].filter((key) => isLasting(key) && !this.#hasSystem));
+    this.#known = new Set(this.#hasSystem ? [] : [...this.#known].filter(isLasting));
   }
 
   /** Goes from a block to the instruction at `delta`, which may be outside; nothing that follows is reached. */
