@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { planMachineMemory, WASM_PAGE_BYTES } from '../src/memory/machine-memory.ts';
-import { VCPU_AREA_BYTES } from '../src/hypervisor/wasm/vcpu.ts';
+import { VCPU_AREA_BYTES } from '../src/hypervisor/wasm/mmu/layout.ts';
 import type { Program } from './programs.ts';
 import { GuestProcess } from './guest-process.ts';
 import { type GuestRam, residentMemory } from './process-memory.ts';

@@ -21,7 +21,8 @@ import {
 } from '../../src/hypervisor/wasm/state.ts';
 import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
 import type { CpuModel } from '../../src/hypervisor/wasm/system/cpu-model.ts';
-import { compileInterpreter, type WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
+import { compileInterpreter } from '../../src/hypervisor/wasm/compiled-interpreter.ts';
+import type { WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
 import { type CaseInput, type Outcome, type Patch, VECTOR_NONE } from './case.ts';
 import {
   attributesOf,

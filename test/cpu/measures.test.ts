@@ -3,10 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
 import { OCCUPATIONS } from '../../src/hypervisor/stats.ts';
-import { OCCUPATION } from '../../src/hypervisor/wasm/mmu/layout.ts';
-import { compileInterpreter } from '../../src/hypervisor/wasm/vcpu.ts';
+import { OCCUPATION, VCPU_AREA_BYTES } from '../../src/hypervisor/wasm/mmu/layout.ts';
+import { compileInterpreter } from '../../src/hypervisor/wasm/compiled-interpreter.ts';
 import { planMachineMemory, vcpuArea } from '../../src/memory/machine-memory.ts';
-import { VCPU_AREA_BYTES } from '../../src/hypervisor/wasm/vcpu.ts';
 import { CODE, CODE_AT, P, PagedMachine, type TestVcpuOptions, U, UD2, userMachineWith, W } from './paged-machine.ts';
 
 const interpreter = compileInterpreter(undefined, undefined, { measures: true });

@@ -16,12 +16,9 @@ import { Access } from '../../src/hypervisor/wasm/system/mmu.ts';
 import type { CheckTranslation } from '../../src/hypervisor/check-translation.ts';
 import type { RegionLimits } from '../../src/hypervisor/wasm/translator/region.ts';
 import type { RegionCompiler, RegionTranslatorOptions } from '../../src/hypervisor/wasm/translator/compile-region.ts';
-import {
-  type CompiledInterpreter,
-  compileInterpreter,
-  VCPU_AREA_BYTES,
-  WasmVcpu,
-} from '../../src/hypervisor/wasm/vcpu.ts';
+import { type CompiledInterpreter, compileInterpreter } from '../../src/hypervisor/wasm/compiled-interpreter.ts';
+import { VCPU_AREA_BYTES } from '../../src/hypervisor/wasm/mmu/layout.ts';
+import { WasmVcpu } from '../../src/hypervisor/wasm/vcpu.ts';
 import type { VcpuTrace } from '../../src/util/trace.ts';
 import {
   allocateMachineMemory,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { XCR0, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
-import { compileInterpreter } from '../../src/hypervisor/wasm/vcpu.ts';
+import { compileInterpreter } from '../../src/hypervisor/wasm/compiled-interpreter.ts';
 import { CODE, DATA, DATA_AT, type PagedMachine, UD, UD2, userMachineWith } from './paged-machine.ts';
 
 const RAX = 0,

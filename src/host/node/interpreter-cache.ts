@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { InterpreterCache } from '../../hypervisor/wasm/vcpu.ts';
+import type { InterpreterCache } from '../../hypervisor/wasm/compiled-interpreter.ts';
 
 /** The folders whose code decides what the interpreter looks like. */
 const SOURCES = ['decode', 'emit', 'insn', 'interpreter', 'mmu', 'system', 'x87', 'softfloat', '.'];

@@ -9,7 +9,7 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
 import type { CheckTranslation } from '../../hypervisor/check-translation.ts';
 import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
-import { compileInterpreter, interpreterOfModel } from '../../hypervisor/wasm/vcpu.ts';
+import { compileInterpreter, interpreterOfModel } from '../../hypervisor/wasm/compiled-interpreter.ts';
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig, type VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';

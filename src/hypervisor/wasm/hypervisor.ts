@@ -6,7 +6,9 @@
 import type { Hypervisor } from '../hypervisor.ts';
 import type { CheckTranslation } from '../check-translation.ts';
 import type { RegionCompiler } from './translator/compile-region.ts';
-import { type CompiledInterpreter, VCPU_AREA_BYTES, WasmVcpu } from './vcpu.ts';
+import type { CompiledInterpreter } from './compiled-interpreter.ts';
+import { VCPU_AREA_BYTES } from './mmu/layout.ts';
+import { WasmVcpu } from './vcpu.ts';
 
 /**
  * `interpreter` may have been compiled beforehand; `regionCompiler` translates hot code for the one vCPU that is made; translated code is

@@ -1,5 +1,5 @@
 /**
- * One vCPU of the WebAssembly hypervisor: compiles the interpreter, runs it, delivers interrupts and exceptions.
+ * One vCPU of the WebAssembly hypervisor: runs the interpreter, delivers interrupts and exceptions.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { CheckTranslation } from '../check-translation.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import type { OwnVcpuStats, Vcpu, VcpuOptions } from '../hypervisor.ts';
+import { createMmio } from './apic-page.ts';
 import { TranslationMismatch } from './check/mismatch.ts';
 import { RegionChecker } from './check/region-checker.ts';
+import { type CompiledInterpreter, type CoreExports, interpreterFor } from './compiled-interpreter.ts';
 import { Decoder } from './decode/decoder.ts';
-import { DecodeTable } from './decode/table.ts';
-import { rowsOf } from './insn/index.ts';
 import { BlockCache } from './interpreter/block-cache.ts';
-import { buildCoreModule, type CoreModule, HELPER_NAMES } from './interpreter/core-module.ts';
+import { HELPER_NAMES } from './interpreter/core-module.ts';
 import { TRANSFERS } from './interpreter/fast-system.ts';
 import { Handlers } from './interpreter/handlers.ts';
 import { portInstructions } from './interpreter/port-io.ts';
@@ -47,15 +47,7 @@ import {
   OTHER,
   SYSTEM,
 } from './measures.ts';
-import {
-  EXCEPTIONS,
-  INTERRUPT_WAITS,
-  KICK_WORD,
-  RAM_BYTES,
-  RAM_OFFSET,
-  SHADOW_RIP,
-  VCPU_AREA_BYTES,
-} from './mmu/layout.ts';
+import { EXCEPTIONS, INTERRUPT_WAITS, KICK_WORD, RAM_BYTES, RAM_OFFSET, SHADOW_RIP } from './mmu/layout.ts';
 import { Tlb } from './mmu/tlb.ts';
 import type { RegionLimits } from './translator/region.ts';
 import { compileAtOnce, type RegionCompiler } from './translator/compile-region.ts';
@@ -77,7 +69,6 @@ import {
   TSC_OFFSET,
   VCPU_INDEX,
 } from './state.ts';
-import type { CpuModel } from './system/cpu-model.ts';
 import { CpuState, CR0_NE, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_MF, VECTOR_SS } from './system/cpu.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
@@ -86,10 +77,6 @@ import { systemInstructions } from './system/instructions.ts';
 import { X87 } from './x87/x87.ts';
 import { init, loadInitialState, powerOn, startUp } from './system/reset-state.ts';
 
-export { VCPU_AREA_BYTES };
-
-/** Where the word lies that serialises locked accesses too wide for one atomic; in the guard area of the shared memory. */
-const BUS_LOCK = 0x8000;
 /** Instructions between two looks at the clock: some 50 µs. */
 const SLICE = 20_000;
 const SHORTEST_SLICE = 200;
@@ -101,51 +88,6 @@ const SAMPLE_STEPS = 6,
 /** Instructions a nanosecond, for slices that end at a deadline. */
 const PACE = 0.25;
 
-/** The interpreter, compiled: the same for every machine and vCPU of a processor model. */
-export interface CompiledInterpreter {
-  readonly model: CpuModel;
-  /** It counts what `measures.ts` says, which costs time. */
-  readonly measures: boolean;
-  readonly table: DecodeTable;
-  readonly core: CoreModule;
-  readonly module: WebAssembly.Module;
-  /** It can be used to check regions, and is slower. */
-  readonly notesWrites: boolean;
-}
-
-/** Where a host keeps the generated code of the interpreter between runs. */
-export interface InterpreterCache {
-  load(): Uint8Array<ArrayBuffer> | undefined;
-  store(bytes: Uint8Array<ArrayBuffer>): void;
-}
-
-/** What an interpreter does beside its work, which costs time. */
-export interface InterpreterVariant {
-  /** It counts, and says what it is doing. */
-  readonly measures?: boolean;
-  /** It can be used to check regions. */
-  readonly notesWrites?: boolean;
-}
-
-/**
- * Builds and compiles the interpreter; some 100 ms without a cache, so hosts do it while they load other things. A cache holds one variant.
- */
-export function compileInterpreter(
-  cache?: InterpreterCache,
-  model: CpuModel = 'v2',
-  { measures = false, notesWrites = false }: InterpreterVariant = {},
-): CompiledInterpreter {
-  const table = new DecodeTable(rowsOf(model));
-  const known = cache?.load();
-  const core = buildCoreModule(table, { codeMap: CODE_MAP_OFFSET, busLock: BUS_LOCK, measures, notesWrites }, known);
-  if (known === undefined) cache?.store(core.bytes);
-  return { model, measures, notesWrites, table, core, module: new WebAssembly.Module(core.bytes) };
-}
-
-/** The interpreter of another processor model: the core module is the same. */
-export const interpreterOfModel = (interpreter: CompiledInterpreter, model: CpuModel): CompiledInterpreter =>
-  model === interpreter.model ? interpreter : { ...interpreter, model, table: new DecodeTable(rowsOf(model)) };
-
 export interface WasmVcpuOptions extends VcpuOptions {
   /** Made anew when left out. */
   readonly interpreter?: CompiledInterpreter;
@@ -153,28 +95,6 @@ export interface WasmVcpuOptions extends VcpuOptions {
   readonly regionCompiler?: RegionCompiler | 'none';
   /** Calls of translated code are done by the interpreter too, and compared; left out: none. */
   readonly checkTranslation?: CheckTranslation;
-}
-
-/** The interpreter that a vCPU runs: the one that it is given, or one that notes writes when that one does not and is to. */
-function interpreterFor({ interpreter, checkTranslation }: WasmVcpuOptions): CompiledInterpreter {
-  if (checkTranslation === undefined || interpreter?.notesWrites === true) return interpreter ?? compileInterpreter();
-  return compileInterpreter(undefined, interpreter?.model, {
-    measures: interpreter?.measures ?? false,
-    notesWrites: true,
-  });
-}
-
-interface CoreExports {
-  run(cpu: number, budget: number, delivers: number): number;
-  deliver(cpu: number, vector: number, error: number, fault: number): number;
-  walk(cpu: number, low: number, high: number, access: number): number;
-  fetch(cpu: number, low: number, high: number): number;
-  /** `fetch` with no trace of a fault. */
-  peekHalves(cpu: number, low: number, high: number): number;
-  codeWrite(cpu: number, host: number, bytes: number): void;
-  modeChanged(cpu: number): void;
-  save(cpu: number, low: number, high: number, kind: number): number;
-  restore(cpu: number, low: number, high: number, kind: number): number;
 }
 
 export class WasmVcpu implements Vcpu {
@@ -213,7 +133,7 @@ export class WasmVcpu implements Vcpu {
     this.#longs = new BigUint64Array(buffer, area, STATE_BYTES / 8);
     const ram = { offset: map.ram, bytes: map.ramBytes };
     const { checkTranslation, trace } = options;
-    const { model, measures, table, core: built, module } = interpreterFor(options);
+    const { model, measures, table, core: built, module } = interpreterFor(options.interpreter, checkTranslation);
     this.#measures = measures;
     const doing = new OccupationWord(buffer, area);
     this.#doing = doing;
@@ -231,20 +151,7 @@ export class WasmVcpu implements Vcpu {
     const float = new SseSlow(buffer, area);
     const address = (low: number, high: number): number => (high >>> 0) * 0x1_0000_0000 + (low >>> 0);
     const { interrupts } = options;
-    /** Offset in the local APIC's page, or -1. */
-    const apicOffset = (at: number): number => {
-      const base = interrupts.apicBase();
-      return base >= 0 && at >= base && at < base + 4096 ? at - base : -1;
-    };
-    const mmioRead = (at: number, bytes: AccessWidth): number => {
-      const offset = apicOffset(at);
-      return offset >= 0 ? interrupts.apicRead(offset, bytes) : bus.mmioRead(at, bytes);
-    };
-    const mmioWrite = (at: number, bytes: AccessWidth, value: number): void => {
-      const offset = apicOffset(at);
-      if (offset >= 0) interrupts.apicWrite(offset, bytes, value);
-      else bus.mmioWrite(at, bytes, value);
-    };
+    const { mmioRead, mmioWrite } = createMmio(bus, interrupts);
     this.#sampleEvery = checkTranslation?.eager === true ? EAGER_SLICE : SLICE;
     this.#untilSample = this.#sampleEvery;
     const checker = checkTranslation === undefined ? undefined : this.#createChecker(checkTranslation.every);
