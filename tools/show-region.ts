@@ -15,7 +15,7 @@ import { DecodeTable } from '../src/hypervisor/wasm/decode/table.ts';
 import { rows } from '../src/hypervisor/wasm/insn/index.ts';
 import { RIP_BASE } from '../src/hypervisor/wasm/mmu/layout.ts';
 import * as state from '../src/hypervisor/wasm/state.ts';
-import { buildRegionModule } from '../src/hypervisor/wasm/translator/emit-region.ts';
+import { buildRegionModule } from '../src/hypervisor/wasm/translator/region-module.ts';
 import { bindings, REGION_IMPORTS } from '../src/hypervisor/wasm/translator/region-imports.ts';
 import { discoverRegion, type Region } from '../src/hypervisor/wasm/translator/region.ts';
 import { HOT_LIMITS, LIMITS } from '../src/hypervisor/wasm/translator/translator.ts';

@@ -9,7 +9,7 @@ import type { DecodeTable } from '../decode/table.ts';
 import { KnownBlocks } from '../interpreter/known-blocks.ts';
 import { unavailable } from '../interpreter/unavailable.ts';
 import { CodePages } from './code-pages.ts';
-import { buildRegionModule } from './emit-region.ts';
+import { buildRegionModule } from './region-module.ts';
 import { JumpTargets } from './jump-targets.ts';
 import { bindings } from './region-imports.ts';
 import { discoverRegion, instructionsOf, type Region, type RegionInsn, type RegionLimits } from './region.ts';

@@ -20,8 +20,7 @@ import {
   type Label,
   type Local,
 } from '../emit/function-builder.ts';
-import { ModuleBuilder } from '../emit/module-builder.ts';
-import { v128 } from '../emit/simd.ts';
+import type { ModuleBuilder } from '../emit/module-builder.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
 import { jumpCacheSlot, noteCodePage } from '../interpreter/jump-cache.ts';
 import {
@@ -39,25 +38,12 @@ import {
   STRING_TURN_COST,
 } from '../interpreter/record.ts';
 import { FETCH_EPOCH, JUMP_CACHE, RIP_BASE } from '../mmu/layout.ts';
-import {
-  BUDGET,
-  CODE_GENERATION,
-  FAULT_RECORD,
-  FETCH_TAG,
-  FLAG_AUX,
-  FLAG_RESULT,
-  gprOffset,
-  MXCSR,
-  REGION_RECORD,
-  RIP,
-  TLB_BASE,
-  TLB_TAG,
-  xmmOffset,
-} from '../state.ts';
+import { BUDGET, CODE_GENERATION, FAULT_RECORD, FETCH_TAG, REGION_RECORD, RIP } from '../state.ts';
 import { analyse, type ControlFlow } from './control-flow.ts';
+import { PageCaches } from './page-caches.ts';
 import type { Region, RegionBlock, RegionInsn } from './region.ts';
-import { changesMode, liveFlags, needsFlags, readsFlags, registersOf } from './region-analysis.ts';
-import { clearKey, isLasting, type PageCache, RegionBuilder, type RegionControl } from './region-builder.ts';
+import { changesMode, liveFlags, needsFlags, readsFlags } from './region-analysis.ts';
+import { RegionBuilder } from './region-builder.ts';
 import {
   computeCarried,
   computeFlags,
@@ -65,18 +51,16 @@ import {
   FLAGS_IN_LOCALS,
   type FlagState,
   type RegionLocals,
-  storeFlags,
   SUMS,
 } from './region-flags.ts';
-import { REGION_IMPORTS, type RegionBindings, TARGET_LOG_ENTRIES } from './region-imports.ts';
+import { RegionFrame } from './region-frame.ts';
+import { TARGET_LOG_ENTRIES } from './region-imports.ts';
+import { clearKey, isLasting, type RegionControl } from './region-operands.ts';
 import { STATUS_BITS, statusAfter } from './region-status.ts';
-import { type SteadyAccess, steadyAccess } from './steady.ts';
-
-/** What is no page's address. */
-const NO_PAGE = 1;
+import { steadyAccess } from './steady.ts';
 
 /** Constants of a module by instruction. */
-interface Constants {
+export interface RegionConstants {
   readonly handlers: ReadonlyMap<RegionInsn, { readonly index: I32; readonly record: I32 }>;
   readonly logs: ReadonlyMap<RegionInsn, I32>;
 }
@@ -84,64 +68,21 @@ interface Constants {
 /** Most bytes of one region's function: far more than any code of compilers needs, and bearable for V8's. */
 const MAX_CODE_BYTES = 200_000;
 
-class TooLarge extends Error {
+/** The function would be too large. */
+export class TooLarge extends Error {
   override readonly name = 'TooLarge';
 }
 
-/**
- * Builds a module with one exported function `r`, which profilers know as `name`; code that is hot may be larger for speed. Undefined when the function would be too
- * large.
- */
-export function buildRegionModule(
-  region: Region,
-  { called, indirect }: RegionBindings,
-  isHot: boolean,
-  name = 'region',
-): Uint8Array<ArrayBuffer> | undefined {
-  const module = new ModuleBuilder();
-  module.importMemory();
-  module.importTable('handlers');
-  module.importTable('regions');
-  const helpers: Record<string, Callee> = {};
-  for (const [name, [params, result]] of Object.entries(REGION_IMPORTS)) {
-    helpers[name] = module.importFunction(name, params, result);
-  }
-  const constants: Constants = {
-    handlers: new Map(
-      called.map((insn, n) => [
-        insn,
-        { index: module.importConstant(`handler${n}`), record: module.importConstant(`record${n}`) },
-      ]),
-    ),
-    logs: new Map(indirect.map((insn, n) => [insn, module.importConstant(`log${n}`)])),
-  };
-  const f = module.function(['i32'], 'i32');
-  try {
-    new Emitter(module, f, region, helpers as unknown as HelperFunctions, constants, isHot).run();
-  } catch (error) {
-    if (error instanceof TooLarge) return undefined;
-    throw error;
-  }
-  module.export('r', f);
-  module.name(f, name);
-  return module.toBytes();
-}
-
-class Emitter {
+export class RegionEmitter {
   readonly #f: FunctionBuilder;
   readonly #region: Region;
   readonly #helpers: HelperFunctions;
-  readonly #constants: Constants;
+  readonly #constants: RegionConstants;
   readonly #flow: ControlFlow;
   readonly #handlerType: number;
   readonly #regionType: number;
+  readonly #frame: RegionFrame;
   readonly #v: RegionLocals;
-  readonly #gprs: number;
-  readonly #gprsWritten: number;
-  readonly #xmms: number;
-  readonly #xmmsWritten: number;
-  readonly #highs: number;
-  readonly #highsWritten: number;
   readonly #flagsLiveIn: ReadonlySet<number>;
   /** Blocks that read flags before they write them; the others in which they are live only may leave. */
   readonly #flagsRead: ReadonlySet<number>;
@@ -156,15 +97,13 @@ class Emitter {
   /** By SUMS. */
   readonly #flagLabels: Label[] = [];
   readonly #flagsUsed = new Set<number>();
-  /** What is known of vector registers where code is being written: see region-builder.ts. */
+  /** What is known of vector registers where code is being written: see region-operands.ts. */
   #known = new Set<number>();
   /** An instruction that is carried out in the state record may write any register there. */
   readonly #hasSystem: boolean;
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
-  /** Translations of last pages, by base register and kind of access. */
-  readonly #caches = new Map<number, PageCache>();
-  readonly #steady: SteadyAccess | undefined;
+  readonly #pageCaches: PageCaches;
   /** For which mapping the pages of the region were last looked at. */
   readonly #seen: { readonly base: Global<'i64'>; readonly tag: Global<'i32'>; readonly epoch: Global<'i32'> };
   /** Locals whose instruction is over, which were pinned then. */
@@ -175,7 +114,7 @@ class Emitter {
     f: FunctionBuilder,
     region: Region,
     helpers: HelperFunctions,
-    constants: Constants,
+    constants: RegionConstants,
     isHot: boolean,
   ) {
     this.#f = f;
@@ -186,41 +125,14 @@ class Emitter {
     this.#handlerType = module.type(['i32', 'i32'], 'i32');
     this.#regionType = module.type(['i32'], 'i32');
     this.#flow = analyse(region.entry, (id) => this.#block(id).successors);
-    const used = registersOf(region);
-    this.#gprs = used.gprs;
-    this.#gprsWritten = used.gprsWritten;
-    this.#xmms = used.xmms;
-    this.#xmmsWritten = used.xmmsWritten;
-    this.#highs = used.highs;
-    this.#highsWritten = used.highsWritten;
     this.#hasSystem = [...region.blocks.values()].some(({ insns }) => insns.some(({ system }) => system === 'stays'));
     this.#flagsLiveIn = liveFlags(region, this.#flow, needsFlags);
     this.#flagsRead = liveFlags(region, this.#flow, readsFlags);
     // A change of mode within the region would have to empty caches that are not known yet.
-    this.#steady = isHot && !changesMode(region) ? steadyAccess(region, this.#flow) : undefined;
-    const registers = <T extends 'i64' | 'v128'>(type: T, mask: number): Local<T>[] =>
-      Array.from({ length: 16 }, (_, n) => ((mask >> n) & 1 ? f.local(type) : undefined) as Local<T>);
-    this.#v = {
-      cpu: f.param('i32', 0),
-      gpr: registers('i64', this.#gprs),
-      xmm: registers('v128', this.#xmms),
-      ymmHigh: registers('v128', this.#highs),
-      flagResult: f.local('i64'),
-      flagAux: f.local('i32'),
-      tlbBase: f.local('i32'),
-      tlbTag: f.local('i64'),
-      ripBase: f.local('i64'),
-      rip: f.local('i64'),
-      delta: f.local('i32'),
-      narrow: [f.local('i32'), f.local('i32'), f.local('i32')],
-      wide: [f.local('i64'), f.local('i64'), f.local('i64')],
-      carried: f.local('i32'),
-      budget: f.local('i32'),
-      status: f.local('i32'),
-      generation: f.local('i32'),
-      slow: f.local('i32'),
-      mxcsr: f.local('i32'),
-    };
+    const steady = isHot && !changesMode(region) ? steadyAccess(region, this.#flow) : undefined;
+    this.#pageCaches = new PageCaches(f, steady);
+    this.#frame = new RegionFrame(f, region);
+    this.#v = this.#frame.locals;
   }
 
   #block(id: number): RegionBlock {
@@ -248,7 +160,7 @@ class Emitter {
         f.set(v.budget, i32.sub(v.budget, i32.shrU(v.status, i32.const(STATUS_BITS))));
         f.set(v.status, i32.and(v.status, i32.const((1 << STATUS_BITS) - 1)));
       });
-      this.#spill();
+      this.#frame.spill();
     });
     f.store(8, v.cpu, v.rip, RIP);
     f.store(4, v.cpu, v.budget, BUDGET);
@@ -311,10 +223,10 @@ class Emitter {
     const f = this.#f;
     const v = this.#v;
     f.set(v.ripBase, i64.load(v.cpu, RIP_BASE));
-    this.#loadTlb();
+    this.#frame.loadTlb();
     if (this.#region.pages.size > 1) this.#guard();
-    this.#loadRegisters();
-    this.#clearCaches();
+    this.#frame.loadRegisters();
+    this.#pageCaches.clear();
     f.set(v.budget, i32.load(v.cpu, BUDGET));
     f.set(v.generation, i32.load(v.cpu, CODE_GENERATION));
     f.set(v.status, i32.const(STATUS_JUMP));
@@ -347,35 +259,6 @@ class Emitter {
   #isMapping(tag: I32, epoch: I32): I32 {
     const { cpu } = this.#v;
     return i32.and(i32.eq(tag, i32.load(cpu, FETCH_TAG)), i32.eq(epoch, i32.load(cpu, FETCH_EPOCH)));
-  }
-
-  #loadTlb(): void {
-    this.#f.set(this.#v.tlbBase, i32.load(this.#v.cpu, TLB_BASE));
-    this.#f.set(this.#v.tlbTag, i64.load32U(this.#v.cpu, TLB_TAG));
-  }
-
-  #loadRegisters(): void {
-    const f = this.#f;
-    const v = this.#v;
-    for (let n = 0; n < 16; n++) {
-      if ((this.#gprs >> n) & 1) f.set(v.gpr[n] as Local<'i64'>, i64.load(v.cpu, gprOffset(n)));
-      if ((this.#xmms >> n) & 1) f.set(v.xmm[n] as Local<'v128'>, v128.load(v.cpu, xmmOffset(n)));
-      if ((this.#highs >> n) & 1) f.set(v.ymmHigh[n] as Local<'v128'>, v128.load(v.cpu, xmmOffset(n) + 16));
-    }
-    if (this.#xmms !== 0) f.set(v.mxcsr, i32.load(v.cpu, MXCSR));
-    f.set(v.flagResult, i64.load(v.cpu, FLAG_RESULT));
-    f.set(v.flagAux, i32.load(v.cpu, FLAG_AUX));
-  }
-
-  #spill(): void {
-    const f = this.#f;
-    const v = this.#v;
-    for (let n = 0; n < 16; n++) {
-      if ((this.#gprsWritten >> n) & 1) f.store(8, v.cpu, v.gpr[n] as Local<'i64'>, gprOffset(n));
-      if ((this.#xmmsWritten >> n) & 1) f.store(16, v.cpu, v.xmm[n] as Local<'v128'>, xmmOffset(n));
-      if ((this.#highsWritten >> n) & 1) f.store(16, v.cpu, v.ymmHigh[n] as Local<'v128'>, xmmOffset(n) + 16);
-    }
-    storeFlags(f, v);
   }
 
   // Structure.
@@ -464,8 +347,8 @@ class Emitter {
       f.unlikely(i32.ltS(this.#v.budget, i32.const(0)), () => {
         f.set(this.#v.status, i32.const(STATUS_BUDGET));
         // What is live is in the flag locals; what is not is computed here.
-        if (carries) this.#leaveCarrying(delta);
-        else if (live) this.#leaveWithLocals(delta);
+        if (carries) this.#leaveTowards(delta, this.#leaveWithCarried);
+        else if (live) this.#leaveTowards(delta);
         else b.leaveAt(delta);
       });
     }
@@ -502,41 +385,10 @@ class Emitter {
     return this.#carriesFlags(id) ? FLAGS_CARRIED : FLAGS_IN_LOCALS;
   }
 
-  #leaveCarrying(delta: number): void {
+  /** Leaves to `delta`; flags are in their locals, or carried where that is what `by` computes. */
+  #leaveTowards(delta: number, by = this.#leaveAt): void {
     this.#f.set(this.#v.delta, i32.const(delta));
-    this.#f.br(this.#leaveWithCarried as Label);
-  }
-
-  #leaveWithLocals(delta: number): void {
-    this.#f.set(this.#v.delta, i32.const(delta));
-    this.#f.br(this.#leaveAt as Label);
-  }
-
-  /** The cache for an access from a block, when it is steady there. */
-  #cacheOf(
-    block: number,
-    insn: RegionInsn,
-    base: number,
-    index: number,
-    displacement: number,
-    write: boolean,
-  ): PageCache | undefined {
-    const steady = this.#steady;
-    if (steady === undefined || !steady.inLoop(block)) return undefined;
-    if (base >= 0 && ((steady.bases(block) >> base) & 1) === 0) return undefined;
-    if (index >= 0 && !steady.isSmall(block, insn, index)) return undefined;
-    // Without a base register, the page that the displacement is in.
-    const key = (base >= 0 ? base : 16 + ((displacement >>> 12) & 0xfff)) * 2 + (write ? 1 : 0);
-    let cache = this.#caches.get(key);
-    if (cache === undefined) {
-      cache = { page: this.#f.ownLocal('i64'), addend: this.#f.ownLocal('i32') };
-      this.#caches.set(key, cache);
-    }
-    return cache;
-  }
-
-  #clearCaches(): void {
-    for (const { page } of this.#caches.values()) this.#f.set(page, i64.const(NO_PAGE));
+    this.#f.br(by as Label);
   }
 
   // Code.
@@ -556,26 +408,21 @@ class Emitter {
       const start = flags;
       const made = f.collect(() => {
         const control: RegionControl = {
-          leaveAt: this.#leaveAt as Label,
-          leaveWithFlags: (sum) => this.#leaveWithFlags(sum),
-          leaveWithCarried: () => this.#leaveWithCarried as Label,
-          leave: this.#leave as Label,
+          ...this.#waysOut(),
           direct: (target) => this.#edgeTo(id, target, executed, (b as RegionBuilder).flags, b as RegionBuilder),
           dynamic: (rip) => this.#dynamic(id, rip, executed, b as RegionBuilder, insn),
           executed,
           known: this.#known,
-          cacheOf: (base, index, displacement, write) => this.#cacheOf(id, insn, base, index, displacement, write),
+          cacheOf: (base, index, displacement, write) =>
+            this.#pageCaches.of(id, insn, base, index, displacement, write),
         };
-        if (insn.system !== undefined) {
+        if (insn.system !== undefined || insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
           b.materialise();
           if (insn.system === 'leaves') this.#leaveBy(insn, executed, b);
-          else this.#system(insn, executed);
-          this.#known.clear();
-        } else if (insn.called) {
-          b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
-          b.materialise();
-          this.#call(insn, executed);
+          else if (insn.system !== undefined) this.#system(insn, executed);
+          else this.#call(insn, executed);
+          // Of a region with system instructions nothing is known to last.
           this.#forget();
         } else if (insn.traits.endsEarly) {
           // Before the block, for both ways through it need them.
@@ -590,7 +437,7 @@ class Emitter {
           if (insn.traits.nestedFlags) b.materialise();
           this.#lift(b, insn);
         }
-        if (insn.traits.changesMode && insn.system === undefined) this.#loadTlb();
+        if (insn.traits.changesMode && insn.system === undefined) this.#frame.loadTlb();
       });
       const done = b as unknown as RegionBuilder;
       flags = done.flags;
@@ -607,10 +454,7 @@ class Emitter {
     if (block.end.kind === 'next') {
       const last = block.insns.at(-1) as RegionInsn;
       const control: RegionControl = {
-        leaveAt: this.#leaveAt as Label,
-        leaveWithFlags: (sum) => this.#leaveWithFlags(sum),
-        leaveWithCarried: () => this.#leaveWithCarried as Label,
-        leave: this.#leave as Label,
+        ...this.#waysOut(),
         direct() {},
         dynamic() {},
         executed: 0,
@@ -620,6 +464,15 @@ class Emitter {
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);
       this.#edgeTo(id, block.end.delta, count, flags, b);
     }
+  }
+
+  #waysOut(): Pick<RegionControl, 'leaveAt' | 'leaveWithFlags' | 'leaveWithCarried' | 'leave'> {
+    return {
+      leaveAt: this.#leaveAt as Label,
+      leaveWithFlags: (sum) => this.#leaveWithFlags(sum),
+      leaveWithCarried: () => this.#leaveWithCarried as Label,
+      leave: this.#leave as Label,
+    };
   }
 
   #lift(b: RegionBuilder, insn: RegionInsn): void {
@@ -668,10 +521,10 @@ class Emitter {
     if (handler === undefined) throw new Error(`${insn.decoded.row.name} has no handler`);
     const page = insn.delta & ~0xfff;
     f.loop((again) => {
-      this.#spill();
+      this.#frame.spill();
       f.store(8, v.cpu, i64.add(v.ripBase, i64.const(page)), RIP_BASE);
       f.set(v.status, callIndirect('i32', this.#handlerType, handler.index, v.cpu, handler.record));
-      this.#loadRegisters();
+      this.#frame.loadRegisters();
       f.if(i32.ne(v.status, i32.const(STATUS_NEXT)), () => {
         f.set(v.delta, i32.const(insn.delta));
         f.if(i32.eq(v.status, i32.const(STATUS_FAULT)), () => {
@@ -691,7 +544,7 @@ class Emitter {
     // The handler may have written to translated code.
     f.if(i32.ne(i32.load(v.cpu, CODE_GENERATION), v.generation), () => {
       this.#charge(executed);
-      this.#leaveWithLocals(insn.delta + insn.decoded.length);
+      this.#leaveTowards(insn.delta + insn.decoded.length);
     });
   }
 
@@ -700,7 +553,7 @@ class Emitter {
     const f = this.#f;
     const v = this.#v;
     const next = i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length));
-    this.#spill();
+    this.#frame.spill();
     this.#charge(executed - 1);
     f.set(v.status, call('i32', this.#helpers[insn.decoded.row.system as string] as Callee, v.cpu, next));
     f.unlikely(i32.eq(v.status, i32.const(STATUS_REFUSED)), () => {
@@ -720,14 +573,14 @@ class Emitter {
     if (constants === undefined) throw new Error(`${insn.decoded.row.name} has no record`);
     const tag = f.let(i32.load(v.cpu, FETCH_TAG));
     const epoch = f.let(i32.load(v.cpu, FETCH_EPOCH));
-    this.#spill();
+    this.#frame.spill();
     f.store(8, v.cpu, i64.add(v.ripBase, i64.const(insn.delta & ~0xfff)), RIP_BASE);
     f.set(v.status, call('i32', this.#helpers['system'] as Callee, v.cpu, constants.index, constants.record));
-    this.#loadRegisters();
-    this.#loadTlb();
+    this.#frame.loadRegisters();
+    this.#frame.loadTlb();
     f.unlikely(i32.eq(v.status, i32.const(STATUS_FAULT)), () => {
       f.set(v.status, i32.const(statusAfter(STATUS_FAULT, executed - 1)));
-      this.#leaveWithLocals(insn.delta);
+      this.#leaveTowards(insn.delta);
     });
     f.set(v.rip, i64.load(v.cpu, RIP));
     const next = i64.add(v.ripBase, i64.const(insn.delta + insn.decoded.length));
