@@ -36,6 +36,7 @@ export type LoopExit =
   | 'regionBudget'
   /** Regions have left to the same code so often that it is to be translated. */
   | 'leftOften'
+  | 'step'
   /** An exception that has no fast path to its handler. */
   | 'fault'
   /** An instruction asked for it: HLT, what may let an interrupt in, what changes the mode. */

@@ -15,7 +15,7 @@ const STATS: VcpuStats = {
   exceptions: 6,
   systemInstructions: { in: 10, hlt: 30 },
   halts: 7,
-  exits: { budget: 8, regionBudget: 9, leftOften: 3, fault: 10, leave: 11, again: 12 },
+  exits: { budget: 8, regionBudget: 9, leftOften: 3, step: 2, fault: 10, leave: 11, again: 12 },
   regions: {
     live: 20,
     built: 21,

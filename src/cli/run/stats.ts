@@ -114,6 +114,7 @@ function statsLines(stats: VcpuStats, wallSeconds: number): (readonly [Line, str
       ['budget in interpreted code', whole(exits.budget)],
       ['budget in a region', whole(exits.regionBudget)],
       ['regions left there often', whole(exits.leftOften)],
+      ['one instruction of a region', whole(exits.step)],
       ['fault', whole(exits.fault)],
       ['an instruction asked for it', whole(exits.leave)],
       ['budget in a string instruction', whole(exits.again)],

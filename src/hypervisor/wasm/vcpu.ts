@@ -28,6 +28,7 @@ import {
   STATUS_LEAVE,
   STATUS_LEFT_OFTEN,
   STATUS_REGION_BUDGET,
+  STATUS_STEP,
 } from './interpreter/record.ts';
 import { SystemCalls } from './interpreter/system-calls.ts';
 import { xsaveInstructions } from './interpreter/xsave-instructions.ts';
@@ -325,6 +326,7 @@ export class WasmVcpu implements Vcpu {
         budget: exits(STATUS_BUDGET),
         regionBudget: exits(STATUS_REGION_BUDGET),
         leftOften: exits(STATUS_LEFT_OFTEN),
+        step: exits(STATUS_STEP),
         fault: exits(STATUS_FAULT),
         leave: exits(STATUS_LEAVE),
         again: exits(STATUS_AGAIN),
@@ -415,6 +417,7 @@ export class WasmVcpu implements Vcpu {
         this.#view.setInt32(this.#area + INTERRUPT_WAITS, interrupts.pending() ? 1 : 0, true);
         const rest = interrupts.nextDeadline() - now;
         status = this.#runSlice(rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE);
+        if (status === STATUS_STEP) status = this.#step();
         doing.set(INSTALLING);
         this.#translator.poll();
         if (this.#translator.isFull || this.#checker?.needsRoom === true) this.#blocks.flush();
@@ -491,9 +494,18 @@ export class WasmVcpu implements Vcpu {
 
   /** Runs at most `instructions` without interrupts, for tests. Returns STATUS_*; a fault is left undelivered. */
   execute(instructions: number): number {
-    const status = this.#core.run(this.#area, instructions, 0);
-    this.#normaliseFault(status);
-    return status;
+    const { u32 } = this.cpu.state;
+    const start = u32[INSTRUCTIONS >> 2] as number;
+    for (;;) {
+      const left = instructions - (((u32[INSTRUCTIONS >> 2] as number) - start) >>> 0);
+      const status = this.#core.run(this.#area, Math.max(left, 0), 0);
+      if (status !== STATUS_STEP) {
+        this.#normaliseFault(status);
+        return status;
+      }
+      const after = this.executeOne();
+      if (after === STATUS_FAULT || ((u32[INSTRUCTIONS >> 2] as number) - start) >>> 0 >= instructions) return after;
+    }
   }
 
   /** Translates what starts at RIP, if it has been executed before, whatever the profile says. */
@@ -516,9 +528,7 @@ export class WasmVcpu implements Vcpu {
    */
   executeOneTranslated(): number | undefined {
     if (this.#blocks.lookup() === 0 || !this.#translator.translateHere({ instructions: 1, pages: 1 })) return undefined;
-    const status = this.#core.run(this.#area, 0, 0);
-    this.#normaliseFault(status);
-    return status;
+    return this.execute(0);
   }
 
   /** Forgets all decoded code, for callers that change guest memory behind the CPU's back. */

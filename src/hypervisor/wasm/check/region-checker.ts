@@ -16,6 +16,7 @@ import type { CheckerStats } from '../../stats.ts';
 import { MAX_INSTRUCTIONS } from '../interpreter/block-cache.ts';
 import { STATUS_FAULT, STATUS_NEXT, STATUS_REFUSED } from '../interpreter/record.ts';
 import { CHECK_COUNTDOWN, RIP_BASE } from '../mmu/layout.ts';
+import { STEP } from '../mmu/walk.ts';
 import {
   BUDGET,
   FAULT_ERROR,
@@ -180,9 +181,11 @@ export class RegionChecker {
     log.record();
     const budget = (state: CpuState): number => state.i32[BUDGET >> 2] as number;
     const count = budget(this.#before) - budget(this.#after);
-    const differences = this.#interpret(count, status === STATUS_FAULT);
+    const isStep = status === STATUS_FAULT && this.#after.faultVector === STEP;
+    const faults = status === STATUS_FAULT && !isStep;
+    const differences = this.#interpret(count, faults);
     log.setMarks();
-    differences.push(...stateDifferences(this.#after, this.#state, status === STATUS_FAULT));
+    differences.push(...stateDifferences(this.#after, this.#state, faults));
     this.#comparePages(left, differences);
     if (differences.length > 0) {
       throw new TranslationMismatch({
@@ -197,6 +200,7 @@ export class RegionChecker {
     for (const [field, words] of MACHINERY) {
       for (let at = field >> 2; at < (field >> 2) + words; at++) this.#state.i32[at] = this.#after.i32[at] as number;
     }
+    if (isStep) this.#state.faultVector = STEP;
     for (const copy of left.values()) log.release(copy);
   }
 

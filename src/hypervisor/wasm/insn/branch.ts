@@ -61,7 +61,7 @@ export function push(
   beforeCommit: () => void = () => {},
 ): void {
   const mask = b.form.legacy ? stackMask(b) : undefined;
-  const moved = i64.sub(b.gpr(RSP, 8) as I64, i64.const(size));
+  const moved = b.displaced(RSP, -size);
   const pointer = b.let(mask === undefined ? moved : i64.and(moved, mask));
   const linear = stackLinear(b, pointer, width, true);
   b.onStack(() => b.store(width, linear, value));
@@ -72,7 +72,7 @@ export function push(
 /** Reads the top of the stack; `commit` moves the pointer. */
 export function pop(b: LiftBuilder, size: IntegerSize): { value: Expr; commit: (extra?: I64) => void } {
   const mask = b.form.legacy ? stackMask(b) : undefined;
-  const pointer = b.let(mask === undefined ? (b.gpr(RSP, 8) as I64) : i64.and(b.gpr(RSP, 8) as I64, mask));
+  const pointer = b.let(mask === undefined ? b.displaced(RSP, 0) : i64.and(b.gpr(RSP, 8) as I64, mask));
   const linear = stackLinear(b, pointer, size, false);
   const value = b.onStack(() => b.load(size, linear));
   return {
@@ -104,9 +104,7 @@ const popMemory: Lift = (b) => {
   const after = b.let(b.gpr(RSP, 8) as I64);
   const address = b.let(b.address(0));
   b.setGpr(RSP, 8, before);
-  const host = b.hostWrite(address, b.size, false);
-  b.f.store(b.size, host, value);
-  b.finishWrite(host);
+  b.store(b.size, address, value);
   b.setGpr(RSP, 8, after);
 };
 
@@ -220,7 +218,7 @@ const popAll: Lift = (b) => {
 
 const leave: Lift = (b) => {
   const mask = b.form.legacy ? stackMask(b) : undefined;
-  const frame = b.let(mask === undefined ? (b.gpr(RBP, 8) as I64) : i64.and(b.gpr(RBP, 8) as I64, mask));
+  const frame = b.let(mask === undefined ? b.displaced(RBP, 0) : i64.and(b.gpr(RBP, 8) as I64, mask));
   const linear = stackLinear(b, frame, b.size, false);
   const value = b.onStack(() => b.load(b.size, linear));
   setStackPointer(b, i64.add(frame, i64.const(b.size)), mask);

@@ -13,6 +13,7 @@
  */
 import { type Expr, type I32, type I64, type V128, i32, i64 } from '../emit/expr.ts';
 import type { Callee, FunctionBuilder, Local } from '../emit/function-builder.ts';
+import { v128 } from '../emit/simd.ts';
 import { EFLAGS_SYSTEM, MXCSR } from '../state.ts';
 import {
   addCarries,
@@ -146,6 +147,12 @@ export abstract class LiftBuilder {
   }
 
   // Where operands live: the subclass's part.
+
+  /** What general register `register` holds, moved by a constant. */
+  displaced(register: number, by: number): I64 {
+    const value = this.gpr(register, 8) as I64;
+    return by === 0 ? value : i64.add(value, i64.const(by));
+  }
 
   /** A register operand, zero-extended. */
   abstract readRegister(index: number, size: IntegerSize): Expr;
@@ -299,36 +306,32 @@ export abstract class LiftBuilder {
     return this.let(this.plainLoad(size, host) as Expr<'i32'>);
   }
 
-  plainLoad(size: IntegerSize, host: I32): Expr {
+  plainLoad(size: IntegerSize, host: I32, offset = 0): Expr {
     return size === 8
-      ? i64.load(host)
+      ? i64.load(host, offset)
       : size === 4
-        ? i32.load(host)
+        ? i32.load(host, offset)
         : size === 2
-          ? i32.load16U(host)
-          : i32.load8U(host);
+          ? i32.load16U(host, offset)
+          : i32.load8U(host, offset);
   }
 
   store(size: IntegerSize, va: I64, value: Expr): void {
-    const host = this.hostWrite(this.let(va), size, false);
-    this.f.store(size, host, value);
-    this.finishWrite(host);
+    this.storeAll(va, size, [value]);
   }
 
   loadXmm(va: I64): V128 {
-    const host = this.hostRead(this.let(va), 16);
-    return this.let({
-      type: 'v128',
-      write: (out) => {
-        host.write(out);
-        out.bytes([0xfd, 0, 0, 0]);
-      },
-    } as V128);
+    return this.let(v128.load(this.hostRead(this.let(va), 16)));
   }
 
   storeXmm(va: I64, value: V128): void {
-    const host = this.hostWrite(this.let(va), 16, false);
-    this.f.store(16, host, value);
+    this.storeAll(va, 16, [value]);
+  }
+
+  /** Stores values of `width` bytes one behind the other, as one access. */
+  storeAll(va: I64, width: 1 | 2 | 4 | 8 | 16, values: readonly Expr[]): void {
+    const host = this.hostWrite(this.let(va), width * values.length, false);
+    values.forEach((value, n) => this.f.store(width, host, value, n * width));
     this.finishWrite(host);
   }
 

@@ -95,9 +95,7 @@ export function writeVector(b: LiftBuilder, index: number, halves: readonly V128
 
 /** Stores halves at `va`. */
 export function storeVector(b: LiftBuilder, va: Local<'i64'>, halves: readonly V128[]): void {
-  const host = b.hostWrite(va, halves.length * 16, false);
-  halves.forEach((half, i) => b.f.store(16, host, half, i * 16));
-  b.finishWrite(host);
+  b.storeAll(va, 16, halves);
 }
 
 /**

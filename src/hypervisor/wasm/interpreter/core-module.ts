@@ -35,6 +35,7 @@ import {
 } from '../mmu/layout.ts';
 import { buildSelectMode } from '../mmu/mode.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
+import { STEP } from '../mmu/walk.ts';
 import {
   BUDGET,
   CODE_SIZE,
@@ -104,6 +105,7 @@ import {
   STATUS_NEXT,
   STATUS_REFUSED,
   STATUS_REGION_BUDGET,
+  STATUS_STEP,
   STRING_TURN_COST,
 } from './record.ts';
 
@@ -118,6 +120,9 @@ const EXITS_UNTIL_TRANSLATED = 500;
 export const HELPER_NAMES = [
   'slowRead',
   'slowWrite',
+  'regionWrite',
+  'regionStore',
+  'probe',
   'commit',
   'codeWrite',
   'legacyLinear',
@@ -210,6 +215,9 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   const helpers: HelperFunctions = {
     slowRead: measures ? asMiss(module, mmu.slowRead, ['i32'], MISS_READ) : mmu.slowRead,
     slowWrite: measures ? asMiss(module, mmu.slowWrite, ['i32', 'i32'], MISS_WRITE) : mmu.slowWrite,
+    regionWrite: measures ? asMiss(module, mmu.regionWrite, ['i32'], MISS_WRITE) : mmu.regionWrite,
+    regionStore: measures ? asMiss(module, mmu.regionStore, ['i32'], MISS_WRITE) : mmu.regionStore,
+    probe: mmu.probe,
     commit: mmu.commit,
     codeWrite: mmu.codeWrite,
     legacyLinear: mmu.legacyLinear,
@@ -543,7 +551,10 @@ function buildRun(
                       f.set(left, i32.const(1));
                       f.brIf(jump, i32.eq(status, i32.const(STATUS_JUMP)));
                       f.set(left, i32.const(0));
-                      f.brIf(label.raised, i32.eq(status, i32.const(STATUS_FAULT)));
+                      f.if(i32.eq(status, i32.const(STATUS_FAULT)), () => {
+                        f.brIf(label.raised, i32.ne(i32.load(cpu, FAULT_VECTOR), i32.const(STEP)));
+                        leave(STATUS_STEP);
+                      });
                       f.if(i32.eq(status, i32.const(STATUS_BUDGET)), () => leave(STATUS_REGION_BUDGET));
                       f.br(exit);
                       return;

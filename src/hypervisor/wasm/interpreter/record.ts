@@ -60,5 +60,8 @@ export const STATUS_REGION_BUDGET = 7;
 /** Regions have often been left to the block at RIP, which has none: a region of its own would pay. */
 export const STATUS_LEFT_OFTEN = 8;
 
+/** The instruction at RIP is to be executed by the interpreter, alone: a region cannot, and would be entered again. */
+export const STATUS_STEP = 9;
+
 /** Instructions that one turn of a repeated string instruction is charged for. */
 export const STRING_TURN_COST = 256;

@@ -61,6 +61,7 @@ import {
   hostOf,
   inRam,
   NON_CANONICAL,
+  STEP,
   WALK_EXECUTABLE,
   WALK_GLOBAL,
   WALK_HUGE,
@@ -95,6 +96,12 @@ export interface MmuFunctions {
   readonly walk: Callee;
   readonly slowRead: Callee;
   readonly slowWrite: Callee;
+  /** slowWrite for a region: 0 with STEP in FAULT_VECTOR where the bytes are not in one page of RAM, or are translated code. */
+  readonly regionWrite: Callee;
+  /** (cpu, va i64, bytes) -> 1 when the bytes in the bounce buffer have been stored, 0 on a fault, with STEP where they would hit code. */
+  readonly regionStore: Callee;
+  /** (cpu, va i64, bytes, + PROBE_WRITE) -> offset in linear memory when the TLB has all of them in one page, else 0. */
+  readonly probe: Callee;
   readonly commit: Callee;
   readonly codeWrite: Callee;
   readonly legacyLinear: Callee;
@@ -112,6 +119,9 @@ export interface MmuFunctions {
   readonly peekHalves: Callee;
 }
 
+/** Added to the number of bytes: they are to be written. */
+export const PROBE_WRITE = 0x1000;
+
 const P_BYTES = BOUNCE_PENDING,
   P_FIRST = BOUNCE_PENDING + 4,
   P_PHYSICAL0 = BOUNCE_PENDING + 8,
@@ -128,23 +138,31 @@ export function buildMmu(
   const walk = module.function(['i32', 'i64', 'i32'], 'i32');
   buildWalk(walk, imports.notes?.marked);
 
+  // hitsCode(physical, bytes): whether bytes within one page of RAM are in chunks with decoded code.
+  const hitsCode = module.function(['i64', 'i32'], 'i32');
+  {
+    const f = hitsCode;
+    const physical = f.param('i64', 0);
+    const page = i32.wrap(i64.shrU(physical, i64.const(12)));
+    const chunks = f.let(i32.load(i32.shl(page, i32.const(2)), codeMap));
+    f.if(i32.eqz(chunks), () => f.return(i32.const(0)));
+    const offset = f.let(i32.and(i32.wrap(physical), i32.const(0xfff)));
+    const first = f.let(i32.shrU(offset, i32.const(7)));
+    const last = i32.shrU(i32.sub(i32.add(offset, f.param('i32', 1)), i32.const(1)), i32.const(7));
+    const above = i32.shl(i32.const(-1), first);
+    const below = i32.shrU(i32.const(-1), i32.sub(i32.const(31), last));
+    f.return(i32.and(chunks, i32.and(above, below)));
+    f.unreachable();
+  }
+
   // codeWritePhysical(physical, bytes): bytes within one page of RAM.
   const codeWritePhysical = module.function(['i64', 'i32']);
   {
     const f = codeWritePhysical;
     const physical = f.param('i64', 0);
-    const bytes = f.param('i32', 1);
     const page = f.let(i32.wrap(i64.shrU(physical, i64.const(12))));
     if (imports.notes !== undefined) f.callVoid(imports.notes.wrote, page, i32.const(0));
-    const chunks = f.let(i32.load(i32.shl(page, i32.const(2)), codeMap));
-    f.if(chunks, () => {
-      const offset = f.let(i32.and(i32.wrap(physical), i32.const(0xfff)));
-      const first = f.let(i32.shrU(offset, i32.const(7)));
-      const last = i32.shrU(i32.sub(i32.add(offset, bytes), i32.const(1)), i32.const(7));
-      const above = i32.shl(i32.const(-1), first);
-      const below = i32.shrU(i32.const(-1), i32.sub(i32.const(31), last));
-      f.if(i32.and(chunks, i32.and(above, below)), () => f.callVoid(imports.codeInvalidate, page));
-    });
+    f.if(call('i32', hitsCode, physical, f.param('i32', 1)), () => f.callVoid(imports.codeInvalidate, page));
   }
 
   const codeWrite = module.function(['i32', 'i32', 'i32']);
@@ -220,12 +238,44 @@ export function buildMmu(
     });
   }
 
-  const slowRead = module.function(['i32', 'i64', 'i32'], 'i32');
-  buildSlowAccess(slowRead, false);
-  const slowWrite = module.function(['i32', 'i64', 'i32', 'i32'], 'i32');
-  buildSlowAccess(slowWrite, true);
+  const commit = module.function(['i32']);
+  {
+    const f = commit;
+    const cpu = f.param('i32', 0);
+    const bounce = i32.add(cpu, i32.const(BOUNCE));
+    const first = f.let(i32.load(cpu, P_FIRST));
+    f.callVoid(physicalWrite, cpu, i64.load(cpu, P_PHYSICAL0), first, bounce);
+    const rest = f.let(i32.sub(i32.load(cpu, P_BYTES), first));
+    f.if(rest, () => f.callVoid(physicalWrite, cpu, i64.load(cpu, P_PHYSICAL1), rest, i32.add(bounce, first)));
+  }
 
-  function buildSlowAccess(f: FunctionBuilder, write: boolean): void {
+  const probe = module.function(['i32', 'i64', 'i32'], 'i32');
+  {
+    const f = probe;
+    const cpu = f.param('i32', 0);
+    const va = f.param('i64', 1);
+    const entry = f.let(tlbEntry(cpu, va));
+    const bytes = i32.and(f.param('i32', 2), i32.const(PROBE_WRITE - 1));
+    // The write tag is behind the read tag.
+    const tagAt = i32.add(entry, i32.mul(i32.shrU(f.param('i32', 2), i32.const(Math.log2(PROBE_WRITE))), i32.const(8)));
+    f.if(isIn(cpu, va, bytes, i64.load(tagAt, TLB_READ)), () =>
+      f.return(i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
+    );
+    f.return(i32.const(0));
+    f.unreachable();
+  }
+
+  const slowRead = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildSlowAccess(slowRead, 'read');
+  const slowWrite = module.function(['i32', 'i64', 'i32', 'i32'], 'i32');
+  buildSlowAccess(slowWrite, 'write');
+  const regionWrite = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildSlowAccess(regionWrite, 'region write');
+  const regionStore = module.function(['i32', 'i64', 'i32'], 'i32');
+  buildSlowAccess(regionStore, 'region store');
+
+  function buildSlowAccess(f: FunctionBuilder, kind: 'read' | 'write' | 'region write' | 'region store'): void {
+    const write = kind !== 'read';
     const cpu = f.param('i32', 0);
     const va = f.param('i64', 1);
     const bytes = f.param('i32', 2);
@@ -233,6 +283,31 @@ export function buildMmu(
     const unaligned = f.let(i32.and(bytes, i32.const(UNALIGNED_ACCESS)));
     f.set(bytes, i32.and(bytes, i32.const(STACK_ACCESS - 1)));
     const bounce = i32.add(cpu, i32.const(BOUNCE));
+    const give = (host: I32): void => {
+      if (kind !== 'region store') {
+        f.return(host);
+        return;
+      }
+      const to = f.let(host);
+      f.if(
+        i32.eq(bytes, i32.const(8)),
+        () => f.store(8, to, i64.load(bounce)),
+        () => f.memoryCopy(to, bounce, bytes),
+      );
+      f.return(i32.const(1));
+    };
+    // Of accesses that a region takes for near each other some come here although their page is known.
+    const known = f.let(tlbEntry(cpu, va));
+    f.if(isIn(cpu, va, bytes, i64.load(known, write ? TLB_WRITE : TLB_READ)), () =>
+      give(i32.add(i32.wrap(va), i32.load(known, TLB_ADDEND))),
+    );
+    const step = (): void => {
+      f.store(4, cpu, i32.const(STEP), FAULT_VECTOR);
+      f.return(i32.const(0));
+    };
+    const refusesCode = (physical: I64, count: I32): void => {
+      if (kind === 'region write' || kind === 'region store') f.if(call('i32', hitsCode, physical, count), step);
+    };
     const failed = (): void => {
       const nonCanonical = i32.eq(i32.load(cpu, FAULT_VECTOR), i32.const(NON_CANONICAL));
       f.if(i32.and(nonCanonical, i32.ne(stack, i32.const(0))), () => f.store(4, cpu, i32.const(12), FAULT_VECTOR));
@@ -257,8 +332,9 @@ export function buildMmu(
         f.set(first, bytes);
         f.if(inRam(cpu, physical, bytes), () => {
           f.callVoid(fill, cpu, va, result, i32.load(cpu, TLB_INDEX));
+          refusesCode(physical, bytes);
           if (write) f.callVoid(codeWritePhysical, physical, bytes);
-          f.return(hostOf(cpu, physical));
+          give(hostOf(cpu, physical));
         });
       },
       () => {
@@ -273,26 +349,25 @@ export function buildMmu(
       const rest = i32.sub(bytes, first);
       f.if(rest, () => f.callVoid(physicalRead, cpu, second, rest, i32.add(bounce, first)));
     };
-    if (write) {
-      f.if(f.param('i32', 3), read);
+    if (kind === 'region write') step();
+    if (kind === 'region store') {
+      f.if(inRam(cpu, physical, first), () => refusesCode(physical, first));
+      const rest = f.let(i32.sub(bytes, first));
+      f.if(rest, () => f.if(inRam(cpu, second, rest), () => refusesCode(second, rest)));
+    }
+    if (kind === 'write') f.if(f.param('i32', 3), read);
+    if (kind === 'read') read();
+    else {
       f.store(4, cpu, bytes, P_BYTES);
       f.store(4, cpu, first, P_FIRST);
       f.store(8, cpu, physical, P_PHYSICAL0);
       f.store(8, cpu, second, P_PHYSICAL1);
-    } else read();
-    f.return(bounce);
+    }
+    if (kind === 'region store') {
+      f.callVoid(commit, cpu);
+      f.return(i32.const(1));
+    } else f.return(bounce);
     f.unreachable();
-  }
-
-  const commit = module.function(['i32']);
-  {
-    const f = commit;
-    const cpu = f.param('i32', 0);
-    const bounce = i32.add(cpu, i32.const(BOUNCE));
-    const first = f.let(i32.load(cpu, P_FIRST));
-    f.callVoid(physicalWrite, cpu, i64.load(cpu, P_PHYSICAL0), first, bounce);
-    const rest = f.let(i32.sub(i32.load(cpu, P_BYTES), first));
-    f.if(rest, () => f.callVoid(physicalWrite, cpu, i64.load(cpu, P_PHYSICAL1), rest, i32.add(bounce, first)));
   }
 
   const fetch = module.function(['i32', 'i64'], 'i32');
@@ -393,6 +468,9 @@ export function buildMmu(
     walk,
     slowRead,
     slowWrite,
+    regionWrite,
+    regionStore,
+    probe,
     commit,
     codeWrite,
     legacyLinear,
@@ -423,6 +501,12 @@ const tagIn = (cpu: I32, index: I32, va: I64): I64 => {
   const isSupervisor = i32.eq(index, i32.const(TLB_SUPERVISOR));
   const number = select(isSupervisor, i64.load32U(cpu, TAG_SUPERVISOR), i64.load32U(cpu, TAG_USER));
   return i64.or(i64.and(va, i64.const(-4096)), number);
+};
+
+/** Whether a tag is that of the page which all of the bytes lie in. */
+const isIn = (cpu: I32, va: I64, bytes: I32, tag: I64): I32 => {
+  const last = i64.add(va, i64.extendI32U(i32.sub(bytes, i32.const(1))));
+  return i64.eq(tag, i64.or(i64.and(last, i64.const(-4096)), i64.load32U(cpu, TLB_TAG)));
 };
 
 const tlbEntry = (cpu: I32, va: I64): I32 => entryIn(i32.load(cpu, TLB_BASE), va);

@@ -27,6 +27,8 @@ export const WALK_OK = 1, WALK_WRITABLE = 2, WALK_EXECUTABLE = 4, WALK_GLOBAL = 
 
 /** FAULT_VECTOR of a non-canonical address: #GP, or #SS when the operand's segment is SS; the run loop decides. */
 export const NON_CANONICAL = 0x10d;
+/** FAULT_VECTOR of a region that leaves an instruction to the interpreter: no fault at all. */
+export const STEP = 0x1ff;
 
 // biome-ignore format: a table
 const CR0_WP = 1 << 16, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_PGE = 1 << 7, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21;

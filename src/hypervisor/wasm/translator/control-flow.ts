@@ -20,6 +20,10 @@ export interface ControlFlow {
   readonly merges: ReadonlySet<number>;
   /** Nodes with an edge back to a node that does not dominate them: there is no structured code for that. */
   readonly irreducible: ReadonlySet<number>;
+  /** Where edges into a node come from. */
+  predecessors(node: number): readonly number[];
+  /** A node's immediate dominator; of the entry itself. */
+  dominator(node: number): number;
 }
 
 export function analyse(entry: number, successors: (node: number) => readonly number[]): ControlFlow {
@@ -52,7 +56,18 @@ export function analyse(entry: number, successors: (node: number) => readonly nu
     }
     if (forward > 1) merges.add(node);
   }
-  return { order, position, children, loops, merges, irreducible };
+  const nodeAt = (index: number): number => order[index] as number;
+  const positionOf = (node: number): number => position.get(node) as number;
+  return {
+    order,
+    position,
+    children,
+    loops,
+    merges,
+    irreducible,
+    predecessors: (node) => (predecessors[positionOf(node)] as number[]).map(nodeAt),
+    dominator: (node) => nodeAt(dominators[positionOf(node)] as number),
+  };
 }
 
 function reversePostorder(entry: number, successors: (node: number) => readonly number[]): number[] {

@@ -41,6 +41,7 @@ import { FETCH_EPOCH, JUMP_CACHE, RIP_BASE } from '../mmu/layout.ts';
 import { BUDGET, CODE_GENERATION, FAULT_RECORD, FETCH_TAG, REGION_RECORD, RIP } from '../state.ts';
 import { analyse, type ControlFlow } from './control-flow.ts';
 import { PageCaches } from './page-caches.ts';
+import { forgetsAll, NearAccesses } from './near-accesses.ts';
 import type { Region, RegionBlock, RegionInsn } from './region.ts';
 import { changesMode, liveFlags, needsFlags, readsFlags } from './region-analysis.ts';
 import { RegionBuilder } from './region-builder.ts';
@@ -104,6 +105,7 @@ export class RegionEmitter {
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
   readonly #pageCaches: PageCaches;
+  readonly #near: NearAccesses;
   /** For which mapping the pages of the region were last looked at. */
   readonly #seen: { readonly base: Global<'i64'>; readonly tag: Global<'i32'>; readonly epoch: Global<'i32'> };
   /** Locals whose instruction is over, which were pinned then. */
@@ -131,6 +133,7 @@ export class RegionEmitter {
     // A change of mode within the region would have to empty caches that are not known yet.
     const steady = isHot && !changesMode(region) ? steadyAccess(region, this.#flow) : undefined;
     this.#pageCaches = new PageCaches(f, steady);
+    this.#near = new NearAccesses(f, region, this.#flow);
     this.#frame = new RegionFrame(f, region);
     this.#v = this.#frame.locals;
   }
@@ -265,6 +268,10 @@ export class RegionEmitter {
 
   /** A node with everything that it dominates. */
   #tree(id: number, flags: FlagState): void {
+    this.#near.aside(() => this.#dominated(id, flags));
+  }
+
+  #dominated(id: number, flags: FlagState): void {
     const { children, merges, loops, position } = this.#flow;
     const after = (children.get(id) ?? []).filter((child) => merges.has(child));
     // The last one in order gets the outermost block.
@@ -397,11 +404,14 @@ export class RegionEmitter {
     const f = this.#f;
     const block = this.#block(id);
     if (f.code.length > MAX_CODE_BYTES) throw new TooLarge();
-    if (this.#flow.loops.has(id) || this.#flow.merges.has(id)) this.#forget();
+    if (this.#flow.loops.has(id) || this.#flow.merges.has(id)) {
+      this.#forget();
+      this.#near.merge(id);
+    }
     let flags = flagsBefore;
     let count = 0;
     for (const insn of block.insns) {
-      count++;
+      this.#near.at(id, count++);
       const executed = count;
       const isLast = count === block.insns.length && block.end.kind === 'transfer';
       let b: RegionBuilder | undefined;
@@ -415,6 +425,7 @@ export class RegionEmitter {
           known: this.#known,
           cacheOf: (base, index, displacement, write) =>
             this.#pageCaches.of(id, insn, base, index, displacement, write),
+          near: this.#near,
         };
         if (insn.system !== undefined || insn.called) {
           b = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -424,6 +435,7 @@ export class RegionEmitter {
           else this.#call(insn, executed);
           // Of a region with system instructions nothing is known to last.
           this.#forget();
+          this.#near.forget();
         } else if (insn.traits.endsEarly) {
           // Before the block, for both ways through it need them.
           const before = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);
@@ -438,6 +450,7 @@ export class RegionEmitter {
           this.#lift(b, insn);
         }
         if (insn.traits.changesMode && insn.system === undefined) this.#frame.loadTlb();
+        if (forgetsAll(insn)) this.#near.forget();
       });
       const done = b as unknown as RegionBuilder;
       flags = done.flags;
@@ -460,6 +473,7 @@ export class RegionEmitter {
         executed: 0,
         known: this.#known,
         cacheOf: () => undefined,
+        near: this.#near,
       };
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);
       this.#edgeTo(id, block.end.delta, count, flags, b);
@@ -477,9 +491,6 @@ export class RegionEmitter {
 
   #lift(b: RegionBuilder, insn: RegionInsn): void {
     insn.decoded.row.lift?.(b);
-    const { row } = insn.decoded;
-    const falls = row.ends !== true || !/^(jmp|call|ret)$/.test(row.name);
-    if (falls) b.finish();
   }
 
   /** RET and indirect jumps: to the places that are expected, or out. */

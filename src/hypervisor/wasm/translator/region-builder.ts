@@ -1,19 +1,17 @@
 /**
- * The builder that lifts write translated code against: operands are those of region-operands.ts, flags are kept as what they are to be
- * computed from until something needs them.
+ * The builder that lifts write translated code against: operands are those of region-operands.ts, memory accesses those of
+ * region-memory.ts, and flags are kept as what they are to be computed from until something needs them.
  *
- * A fault leaves with the registers as before the instruction; a store that took the slow path asks at the end of the
- * instruction whether translated code has been dropped, for it may have been this region.
+ * A fault leaves with the registers as before the instruction.
  *
  * @module
  */
-import { type Expr, type I32, i32, i64, type I64 } from '../emit/expr.ts';
-import { call, type FunctionBuilder, type Label, type Local } from '../emit/function-builder.ts';
+import { type Expr, type I32, i32, type I64 } from '../emit/expr.ts';
+import type { FunctionBuilder, Label, Local } from '../emit/function-builder.ts';
 import type { IntegerSize } from '../insn/flags.ts';
-import { type HelperFunctions, STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
+import type { HelperFunctions } from '../insn/lift-builder.ts';
 import { STATUS_FAULT, STATUS_LEAVE } from '../interpreter/record.ts';
-import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../mmu/layout.ts';
-import { BOUNCE, CODE_GENERATION, FAULT_ERROR, FAULT_VECTOR, FS, GS, SS } from '../state.ts';
+import { FAULT_ERROR, FAULT_VECTOR } from '../state.ts';
 import type { RegionInsn } from './region.ts';
 import {
   CARRY,
@@ -26,14 +24,12 @@ import {
   sumOf,
   SUMS,
 } from './region-flags.ts';
-import { type RegionControl, RegionOperands } from './region-operands.ts';
+import { RegionMemory } from './region-memory.ts';
+import type { RegionControl } from './region-operands.ts';
 import { statusAfter } from './region-status.ts';
 
-const RSP = 4;
-
-export class RegionBuilder extends RegionOperands {
+export class RegionBuilder extends RegionMemory {
   #flags: FlagState;
-  #stored = false;
 
   constructor(
     f: FunctionBuilder,
@@ -194,110 +190,6 @@ export class RegionBuilder extends RegionOperands {
     return (code & 1) === 0 ? direct : i32.eqz(direct);
   }
 
-  // Memory.
-
-  #tlbEntry(va: Local<'i64'>): Local<'i32'> {
-    return this.let(i32.add(this.locals.tlbBase, i32.and(i32.shrU(i32.wrap(va), i32.const(7)), i32.const(0x7fe0))));
-  }
-
-  #tlbMiss(va: Local<'i64'>, entry: I32, bytes: number, tagOffset: number): I32 {
-    const last = bytes === 1 ? va : i64.add(va, i64.const(bytes - 1));
-    return i64.ne(i64.load(entry, tagOffset), i64.or(i64.and(last, i64.const(-4096)), this.locals.tlbTag));
-  }
-
-  #accessBytes(bytes: number): I32 {
-    const stack = this.stack || (this.insn.decoded.hasMemory && this.insn.decoded.segment === SS);
-    return i32.const(bytes | (stack ? STACK_ACCESS : 0) | (this.unaligned ? UNALIGNED_ACCESS : 0));
-  }
-
-  hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {
-    return this.#host(va, bytes, false, (host) => {
-      this.f.set(host, call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
-      this.f.unlikely(i32.eqz(host), () => this.leaveWithFault());
-    });
-  }
-
-  hostWrite(va: Local<'i64'>, bytes: number, readFirst: boolean): Local<'i32'> {
-    this.#stored = true;
-    return this.#host(va, bytes, true, (host) => {
-      const first = i32.const(readFirst ? 1 : 0);
-      this.f.set(host, call('i32', this.helpers.slowWrite, this.cpu, va, this.#accessBytes(bytes), first));
-      this.f.unlikely(i32.eqz(host), () => this.leaveWithFault());
-      this.f.set(this.locals.slow, i32.const(1));
-    });
-  }
-
-  /** Where `va` lies in linear memory: by the TLB, or as `slow` finds out. */
-  #host(va: Local<'i64'>, bytes: number, write: boolean, slow: (host: Local<'i32'>) => void): Local<'i32'> {
-    const { f } = this;
-    const host = f.local('i32');
-    const tagOffset = write ? TLB_WRITE : TLB_READ;
-    const { base, index, displacement, hasMemory, segment, encoding } = this.insn.decoded;
-    const isBased = !this.stack && (!hasMemory || segment === FS || segment === GS || encoding.vsib);
-    const cache = isBased
-      ? undefined
-      : this.stack
-        ? this.control.cacheOf(RSP, -1, 0, write)
-        : this.control.cacheOf(base, index, displacement, write);
-    if (cache === undefined) {
-      const entry = this.#tlbEntry(va);
-      f.unlikely(
-        this.#tlbMiss(va, entry, bytes, tagOffset),
-        () => slow(host),
-        () => f.set(host, i32.add(i32.wrap(va), i32.load(entry, TLB_ADDEND))),
-      );
-      return host;
-    }
-    const page = this.let(i64.and(va, i64.const(-4096)));
-    const isOther = i64.ne(page, cache.page);
-    // An access that begins in the page may end in the next.
-    const crosses = i32.gtU(i32.and(i32.wrap(va), i32.const(4095)), i32.const(4096 - bytes));
-    const byCache = (): void => f.set(host, i32.add(i32.wrap(va), cache.addend));
-    f.unlikely(
-      bytes === 1 ? isOther : i32.or(isOther, crosses),
-      () => {
-        const entry = this.#tlbEntry(va);
-        f.unlikely(
-          this.#tlbMiss(va, entry, bytes, tagOffset),
-          () => slow(host),
-          () => {
-            f.set(cache.page, page);
-            f.set(cache.addend, i32.load(entry, TLB_ADDEND));
-            byCache();
-          },
-        );
-      },
-      byCache,
-    );
-    return host;
-  }
-
-  finishWrite(host: Local<'i32'>): void {
-    const { f } = this;
-    f.unlikely(this.locals.slow, () => {
-      f.if(i32.eq(host, i32.add(this.cpu, i32.const(BOUNCE))), () => f.callVoid(this.helpers.commit, this.cpu));
-    });
-  }
-
-  isOrdinary(host: I32): I32 {
-    return i32.ne(host, i32.add(this.cpu, i32.const(BOUNCE)));
-  }
-
-  checkCodeWrite(host: I32, bytes: I32): void {
-    this.f.callVoid(this.helpers.codeWrite, this.cpu, host, bytes);
-    this.f.set(this.locals.slow, i32.const(1));
-  }
-
-  /** At the end of an instruction that stored: out, by `leave`, when translated code has been dropped meanwhile. */
-  #checkDropped(leave: () => void): void {
-    if (!this.#stored) return;
-    const { f } = this;
-    f.unlikely(this.locals.slow, () => {
-      f.set(this.locals.slow, i32.const(0));
-      f.if(i32.ne(i32.load(this.cpu, CODE_GENERATION), this.locals.generation), leave);
-    });
-  }
-
   // Control.
 
   leaveWithFault(): void {
@@ -313,27 +205,14 @@ export class RegionBuilder extends RegionOperands {
 
   next(): void {
     if (this.end === undefined) throw new Error(`${this.insn.decoded.row.name} ends early unannounced`);
-    this.finish();
     this.f.br(this.end);
   }
 
-  /** Falls through to the next instruction. */
-  finish(): void {
-    this.#checkDropped(() => this.#leaveEarly(this.insn.delta + this.insn.decoded.length));
-  }
-
   jump(rip: Local<'i64'>): void {
-    this.#checkDropped(() => {
-      this.#charge();
-      this.materialiseAside();
-      this.f.set(this.locals.rip, rip);
-      this.f.br(this.control.leave);
-    });
     this.control.dynamic(rip);
   }
 
   jumpDirect(): void {
-    this.#checkDropped(() => this.#leaveEarly(this.targetDelta()));
     this.control.direct(this.targetDelta());
   }
 

@@ -69,8 +69,6 @@ export interface RegionLocals {
   readonly mxcsr: Local<'i32'>;
   /** CODE_GENERATION at entry. */
   readonly generation: Local<'i32'>;
-  /** 1 after a store on the slow path, until the end of the instruction. */
-  readonly slow: Local<'i32'>;
 }
 
 /** Condition codes / 2. */

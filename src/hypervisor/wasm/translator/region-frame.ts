@@ -40,7 +40,6 @@ export class RegionFrame {
       budget: f.local('i32'),
       status: f.local('i32'),
       generation: f.local('i32'),
-      slow: f.local('i32'),
       mxcsr: f.local('i32'),
     };
   }

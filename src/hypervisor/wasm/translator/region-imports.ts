@@ -9,9 +9,9 @@ import { instructionsOf, type Region, type RegionInsn } from './region.ts';
 // biome-ignore format: a table
 export const REGION_IMPORTS = {
   slowRead:          [['i32', 'i64', 'i32'], 'i32'],
-  slowWrite:         [['i32', 'i64', 'i32', 'i32'], 'i32'],
-  commit:            [['i32'], undefined],
-  codeWrite:         [['i32', 'i32', 'i32'], undefined],
+  regionWrite:       [['i32', 'i64', 'i32'], 'i32'],
+  regionStore:       [['i32', 'i64', 'i32'], 'i32'],
+  probe:             [['i32', 'i64', 'i32'], 'i32'],
   divideUnsigned128: [['i32', 'i64'], 'i32'],
   divideSigned128:   [['i32', 'i64'], 'i32'],
   crc32c:            [['i32', 'i64', 'i32'], 'i32'],

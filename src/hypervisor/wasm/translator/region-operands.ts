@@ -11,8 +11,11 @@ import type { IntegerSize } from '../insn/flags.ts';
 import { type HelperFunctions, LiftBuilder } from '../insn/lift-builder.ts';
 import { FPR, FS, GS, gprOffset, SEG_SELECTOR, segmentOffset, xmmOffset } from '../state.ts';
 import { bankOf, isHighByte, isRegisterShape, numberOf } from './operand-registers.ts';
+import { type AddressParts, GuestAddress } from './guest-address.ts';
+import { displacementOf, type NearAccesses, partsOf } from './near-accesses.ts';
 import type { RegionInsn } from './region.ts';
 import type { RegionLocals } from './region-flags.ts';
+import { stepOf } from './register-writes.ts';
 
 const FORMS = ['ss', 'sd', 'ps', 'pd'];
 const tameKey = (register: number, form: string): number => register * 4 + FORMS.indexOf(form);
@@ -46,6 +49,7 @@ export interface RegionControl {
   readonly known: Set<number>;
   /** Where accesses by a base register are worth a cache of their own. */
   cacheOf(base: number, index: number, displacement: number, write: boolean): PageCache | undefined;
+  readonly near: NearAccesses;
 }
 
 export abstract class RegionOperands extends LiftBuilder {
@@ -57,6 +61,8 @@ export abstract class RegionOperands extends LiftBuilder {
   /** Behind the instruction, for those that end in several places. */
   protected readonly end: Label | undefined;
   readonly #cleared: number[] = [];
+  /** General registers that the instruction has written so far, by bit. */
+  #gprsWritten = 0;
 
   protected constructor(
     f: FunctionBuilder,
@@ -117,6 +123,17 @@ export abstract class RegionOperands extends LiftBuilder {
   }
 
   setGpr(number: number, size: IntegerSize, value: Expr, high = false): void {
+    this.#setGpr(number, size, value, high);
+    this.#wrote(number);
+  }
+
+  #wrote(number: number): void {
+    this.#gprsWritten |= 1 << number;
+    const isSure = this.f.depth === this.depth && this.end === undefined;
+    this.control.near.wrote(number, isSure ? stepOf(this.insn, number) : undefined);
+  }
+
+  #setGpr(number: number, size: IntegerSize, value: Expr, high: boolean): void {
     const local = this.#gprLocal(number);
     if (size === 8) {
       this.f.set(local, value as I64);
@@ -295,7 +312,10 @@ export abstract class RegionOperands extends LiftBuilder {
   }
 
   override reloadGprs(numbers: readonly number[]): void {
-    for (const number of numbers) this.f.set(this.#gprLocal(number), i64.load(this.cpu, gprOffset(number)));
+    for (const number of numbers) {
+      this.f.set(this.#gprLocal(number), i64.load(this.cpu, gprOffset(number)));
+      this.#wrote(number);
+    }
   }
 
   // Immediates and addresses.
@@ -340,23 +360,41 @@ export abstract class RegionOperands extends LiftBuilder {
 
   address(_index: number): I64 {
     const d = this.insn.decoded;
-    const { base, index, displacement } = d;
-    let sum: I64 | undefined;
     if (d.encoding.absolute) {
-      sum = i64.const((BigInt(d.immediateHigh) << 32n) | BigInt(d.immediateLow >>> 0));
-    } else if (d.ripRelative) {
-      sum = i64.add(this.locals.ripBase, i64.const(this.insn.delta + d.length + displacement));
-    } else {
-      if (base >= 0) sum = this.#gprLocal(base);
-      if (index >= 0) {
-        const local = this.#gprLocal(index);
-        const scaled = d.scale === 0 ? local : i64.shl(local, i64.const(d.scale));
-        sum = sum === undefined ? scaled : i64.add(sum, scaled);
-      }
-      if (sum === undefined) sum = i64.const(displacement);
-      else if (displacement !== 0) sum = i64.add(sum, i64.const(displacement));
+      return this.#linear(i64.const((BigInt(d.immediateHigh) << 32n) | BigInt(d.immediateLow >>> 0)));
     }
-    return this.#linear(sum);
+    const parts = d.encoding.isLea ? undefined : partsOf(this.insn);
+    const displacement = displacementOf(this.insn);
+    if (parts !== undefined && !this.#isWritten(parts)) return this.addressBy(parts, displacement);
+    return this.#linear(this.#offset(d, displacement));
+  }
+
+  override displaced(register: number, by: number): I64 {
+    const parts: AddressParts = { base: register, index: -1, scale: 0, segment: -1, ripRelative: false };
+    return this.#isWritten(parts) ? super.displaced(register, by) : this.addressBy(parts, by);
+  }
+
+  #isWritten({ base, index }: AddressParts): boolean {
+    return [base, index].some((register) => register >= 0 && (this.#gprsWritten >> register) & 1);
+  }
+
+  /** The linear address with given parts, none of which the instruction has written, and a displacement. */
+  protected addressBy(parts: AddressParts, displacement: number): GuestAddress {
+    const offset = this.#offset(parts, displacement);
+    const { segment } = parts;
+    const value = segment < 0 ? offset : i64.add(offset, i64.load(this.cpu, segmentOffset(segment)));
+    return new GuestAddress(parts, displacement, value);
+  }
+
+  #offset({ base, index, scale, ripRelative }: Omit<AddressParts, 'segment'>, displacement: number): I64 {
+    let sum: I64 | undefined = ripRelative ? this.locals.ripBase : undefined;
+    const add = (x: I64): I64 => (sum === undefined ? x : i64.add(sum, x));
+    if (base >= 0) sum = add(this.#gprLocal(base));
+    if (index >= 0) {
+      const local = this.#gprLocal(index);
+      sum = add(scale === 0 ? local : i64.shl(local, i64.const(scale)));
+    }
+    return sum !== undefined && displacement === 0 ? sum : add(i64.const(displacement));
   }
 
   /** An offset cut to the address size, with the segment's base. */

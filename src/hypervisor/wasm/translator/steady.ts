@@ -7,20 +7,8 @@
  * @module
  */
 import type { ControlFlow } from './control-flow.ts';
-import { bankOf, generalNumberOf, isRegisterShape } from './operand-registers.ts';
 import type { Region, RegionInsn } from './region.ts';
-
-const RSP = 4;
-
-/** General registers that an instruction writes, by bit. */
-function gprsWrittenBy({ decoded, form, traits, called }: RegionInsn): number {
-  let written = traits.gprsWritten;
-  decoded.operands.forEach(({ kind }, index) => {
-    if (!isRegisterShape(form.shapes[index]) || !(called || (traits.operandsWritten >> index) & 1)) return;
-    if (bankOf(kind) === 'general') written |= 1 << generalNumberOf(decoded, index);
-  });
-  return written;
-}
+import { gprsWrittenBy, RSP } from './register-writes.ts';
 
 /** True when the instruction moves a register by a constant. */
 function isStep({ decoded }: RegionInsn, register: number): boolean {
