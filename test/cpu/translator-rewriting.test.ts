@@ -153,6 +153,16 @@ rewrites(
   (m) => m.put(CODE_AT + 0x1000, '83 c0 01', 'c3'), // add eax, 1; ret
 );
 rewrites(
+  'a misaligned store over the end of a page rewrites code before it',
+  // mov [rdi], rbx; call 0xffb; add rbx, rdx; dec ecx
+  [loop('75', '48 89 1f', 'e8 f3 0f 00 00', '48 01 d3', 'ff c9'), UD2],
+  // The 10 of add eax, 10; then ret.
+  { [RDI]: at(0xffd), [RBX]: 0xc30an, [RDX]: 1n, [RCX]: 3n, [RSP]: DATA + 0x100n },
+  { [RDI]: DATA + 0x1ffdn },
+  { [RAX]: 10n + 11n + 12n },
+  (m) => m.put(CODE_AT + 0xffb, '83 c0 01', 'c3'),
+);
+rewrites(
   'a misaligned store over the end of a page rewrites code in the next',
   // mov [rdi], rbx; call 0x1000; add rbx, rdx; dec ecx
   [loop('75', '48 89 1f', 'e8 f8 0f 00 00', '48 01 d3', 'ff c9'), UD2],
