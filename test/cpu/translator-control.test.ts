@@ -87,6 +87,29 @@ for (const [kind, isHot] of [
     assert.equal(m.state.rflags, 0x97);
   });
 
+  test(`a loop that is entered behind its head is left there with the flags that came before a move, in ${kind} code`, () => {
+    // A: cmp edi, 3; jb X; cmp edi, 5; X: mov edx, esi; entry: add edi, 1; jmp A
+    const code = ['83 ff 03', '72 03', '83 ff 05', '89 f2', '83 c7 01', 'eb f1'];
+    const entry = CODE + 10n;
+    const m = userMachine(...code);
+    m.start(entry);
+    m.vcpu.execute(50);
+    const reference = userMachine(...code);
+    m.start(entry);
+    assert.ok(m.vcpu.translateHere(undefined, isHot));
+    let exits = 0;
+    for (let budget = 1; budget < 40; budget++) {
+      m.start(entry);
+      m.vcpu.execute(budget);
+      if (m.state.rip === entry) exits++;
+      reference.start(entry);
+      do reference.vcpu.executeOne();
+      while (reference.state.rip !== m.state.rip || reference.state.gpr(RDI) !== m.state.gpr(RDI));
+      assert.equal(m.state.rflags, reference.state.rflags, `with a budget of ${budget}`);
+    }
+    assert.ok(exits > 0);
+  });
+
   test(`two loops that share their blocks are left at every one of their edges, in ${kind} code`, () => {
     // A: dec ecx; jz end; test cl, 1; jnz B; C: add ebx, 1; jmp A; B: add esi, 1; test cl, 2; jnz C; jmp A; end: ud2
     const m = userMachine(

@@ -18,8 +18,8 @@ export interface ControlFlow {
   readonly loops: ReadonlySet<number>;
   /** Nodes with more than one edge into them that is no back edge. */
   readonly merges: ReadonlySet<number>;
-  /** Nodes with an edge back to a node that does not dominate them: there is no structured code for that. */
-  readonly irreducible: ReadonlySet<number>;
+  /** Nodes with an edge back, to themselves or to a node before them. */
+  readonly latches: ReadonlySet<number>;
   /** Where edges into a node come from. */
   predecessors(node: number): readonly number[];
   /** A node's immediate dominator; of the entry itself. */
@@ -34,15 +34,10 @@ export function analyse(entry: number, successors: (node: number) => readonly nu
     for (const successor of successors(node)) predecessors[position.get(successor) as number]?.push(index);
   }
   const dominators = immediateDominators(predecessors);
-  const dominates = (above: number, below: number): boolean => {
-    let at = below;
-    while (at > above) at = dominators[at] as number;
-    return at === above;
-  };
   const children = new Map<number, number[]>(order.map((node) => [node, []]));
   const loops = new Set<number>();
   const merges = new Set<number>();
-  const irreducible = new Set<number>();
+  const latches = new Set<number>();
   for (const [index, node] of order.entries()) {
     if (index > 0) children.get(order[dominators[index] as number] as number)?.push(node);
     let forward = 0;
@@ -52,7 +47,7 @@ export function analyse(entry: number, successors: (node: number) => readonly nu
         continue;
       }
       loops.add(node);
-      if (!dominates(index, predecessor)) irreducible.add(order[predecessor] as number);
+      latches.add(order[predecessor] as number);
     }
     if (forward > 1) merges.add(node);
   }
@@ -64,7 +59,7 @@ export function analyse(entry: number, successors: (node: number) => readonly nu
     children,
     loops,
     merges,
-    irreducible,
+    latches,
     predecessors: (node) => (predecessors[positionOf(node)] as number[]).map(nodeAt),
     dominator: (node) => nodeAt(dominators[positionOf(node)] as number),
   };

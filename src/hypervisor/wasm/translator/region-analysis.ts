@@ -68,14 +68,14 @@ export function registersOf(region: Region): Registers {
 export function liveFlags(
   region: Region,
   flow: ControlFlow,
-  needs: (block: RegionBlock, live: ReadonlySet<number>, isIrreducible: boolean) => boolean,
+  needs: (block: RegionBlock, live: ReadonlySet<number>, isLatch: boolean) => boolean,
 ): Set<number> {
   const live = new Set<number>();
   for (let changed = true; changed; ) {
     changed = false;
     for (const id of [...flow.order].reverse()) {
       if (live.has(id)) continue;
-      if (needs(region.blocks.get(id) as RegionBlock, live, flow.irreducible.has(id))) {
+      if (needs(region.blocks.get(id) as RegionBlock, live, flow.latches.has(id))) {
         live.add(id);
         changed = true;
       }
@@ -94,20 +94,17 @@ export function readsFlags({ insns, successors }: RegionBlock, live: ReadonlySet
 }
 
 /**
- * The same, also counting ways out of the region, where the guest's flags must be right. `isIrreducible`: an edge of the block goes back to
- * where structured code has no place for it.
+ * The same, also counting ways out of the region, where the guest's flags must be right. `isLatch`: an edge of the block goes back, and is a
+ * way out when the budget is used up.
  */
-export function needsFlags(block: RegionBlock, live: ReadonlySet<number>, isIrreducible: boolean): boolean {
+export function needsFlags(block: RegionBlock, live: ReadonlySet<number>, isLatch: boolean): boolean {
   for (const { traits, called, decoded } of block.insns) {
     // Whatever may leave needs them: faults of memory accesses too.
     if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return true;
     if (decoded.hasMemory || decoded.row.unit !== undefined) return true;
     if (traits.writesFlags) return false;
   }
-  return block.successors.some((successor) => live.has(successor)) || hasExit(block, isIrreducible);
+  return isLatch || hasExit(block) || block.successors.some((successor) => live.has(successor));
 }
 
-/** An edge that has no place in structured code is a way out as well. */
-function hasExit({ end, successors }: RegionBlock, isIrreducible: boolean): boolean {
-  return end.kind !== 'next' || successors.length === 0 || isIrreducible;
-}
+const hasExit = ({ end, successors }: RegionBlock): boolean => end.kind !== 'next' || successors.length === 0;
