@@ -59,7 +59,35 @@ export class Decoded {
 
   /** A copy that the next instruction does not overwrite. */
   clone(): Decoded {
-    return Object.assign(new Decoded(), this);
+    const copy = new Decoded();
+    copy.encoding = this.encoding;
+    copy.length = this.length;
+    copy.operandSize = this.operandSize;
+    copy.addressSize = this.addressSize;
+    copy.rex = this.rex;
+    copy.lock = this.lock;
+    copy.rep = this.rep;
+    copy.operandPrefix = this.operandPrefix;
+    copy.addressPrefix = this.addressPrefix;
+    copy.segmentOverride = this.segmentOverride;
+    copy.modrm = this.modrm;
+    copy.mod = this.mod;
+    copy.reg = this.reg;
+    copy.rm = this.rm;
+    copy.vvvv = this.vvvv;
+    copy.immediateRegister = this.immediateRegister;
+    copy.base = this.base;
+    copy.index = this.index;
+    copy.scale = this.scale;
+    copy.displacement = this.displacement;
+    copy.ripRelative = this.ripRelative;
+    copy.segment = this.segment;
+    copy.immediateLow = this.immediateLow;
+    copy.immediateHigh = this.immediateHigh;
+    copy.immediate2 = this.immediate2;
+    copy.hasMemory = this.hasMemory;
+    copy.opcode = this.opcode;
+    return copy;
   }
 
   get operands(): readonly OperandSpec[] {

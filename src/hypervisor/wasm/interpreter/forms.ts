@@ -35,6 +35,16 @@ export const contextOf = (decoded: Decoded): FormContext => ({
   rep: decoded.row.rep === undefined ? 0 : decoded.rep,
 });
 
+/** Equal for equal contexts; 16 bits. */
+export const contextBits = ({ operandSize, memory, indexed, lock, legacy, addressSize, rep }: FormContext): number =>
+  operandSize |
+  (memory ? 0x10 : 0) |
+  (indexed ? 0x2000 : 0) |
+  (lock ? 0x20 : 0) |
+  (legacy ? 0x40 : 0) |
+  (addressSize << 7) |
+  (rep === 0 ? 0 : rep === 0xf2 ? 0x800 : 0x1000);
+
 /** Rows whose handlers depend on the mode: stack, branches, strings, implicit memory. */
 const isModal = (row: Row): boolean =>
   row.d64 === true || row.f64 === true || row.rep !== undefined || row.modal === true || row.no64 === true;

@@ -7,7 +7,7 @@ import type { Encoding } from '../decode/table.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import type { Lift } from '../insn/row.ts';
 import { buildColdModule, type CoreModule, fusedKey } from './core-module.ts';
-import { type FormContext, formKey, formOf } from './forms.ts';
+import { contextBits, type FormContext, formKey, formOf } from './forms.ts';
 
 export class Handlers {
   readonly #core: CoreModule;
@@ -30,14 +30,7 @@ export class Handlers {
 
   /** Handler number of an encoding in a context; call `compile` before records with new numbers are run. */
   find(encoding: Encoding, lift: Lift, context: FormContext): number {
-    const bits =
-      context.operandSize |
-      (context.memory ? 0x10 : 0) |
-      (context.indexed ? 0x2000 : 0) |
-      (context.lock ? 0x20 : 0) |
-      (context.legacy ? 0x40 : 0) |
-      (context.addressSize << 7) |
-      (context.rep === 0 ? 0 : context.rep === 0xf2 ? 0x800 : 0x1000);
+    const bits = contextBits(context);
     let known = this.#known.get(encoding);
     if (known === undefined) {
       known = new Map();

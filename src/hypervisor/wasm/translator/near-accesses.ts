@@ -86,6 +86,13 @@ function accessesOf(insn: RegionInsn): Access[] {
 export const displacementOf = ({ decoded: d, delta }: RegionInsn): number =>
   d.ripRelative ? delta + d.length + d.displacement : d.displacement;
 
+/** What the search for accesses ahead asks of an instruction. */
+interface Effects {
+  readonly accesses: readonly Access[];
+  readonly written: number;
+  readonly forgets: boolean;
+}
+
 type Known = ReadonlyMap<number, NearBytes>;
 
 export class NearAccesses {
@@ -93,6 +100,7 @@ export class NearAccesses {
   readonly #region: Region;
   readonly #flow: ControlFlow;
   readonly #hosts: Local<'i32'>[] = [];
+  readonly #effects = new Map<RegionInsn, Effects>();
   readonly #saved: Known[] = [];
   /** By the key of the parts, and whether the bytes may be written. */
   #known: Known = new Map();
@@ -192,18 +200,29 @@ export class NearAccesses {
       if (node === stop || seen.has(node)) continue;
       seen.add(node);
       for (const insn of (this.#region.blocks.get(node) as RegionBlock).insns) {
-        if (forgetsAll(insn)) return undefined;
-        written |= gprsWrittenBy(insn);
+        const effects = this.#effectsOf(insn);
+        if (effects.forgets) return undefined;
+        written |= effects.written;
       }
       work.push(...predecessors(node));
     }
     return written;
   }
 
+  #effectsOf(insn: RegionInsn): Effects {
+    let effects = this.#effects.get(insn);
+    if (effects === undefined) {
+      effects = { accesses: accessesOf(insn), written: gprsWrittenBy(insn), forgets: forgetsAll(insn) };
+      this.#effects.set(insn, effects);
+    }
+    return effects;
+  }
+
   /** The bytes, from and to, that accesses ahead by the same parts reach, as displacements here. */
   #reach(parts: AddressParts, displacement: number, bytes: number, write: boolean): [number, number] {
     const key = partsKey(parts);
     const most = parts.base === RSP ? STACK_SPAN : SPAN;
+    const registers = registersIn(parts);
     let from = displacement;
     let to = displacement + bytes;
     let left = LOOK_AHEAD;
@@ -212,9 +231,10 @@ export class NearAccesses {
       let by = moved;
       for (let at = start; at < insns.length; at++) {
         const insn = insns[at] as RegionInsn;
-        if (forgetsAll(insn) || --left < 0) return;
+        const { accesses, written, forgets } = this.#effectsOf(insn);
+        if (forgets || --left < 0) return;
         if (id !== this.#block || at !== this.#index) {
-          for (const access of accessesOf(insn)) {
+          for (const access of accesses) {
             // What is only read is of no use to what is to be written, but for being near.
             if (partsKey(access.parts) !== key || (access.write && !write)) continue;
             const first = access.displacement + by;
@@ -223,8 +243,7 @@ export class NearAccesses {
             if (high - low <= most) [from, to] = [low, high];
           }
         }
-        const written = gprsWrittenBy(insn);
-        for (const register of registersIn(parts)) {
+        for (const register of registers) {
           if (((written >> register) & 1) === 0) continue;
           const step = stepOf(insn, register);
           if (step === undefined || parts.index === register) return;

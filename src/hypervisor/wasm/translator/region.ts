@@ -12,10 +12,11 @@
  */
 import type { Decoded, Decoder } from '../decode/decoder.ts';
 import { transferOf } from '../interpreter/fast-system.ts';
-import { contextOf, formKey, formOf } from '../interpreter/forms.ts';
+import { contextOf, formOf } from '../interpreter/forms.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import { FS, GS, SS } from '../state.ts';
-import { type Traits, traitsOf } from './traits.ts';
+import { insnFormOf } from './insn-forms.ts';
+import type { Traits } from './traits.ts';
 
 export interface RegionLimits {
   readonly instructions: number;
@@ -90,12 +91,6 @@ const MAX_DEPTH = 16;
 /** Farthest place from the entry's page, in bytes: deltas are signed 32-bit numbers. */
 const MAX_DISTANCE = 0x7000_0000;
 
-/** Rows whose handlers in the interpreter are called: large, rare, or on registers that are not in locals. */
-function isCalled(decoded: Decoded, traits: Traits): boolean {
-  const { row } = decoded;
-  return row.rep !== undefined || row.unit === 'mmx' || traits.mmx || /^v?pcmp[ei]str/.test(row.name);
-}
-
 /** Those that a region asks system/ for, and goes on behind. */
 const STAYING = new Set([
   ...['xsave', 'xsavec', 'xsaveopt', 'xsaves', 'xrstor', 'xrstors', 'fxsave', 'fxrstor', 'stmxcsr', 'ldmxcsr'],
@@ -123,25 +118,6 @@ const SYSTEM_TRAITS: Traits = {
 /** A memory operand that a record holds by itself: base and displacement, by DS, ES or CS. */
 const isPlainOperand = (d: Decoded): boolean =>
   !d.hasMemory || (d.index < 0 && d.addressSize === 8 && d.segment !== FS && d.segment !== GS && d.segment !== SS);
-
-const traitsByForm = new Map<string, Traits>();
-
-/** True for a shift by a constant, whose effect on flags depends on it. */
-const hasCount = (decoded: Decoded): boolean => /^(sh|sa|ro|rc)[lr]/.test(decoded.row.name);
-
-function traits(decoded: Decoded, form: Form): Traits {
-  const { lift } = decoded.row;
-  if (lift === undefined) throw new Error(`${decoded.row.name} has no lift`);
-  const implicitOne = decoded.operands.some((o) => o.kind === 'implicit' && o.register < 0);
-  const immediate = hasCount(decoded) ? (implicitOne ? 1 : decoded.immediateLow & (form.size === 8 ? 63 : 31)) : 1;
-  const key = `${formKey(lift, form)}/${immediate === 0 ? 0 : 1}`;
-  let known = traitsByForm.get(key);
-  if (known === undefined) {
-    known = traitsOf(lift, form, immediate === 0 ? 0 : 1);
-    traitsByForm.set(key, known);
-  }
-  return known;
-}
 
 /** A function as it is called from one place, or the code at the region's entry. */
 interface Frame {
@@ -331,13 +307,11 @@ class Discovery {
     const { row } = decoded;
     if (this.#source.isUnavailable(decoded)) return undefined;
     if (row.lift === undefined) return this.#system(delta, decoded);
-    const form = formOf(decoded.encoding, contextOf(decoded));
-    const found = traits(decoded, form);
-    const called = isCalled(decoded, found);
-    if (found.repeats && !called) return undefined;
+    const { form, traits, called } = insnFormOf(decoded);
+    if (traits.repeats && !called) return undefined;
     // A record is made of an instruction in one page, with an operand that a record holds.
     if (called && (!isPlainOperand(decoded) || offset + decoded.length > 4096)) return undefined;
-    return { delta, decoded: decoded.clone(), form, traits: found, called };
+    return { delta, decoded: decoded.clone(), form, traits, called };
   }
 
   /** A system instruction. */
