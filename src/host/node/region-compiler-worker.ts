@@ -40,12 +40,11 @@ const translator = new RegionTranslator({
   compile,
 });
 
-/** What waits; hot code is translated already, and takes twenty times as long: it is done when nothing else is to do. */
-const waiting: { readonly first: RegionRequest[]; readonly hot: RegionRequest[] } = { first: [], hot: [] };
+const waiting: RegionRequest[] = [];
 
 /** Does one request, and comes again after messages have been taken. */
 function work(): void {
-  const request = waiting.first.shift() ?? waiting.hot.shift();
+  const request = waiting.shift();
   if (request === undefined) return;
   port.postMessage(translator.translate(request));
   Atomics.add(sent, 0, 1);
@@ -53,8 +52,6 @@ function work(): void {
 }
 
 port.on('message', (request: RegionRequest) => {
-  const isIdle = waiting.first.length + waiting.hot.length === 0;
   translator.learn(request);
-  (request.isHot ? waiting.hot : waiting.first).push(request);
-  if (isIdle) setImmediate(work);
+  if (waiting.push(request) === 1) setImmediate(work);
 });

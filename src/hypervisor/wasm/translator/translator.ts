@@ -16,6 +16,7 @@ import { LIVE_REGIONS, MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layou
 import { CODE_SIZE, CR3, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
 import type { NotedTargets, RegionCompiler, TranslatedRegion } from './compile-region.ts';
 import type { TranslatorTrace } from './translator-trace.ts';
+import { type CodePlace, Profile } from './profile.ts';
 import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './region-imports.ts';
 import type { RegionLimits } from './region.ts';
 
@@ -56,27 +57,10 @@ export interface TranslatorStats {
   compileMilliseconds: number;
 }
 
-/**
- * Slices that end at a block before it is translated. A kernel has a long tail of blocks that are met a few times each, whose translation
- * never pays; new programs are slow until theirs comes.
- */
-const THRESHOLD = 6;
-const EAGER_THRESHOLD = 1;
-/**
- * The same for a block that a region holds already: slices end in the middle of regions, and the code soon comes by their entries again.
- * If it does not, the block is worth a region of its own.
- */
-const COVERED_THRESHOLD = 40;
 /** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
 const MAX_REGIONS = 8192;
-/**
- * Most blocks with a count: four times the slices of a whole Debian boot. A guest whose slices end in ever new places would fill the
- * host's memory; its profile starts anew.
- */
-const MAX_SAMPLED = 0x4_0000;
-/** Requests under way at once, for code that has no region yet and for hot code. */
-const MAX_PENDING = 64,
-  MAX_PENDING_HOT = 16;
+/** Requests under way at once: one that is carried out, and one behind it, so that the compiler never waits. */
+const MAX_PENDING = 2;
 export const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
@@ -85,12 +69,8 @@ const MORE = 8;
 /** How large it may become then. */
 export const HOT_LIMITS: RegionLimits = { instructions: 400, pages: 32 };
 
-/** A region that can be entered. */
-interface LiveRegion {
-  readonly host: number;
-  readonly mode: number;
-  /** Linear address of the page that it was translated for. */
-  readonly base: bigint;
+/** A region that can be entered, and where it was translated for. */
+interface LiveRegion extends Omit<CodePlace, 'cr3'> {
   shape: string;
   blocks: readonly number[];
   samples: number;
@@ -98,10 +78,7 @@ interface LiveRegion {
   next: number;
 }
 
-interface Pending {
-  readonly host: number;
-  readonly mode: number;
-  readonly base: bigint;
+interface Pending extends CodePlace {
   readonly isHot: boolean;
   /** The region to be replaced. */
   readonly replaces: { readonly index: number; readonly region: LiveRegion } | undefined;
@@ -113,19 +90,16 @@ export class Translator {
   readonly #longs: BigUint64Array;
   readonly #bytes: Uint8Array;
   readonly #env: WebAssembly.ModuleImports;
-  /** How often slices ended at a block, by its offset in linear memory. */
-  readonly #samples = new Map<number, number>();
+  readonly #profile: Profile;
   /** By number. */
   readonly #live: (LiveRegion | undefined)[] = [];
   /** Logs that indirect jumps write, by the offset in linear memory of the instruction. */
   readonly #logs = new Map<number, number>();
   /** The compiler does not know yet that all code is gone. */
   #forgets = false;
-  /** How many regions hold the block at an offset in linear memory. */
-  readonly #covered = new Map<number, number>();
   readonly #pending = new Map<number, Pending>();
-  /** How many of these are for hot code. */
-  #pendingHot = 0;
+  /** Numbers of regions that are hot, and the page tables that they were last met under. */
+  readonly #hot = new Map<number, bigint>();
   /** Places that are being translated. */
   readonly #asked = new Set<number>();
   #free: number[] = [];
@@ -144,6 +118,7 @@ export class Translator {
 
   constructor(options: TranslatorOptions) {
     this.#options = options;
+    this.#profile = new Profile(options.eager);
     const { buffer } = options.memory;
     this.#words = new Int32Array(buffer, options.cpu);
     this.#longs = new BigUint64Array(buffer);
@@ -161,17 +136,8 @@ export class Translator {
     const region = blocks.regionAt(host, blocks.mode);
     if (region >= 0) this.#sampleRegion(region);
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
-    const count = (this.#samples.get(host) ?? 0) + 1;
-    this.#note(host, count);
-    const usual = this.#covered.has(host) ? COVERED_THRESHOLD : THRESHOLD;
-    if (count < (this.#options.eager ? EAGER_THRESHOLD : usual) || this.#isBusy) return;
-    this.#samples.delete(host);
-    this.#askHere(host, LIMITS, false);
-  }
-
-  #note(host: number, count: number): void {
-    if (this.#samples.size >= MAX_SAMPLED) this.#samples.clear();
-    this.#samples.set(host, count);
+    this.#profile.met(host, () => this.#placeOfRip(host));
+    this.#askNext();
   }
 
   /** Regions have often been left to the block at RIP. */
@@ -180,14 +146,8 @@ export class Translator {
     const host = this.#hostOfRip();
     const { blocks } = this.#options;
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
-    // When too much is under way the profile asks for it.
-    if (this.#isBusy) this.#note(host, THRESHOLD);
-    else this.#askHere(host, LIMITS, false);
-  }
-
-  /** No more requests for code without a region. */
-  get #isBusy(): boolean {
-    return this.#pending.size - this.#pendingHot >= MAX_PENDING;
+    this.#profile.leftTo(host, () => this.#placeOfRip(host));
+    this.#askNext();
   }
 
   /** A slice has ended in a translated region. */
@@ -200,10 +160,9 @@ export class Translator {
     const region = this.#live[index];
     if (region === undefined) return;
     region.samples++;
-    if (region.samples < region.next || this.#pendingHot >= MAX_PENDING_HOT) return;
-    region.next *= MORE;
-    const { host, mode, base } = region;
-    this.#ask({ host, mode, base, isHot: true, replaces: { index, region } }, HOT_LIMITS);
+    if (region.samples < region.next) return;
+    this.#hot.set(index, this.#longs[(this.#options.cpu + CR3) >> 3] as bigint);
+    this.#askNext();
   }
 
   /** The block at RIP has a region, or cannot have one. */
@@ -220,7 +179,7 @@ export class Translator {
     const host = this.#hostOfRip();
     if (!this.#options.blocks.canTranslate(host, this.#options.blocks.mode)) return false;
     const { built } = this.stats;
-    this.#askHere(host, limits, isHot);
+    this.#ask({ ...this.#placeOfRip(host), isHot, replaces: undefined }, limits);
     this.poll();
     return this.stats.built > built;
   }
@@ -232,6 +191,7 @@ export class Translator {
     for (let found = compiler.poll(); found !== undefined; found = compiler.poll()) {
       this.#take(found);
     }
+    this.#askNext();
   }
 
   /** All code is gone: so are the logs, and what is being translated is of no use. */
@@ -239,8 +199,9 @@ export class Translator {
     this.#logs.clear();
     this.#forgets = true;
     this.#pending.clear();
-    this.#pendingHot = 0;
     this.#asked.clear();
+    this.#hot.clear();
+    this.#profile.flushed();
   }
 
   /** Offset in linear memory of the instruction at RIP in 64-bit code, as far as the TLB knows; else 0. */
@@ -269,17 +230,46 @@ export class Translator {
     return (BigInt((this.#words[(RIP >> 2) + 1] as number) >>> 0) << 32n) | BigInt((low & ~0xfff) >>> 0);
   }
 
-  /** Asks for a region of the block at RIP, which is at `host` and has none. */
-  #askHere(host: number, limits: RegionLimits, isHot: boolean): void {
-    const { mode } = this.#options.blocks;
-    this.#ask({ host, mode, base: this.#pageOfRip(), isHot, replaces: undefined }, limits);
+  /** The block at RIP, which is at `host`. */
+  #placeOfRip(host: number): CodePlace {
+    const cr3 = this.#longs[(this.#options.cpu + CR3) >> 3] as bigint;
+    return { host, mode: this.#options.blocks.mode, base: this.#pageOfRip(), cr3 };
+  }
+
+  /** Asks for what is wanted most, as long as the compiler has nothing to do. Code without a region comes first. */
+  #askNext(): void {
+    const { blocks } = this.#options;
+    while (this.#pending.size < MAX_PENDING) {
+      const place = this.#profile.next(({ host, mode }) => !this.#asked.has(host) && blocks.canTranslate(host, mode));
+      if (place !== undefined) {
+        this.#ask({ ...place, isHot: false, replaces: undefined }, LIMITS);
+        continue;
+      }
+      if (this.#pending.size > 0 || !this.#askHottest()) return;
+    }
+  }
+
+  /** Asks for the hottest region anew, with more code. False when none is hot. */
+  #askHottest(): boolean {
+    let hottest: { readonly index: number; readonly region: LiveRegion; readonly cr3: bigint } | undefined;
+    for (const [index, cr3] of this.#hot) {
+      const region = this.#live[index];
+      if (region === undefined) this.#hot.delete(index);
+      else if (hottest === undefined || region.samples > hottest.region.samples) hottest = { index, region, cr3 };
+    }
+    if (hottest === undefined) return false;
+    const { index, region, cr3 } = hottest;
+    this.#hot.delete(index);
+    region.next *= MORE;
+    const { host, mode, base } = region;
+    this.#ask({ host, mode, base, cr3, isHot: true, replaces: { index, region } }, HOT_LIMITS);
+    return true;
   }
 
   #ask(pending: Pending, limits: RegionLimits): void {
-    const { host, mode, base, isHot } = pending;
+    const { host, mode, base, cr3, isHot } = pending;
     const id = ++this.#lastId;
     this.#pending.set(id, pending);
-    if (isHot) this.#pendingHot++;
     this.#asked.add(host);
     this.#options.compiler?.request({
       id,
@@ -287,7 +277,7 @@ export class Translator {
       page: host - (host & 0xfff),
       entry: host & 0xfff,
       mode,
-      cr3: this.#longs[(this.#options.cpu + CR3) >> 3] as bigint,
+      cr3,
       targets: this.#notedTargets(),
       forgets: this.#forgets,
       limits,
@@ -319,7 +309,6 @@ export class Translator {
     trace?.translated(translated, pending);
     if (pending === undefined) return;
     this.#pending.delete(translated.id);
-    if (pending.isHot) this.#pendingHot--;
     this.#asked.delete(pending.host);
     const { host, mode, replaces } = pending;
     const isWanted =
@@ -369,8 +358,8 @@ export class Translator {
     if (index >= regions.length) regions.grow(1024);
     regions.set(index, checker?.wrap(index, r as unknown as RegionFunction, { ...translated, host }) ?? r);
     if (replaces !== undefined) {
-      this.#cover(replaces.region.blocks, -1);
-      this.#cover(translated.blocks, 1);
+      this.#profile.cover(replaces.region.blocks, -1);
+      this.#profile.cover(translated.blocks, 1);
       replaces.region.shape = translated.shape;
       replaces.region.blocks = translated.blocks;
       blocks.extendRegion(host, mode, translated.extents);
@@ -378,18 +367,10 @@ export class Translator {
     }
     blocks.installRegion(host, mode, index, translated.extents);
     const { shape, blocks: starts } = translated;
-    this.#cover(starts, 1);
+    this.#profile.cover(starts, 1);
     const next = eager ? EAGER_HOT_THRESHOLD : HOT_THRESHOLD;
     this.#live[index] = { host, mode, base, shape, blocks: starts, samples: 0, next };
     this.#words[LIVE_REGIONS >> 2] = this.live;
-  }
-
-  #cover(blocks: readonly number[], by: 1 | -1): void {
-    for (const host of blocks) {
-      const count = (this.#covered.get(host) ?? 0) + by;
-      if (count === 0) this.#covered.delete(host);
-      else this.#covered.set(host, count);
-    }
   }
 
   #recordFor(host: number): { readonly index: number; readonly record: number } {
@@ -411,7 +392,7 @@ export class Translator {
   /** The number of a region is free again: its code will not be entered any more. */
   drop(index: number): void {
     const region = this.#live[index];
-    this.#cover(region?.blocks ?? [], -1);
+    this.#profile.cover(region?.blocks ?? [], -1);
     this.#live[index] = undefined;
     this.#free.push(index);
     this.stats.dropped++;
