@@ -161,3 +161,58 @@ strings(
   (m) => m.ram.fill(0x5a, DATA_AT, DATA_AT + 0x2000),
   (m) => assert.equal(bytes(m, END_AT - 4, 4), '5a5a0000'),
 );
+for (const [name, code, size] of [
+  ['REP MOVSB', 'f3 a4', 1],
+  ['REP MOVSD', 'f3 a5', 4],
+  ['REP MOVSQ', 'f3 48 a5', 8],
+] as const) {
+  // Pages end at different elements, one to nine bytes before each other, or in the middle of one; the last two copy what they have written.
+  for (const [from, to] of [
+    [0x3n, 0x2000n],
+    [0x1n, 0x2004n],
+    [0x2000n, 0x9n],
+    [0x7f8n, 0x27f9n],
+    [0x10n, 0x1n],
+    [0x1n, 0x9n],
+    [0x8n, 0x10n],
+  ] as const) {
+    const count = 0x1800 / size;
+    strings(
+      `${name} of a page and a half from ${from.toString(16)}h to ${to.toString(16)}h moves every element in order`,
+      code,
+      { [RSI]: DATA + from, [RDI]: DATA + to, [RCX]: BigInt(count) },
+      {
+        vector: UD,
+        at: BigInt(2 + code.replaceAll(' ', '').length / 2),
+        rflags: AFTER_INC,
+        registers: [0n, 0n, DATA + from + 0x1800n, DATA + to + 0x1800n],
+      },
+      (m) => fillData(m),
+      (m) => {
+        const expected = new Uint8Array(0x4000);
+        for (let at = 0; at < 0x4000; at++) expected[at] = dataByte(at);
+        for (let at = 0; at < 0x1800; at += size)
+          expected.copyWithin(Number(to) + at, Number(from) + at, Number(from) + at + size);
+        assert.equal(bytes(m, DATA_AT, 0x4000), expected.toHex());
+      },
+    );
+  }
+}
+strings(
+  'REP STOSD of a page and a half from 2 bytes before the end of an element stores every one',
+  'f3 ab',
+  { [RAX]: 0x5555_5555n, [RDI]: DATA + 2n, [RCX]: 0x600n },
+  { vector: UD, at: 4n, rflags: AFTER_INC, registers: [0x5555_5555n, 0n, 0n, DATA + 0x1802n] },
+  (m) => fillData(m),
+  (m) => assert.equal(bytes(m, DATA_AT, 0x1806), `${dataHex(0, 2)}${'55'.repeat(0x1800)}${dataHex(0x1802, 0x1806)}`),
+);
+
+function dataByte(at: number): number {
+  return (at * 29 + (at >> 8)) & 0xff;
+}
+function dataHex(from: number, to: number): string {
+  return Uint8Array.from({ length: to - from }, (_, n) => dataByte(from + n)).toHex();
+}
+function fillData(m: PagedMachine): void {
+  for (let at = 0; at < 0x4000; at++) m.ram[DATA_AT + at] = dataByte(at);
+}

@@ -67,16 +67,20 @@ function truncateRegisters(b: LiftBuilder, registers: readonly number[]): void {
 /**
  * Repeats `body` while RCX is not zero. `body` commits its own pointers, and may return a condition for going on
  * (REPE, REPNE) together with what to do at the end: flags are only then changed, for a fault half-way leaves them as
- * they were (SDM volume 2B, REP).
+ * they were (SDM volume 2B, REP). `turn`: how many elements at most before it starts again.
  */
-function repeat(b: LiftBuilder, body: () => { proceed: I32; finish: () => void } | undefined): void {
+function repeat(
+  b: LiftBuilder,
+  body: () => { proceed: I32; finish: () => void } | undefined,
+  turn: I32 = i32.const(TURN),
+): void {
   const { f } = b;
   if (b.form.rep === 0) {
     body()?.finish();
     return;
   }
   f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
-  const turns = b.let(select(traced(b), i32.const(1), i32.const(TURN)));
+  const turns = b.let(select(traced(b), i32.const(1), turn));
   let finish: (() => void) | undefined;
   f.loop((again) => {
     const outcome = body();
@@ -117,6 +121,8 @@ function bulkCount(b: LiftBuilder, addresses: readonly I64[]): AnyLocal {
   return n;
 }
 
+const atLeastOne = (n: I32): I32 => select(n, n, i32.const(1));
+
 function finishBulk(b: LiftBuilder, n: I32, registers: readonly number[]): void {
   const bytes = b.let(i64.mul(i64.extendI32U(n), i64.const(b.size)));
   for (const register of registers) advance(b, register, bytes);
@@ -129,47 +135,59 @@ const upwards = (b: LiftBuilder): I32 => i32.eqz(i32.and(i32.load(b.cpu, EFLAGS_
 
 /**
  * REP MOVS upwards, a page at a time as one memory.copy when the regions do not overlap in the way that makes REP MOVS a fill
- * (destination within the source, ahead of it).
+ * (destination within the source, ahead of it). Returns how many elements are to be done one by one: the few before the next page, behind which
+ * there is more to do at once.
  */
-function bulkMove(b: LiftBuilder): void {
+function bulkMove(b: LiftBuilder): I32 {
   const { f } = b;
+  const turn = b.let(i32.const(TURN));
   f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
   f.if(upwards(b), () => {
     const from = b.let(sourceAddress(b));
     const to = b.let(destinationAddress(b, true));
     const n = bulkCount(b, [from, to]);
-    f.if(i32.geU(n, i32.const(4)), () => {
-      const hostFrom = b.hostRead(from, b.size);
-      const hostTo = b.hostWrite(to, b.size, false);
-      const bytes = b.let(i32.mul(n, i32.const(b.size)));
-      // The bounce buffers of MMIO and page crossings hold one element only.
-      const ordinary = i32.and(b.isOrdinary(hostFrom), b.isOrdinary(hostTo));
-      const distance = i32.sub(hostTo, hostFrom);
-      f.if(i32.and(ordinary, i32.geU(distance, bytes)), () => {
-        b.checkCodeWrite(hostTo, bytes);
-        f.memoryCopy(hostTo, hostFrom, bytes);
-        finishBulk(b, n, [RSI, RDI]);
-      });
-    });
+    f.if(
+      i32.geU(n, i32.const(4)),
+      () => {
+        const hostFrom = b.hostRead(from, b.size);
+        const hostTo = b.hostWrite(to, b.size, false);
+        const bytes = b.let(i32.mul(n, i32.const(b.size)));
+        // The bounce buffers of MMIO and page crossings hold one element only.
+        const ordinary = i32.and(b.isOrdinary(hostFrom), b.isOrdinary(hostTo));
+        const distance = i32.sub(hostTo, hostFrom);
+        f.if(i32.and(ordinary, i32.geU(distance, bytes)), () => {
+          b.checkCodeWrite(hostTo, bytes);
+          f.memoryCopy(hostTo, hostFrom, bytes);
+          finishBulk(b, n, [RSI, RDI]);
+        });
+      },
+      () => f.set(turn, atLeastOne(n)),
+    );
   });
+  return turn;
 }
 
 const movs: Lift = (b) => {
   truncateRegisters(b, [RCX, RSI, RDI]);
-  if (b.form.rep !== 0 && !b.form.legacy) bulkMove(b);
+  const turn = b.form.rep !== 0 && !b.form.legacy ? bulkMove(b) : undefined;
   const step = stride(b);
-  repeat(b, () => {
-    const value = b.load(b.size, sourceAddress(b));
-    b.store(b.size, destinationAddress(b, true), value);
-    advance(b, RSI, step);
-    advance(b, RDI, step);
-    return undefined;
-  });
+  repeat(
+    b,
+    () => {
+      const value = b.load(b.size, sourceAddress(b));
+      b.store(b.size, destinationAddress(b, true), value);
+      advance(b, RSI, step);
+      advance(b, RDI, step);
+      return undefined;
+    },
+    turn,
+  );
 };
 
-/** REP STOS upwards: memory.fill when all bytes of the element are equal, else doubling copies are not worth it. */
-function bulkFill(b: LiftBuilder): void {
+/** REP STOS upwards: memory.fill when all bytes of the element are equal, else doubling copies are not worth it. Returns what `bulkMove` does. */
+function bulkFill(b: LiftBuilder): I32 {
   const { f } = b;
+  const turn = b.let(i32.const(TURN));
   f.if(i64.eqz(offsetOf(b, RCX)), () => b.next());
   const byte = b.let(b.gpr(RAX, 1) as I32);
   const uniform =
@@ -181,27 +199,36 @@ function bulkFill(b: LiftBuilder): void {
   f.if(i32.and(upwards(b), uniform), () => {
     const to = b.let(destinationAddress(b, true));
     const n = bulkCount(b, [to]);
-    f.if(i32.geU(n, i32.const(4)), () => {
-      const host = b.hostWrite(to, b.size, false);
-      f.if(b.isOrdinary(host), () => {
-        const bytes = b.let(i32.mul(n, i32.const(b.size)));
-        b.checkCodeWrite(host, bytes);
-        f.memoryFill(host, byte, bytes);
-        finishBulk(b, n, [RDI]);
-      });
-    });
+    f.if(
+      i32.geU(n, i32.const(4)),
+      () => {
+        const host = b.hostWrite(to, b.size, false);
+        f.if(b.isOrdinary(host), () => {
+          const bytes = b.let(i32.mul(n, i32.const(b.size)));
+          b.checkCodeWrite(host, bytes);
+          f.memoryFill(host, byte, bytes);
+          finishBulk(b, n, [RDI]);
+        });
+      },
+      () => f.set(turn, atLeastOne(n)),
+    );
   });
+  return turn;
 }
 
 const stos: Lift = (b) => {
   truncateRegisters(b, [RCX, RDI]);
-  if (b.form.rep !== 0 && !b.form.legacy) bulkFill(b);
+  const turn = b.form.rep !== 0 && !b.form.legacy ? bulkFill(b) : undefined;
   const step = stride(b);
-  repeat(b, () => {
-    b.store(b.size, destinationAddress(b, true), b.gpr(RAX, b.size));
-    advance(b, RDI, step);
-    return undefined;
-  });
+  repeat(
+    b,
+    () => {
+      b.store(b.size, destinationAddress(b, true), b.gpr(RAX, b.size));
+      advance(b, RDI, step);
+      return undefined;
+    },
+    turn,
+  );
 };
 
 const lods: Lift = (b) => {
