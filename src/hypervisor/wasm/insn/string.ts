@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { type Expr, i32, type I32, i64, type I64, select } from '../emit/expr.ts';
-import type { Local } from '../emit/function-builder.ts';
+import { type Expr, i32, type I32, i64, type I64, select, type V128 } from '../emit/expr.ts';
+import type { FunctionBuilder, Local } from '../emit/function-builder.ts';
+import { v128 } from '../emit/simd.ts';
 import { DR, DS, EFLAGS_SYSTEM, ES } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
 import { type Lift, type Row, row } from './row.ts';
@@ -133,6 +134,36 @@ function finishBulk(b: LiftBuilder, n: I32, registers: readonly number[]): void 
 
 const upwards = (b: LiftBuilder): I32 => i32.eqz(i32.and(i32.load(b.cpu, EFLAGS_SYSTEM), i32.const(0x400)));
 
+/** Bytes that one turn of `copyUpwards` takes. */
+const CHUNK = 64;
+
+/**
+ * Copies from the lowest byte on. V8 copies shared memory with relaxed atomic accesses: byte by byte, where the two are not equally aligned,
+ * which takes four times as long as this. The last bytes are read first: what is copied downwards by less than their length has overwritten them.
+ */
+function copyUpwards(f: FunctionBuilder, to: I32, from: I32, bytes: I32): void {
+  const small = i32.or(i32.eqz(i32.and(i32.xor(to, from), i32.const(7))), i32.ltU(bytes, i32.const(CHUNK)));
+  f.if(
+    small,
+    () => f.memoryCopy(to, from, bytes),
+    () => {
+      const tail = i32.sub(bytes, i32.const(CHUNK));
+      const parts = [0, 16, 32, 48];
+      const last = parts.map((at) => f.let(v128.load(i32.add(from, tail), at)));
+      const lastTo = f.let(i32.add(to, tail));
+      const source = f.let(from);
+      const destination = f.let(to);
+      f.loop((again) => {
+        for (const at of parts) f.store(16, destination, v128.load(source, at), at);
+        f.set(source, i32.add(source, i32.const(CHUNK)));
+        f.set(destination, i32.add(destination, i32.const(CHUNK)));
+        f.brIf(again, i32.ltU(destination, lastTo));
+      });
+      parts.forEach((at, n) => f.store(16, lastTo, last[n] as V128, at));
+    },
+  );
+}
+
 /**
  * REP MOVS upwards, a page at a time as one memory.copy when the regions do not overlap in the way that makes REP MOVS a fill
  * (destination within the source, ahead of it). Returns how many elements are to be done one by one: the few before the next page, behind which
@@ -157,7 +188,7 @@ function bulkMove(b: LiftBuilder): I32 {
         const distance = i32.sub(hostTo, hostFrom);
         f.if(i32.and(ordinary, i32.geU(distance, bytes)), () => {
           b.checkCodeWrite(hostTo, bytes);
-          f.memoryCopy(hostTo, hostFrom, bytes);
+          copyUpwards(f, hostTo, hostFrom, bytes);
           finishBulk(b, n, [RSI, RDI]);
         });
       },
