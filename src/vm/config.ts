@@ -98,7 +98,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   serial: [CONSOLE_ON_STDOUT],
   hypervisor: 'auto',
   translate: true,
-  model: 'x86-64-v2',
+  model: 'x86-64-v3',
   noReboot: false,
   name: 'typervisor',
   stats: false,

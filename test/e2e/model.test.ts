@@ -18,12 +18,13 @@ const program = checks.ok
 const userland = busyboxInitrd({ entries: program });
 const folder = temporaryFolder();
 
-for (const [model, count] of [
-  ['x86-64-v2', '0'],
-  ['x86-64-v3', '1'],
+for (const [model, options, count] of [
+  ['x86-64-v2', ['--hypervisor', 'wasm,model=x86-64-v2'], '0'],
+  ['x86-64-v3', V3, '1'],
+  ['the default, x86-64-v3', [], '1'],
 ] as const) {
   test(`a guest on ${model} is told of ${count} of AVX2, FMA and BMI2 together`, async () => {
-    await using vm = launch(['--hypervisor', `wasm,model=${model}`]);
+    await using vm = launch([...options]);
     await vm.prompt();
     assert.equal(await vm.run(`grep -c ' fma .* bmi1 avx2 .* bmi2' /proc/cpuinfo; true`), count);
   });
