@@ -73,8 +73,6 @@ function localNames(module: Uint8Array, known: ListingNames): Map<number, string
     give(/^i64\.store\(cpu\.rip, t(\d+)\)$/.exec(text)?.[1], 'rip');
     give(/^return t(\d+)$/.exec(text)?.[1], 'status');
   }
-  // The one that is never loaded nor stored follows the code generation.
-  for (const [index, name] of [...names]) if (name === 'generation') names.set(index + 1, 'slow');
   return names;
 }
 
