@@ -36,6 +36,7 @@ export type LoopExit =
   | 'regionBudget'
   /** Regions have left to the same code so often that it is to be translated. */
   | 'leftOften'
+  /** A region leaves one instruction to the interpreter: it would store into translated code, or changes memory in two pages or of a device. */
   | 'step'
   /** An exception that has no fast path to its handler. */
   | 'fault'

@@ -142,9 +142,9 @@ const CHUNK = 64;
  * which takes four times as long as this. The last bytes are read first: what is copied downwards by less than their length has overwritten them.
  */
 function copyUpwards(f: FunctionBuilder, to: I32, from: I32, bytes: I32): void {
-  const small = i32.or(i32.eqz(i32.and(i32.xor(to, from), i32.const(7))), i32.ltU(bytes, i32.const(CHUNK)));
+  const suitsV8 = i32.or(i32.eqz(i32.and(i32.xor(to, from), i32.const(7))), i32.ltU(bytes, i32.const(CHUNK)));
   f.if(
-    small,
+    suitsV8,
     () => f.memoryCopy(to, from, bytes),
     () => {
       const tail = i32.sub(bytes, i32.const(CHUNK));

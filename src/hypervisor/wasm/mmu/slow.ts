@@ -289,12 +289,18 @@ export function buildMmu(
         return;
       }
       const to = f.let(host);
-      f.if(
-        i32.eq(bytes, i32.const(8)),
-        () => f.store(8, to, i64.load(bounce)),
-        () => f.memoryCopy(to, bounce, bytes),
-      );
-      f.return(i32.const(1));
+      // At once: other processors must not see a part of an aligned store.
+      const done = (): void => f.return(i32.const(1));
+      const bytesAre = (count: number, store: () => void): void =>
+        f.if(i32.eq(bytes, i32.const(count)), () => {
+          store();
+          done();
+        });
+      bytesAre(8, () => f.store(8, to, i64.load(bounce)));
+      bytesAre(4, () => f.store(4, to, i32.load(bounce)));
+      bytesAre(2, () => f.store(2, to, i32.load16U(bounce)));
+      f.memoryCopy(to, bounce, bytes);
+      done();
     };
     // Of accesses that a region takes for near each other some come here although their page is known.
     const known = f.let(tlbEntry(cpu, va));

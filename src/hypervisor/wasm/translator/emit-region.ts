@@ -435,7 +435,6 @@ export class RegionEmitter {
           else this.#call(insn, executed);
           // Of a region with system instructions nothing is known to last.
           this.#forget();
-          this.#near.forget();
         } else if (insn.traits.endsEarly) {
           // Before the block, for both ways through it need them.
           const before = new RegionBuilder(f, insn, this.#helpers, this.#v, control, start, undefined);

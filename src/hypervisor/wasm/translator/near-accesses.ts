@@ -263,6 +263,8 @@ function registersIn({ base, index }: AddressParts): Set<number> {
   return new Set([base, index].filter((register) => register >= 0));
 }
 
+const WRITES_BASES = new Set(['swapgs', 'wrfsbase', 'wrgsbase']);
+
 /** After such an instruction translations, or the bases of segments, may be others. */
 export const forgetsAll = ({ called, system, traits, decoded }: RegionInsn): boolean =>
-  called || system !== undefined || traits.changesMode || /^(swapgs|wr[fg]sbase)$/.test(decoded.row.name);
+  called || system !== undefined || traits.changesMode || WRITES_BASES.has(decoded.row.name);

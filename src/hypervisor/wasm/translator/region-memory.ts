@@ -8,7 +8,7 @@
  * @module
  */
 import { type Expr, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
-import { call, Local } from '../emit/function-builder.ts';
+import { call, type Callee, Local } from '../emit/function-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import type { IntegerSize } from '../insn/flags.ts';
 import { STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
@@ -73,7 +73,7 @@ export abstract class RegionMemory extends RegionOperands {
     };
     this.#access(va, bytes, true, storeAt, () => {
       storeAt(this.cpu, BOUNCE);
-      const isDone = call('i32', this.helpers['regionStore'] as never, this.cpu, va, this.#accessBytes(bytes));
+      const isDone = call('i32', this.helpers['regionStore'] as Callee, this.cpu, va, this.#accessBytes(bytes));
       f.unlikely(i32.eqz(isDone), () => this.leaveWithFault());
     });
   }
@@ -83,7 +83,7 @@ export abstract class RegionMemory extends RegionOperands {
     const at = f.local('i32');
     const setTo: AtHost = (host, offset) => f.set(at, i32.add(host, i32.const(offset)));
     this.#access(va, bytes, true, setTo, () => {
-      f.set(at, call('i32', this.helpers['regionWrite'] as never, this.cpu, va, this.#accessBytes(bytes)));
+      f.set(at, call('i32', this.helpers['regionWrite'] as Callee, this.cpu, va, this.#accessBytes(bytes)));
       f.unlikely(i32.eqz(at), () => this.leaveWithFault());
     });
     return at;
@@ -120,8 +120,7 @@ export abstract class RegionMemory extends RegionOperands {
       return;
     }
     const cache = parts.segment < 0 ? this.control.cacheOf(parts.base, parts.index, displacement, write) : undefined;
-    const isSure = this.f.depth === this.depth && this.end === undefined;
-    const created = isSure ? near.create(parts, displacement, bytes, write) : undefined;
+    const created = this.isUnconditional ? near.create(parts, displacement, bytes, write) : undefined;
     if (created === undefined) {
       this.#translated(va, bytes, write, cache, (host) => atHost(host, 0), slow);
       return;
@@ -135,7 +134,7 @@ export abstract class RegionMemory extends RegionOperands {
     this.#translated(first, created.bytes, write, cache, found, () => {
       slow();
       const wanted = i32.const(created.bytes | (write ? PROBE_WRITE : 0));
-      f.set(created.host, call('i32', this.helpers['probe'] as never, this.cpu, first, wanted));
+      f.set(created.host, call('i32', this.helpers['probe'] as Callee, this.cpu, first, wanted));
     });
   }
 

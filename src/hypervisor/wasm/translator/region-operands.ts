@@ -129,8 +129,12 @@ export abstract class RegionOperands extends LiftBuilder {
 
   #wrote(number: number): void {
     this.#gprsWritten |= 1 << number;
-    const isSure = this.f.depth === this.depth && this.end === undefined;
-    this.control.near.wrote(number, isSure ? stepOf(this.insn, number) : undefined);
+    this.control.near.wrote(number, this.isUnconditional ? stepOf(this.insn, number) : undefined);
+  }
+
+  /** What is written here is executed whenever the instruction completes. */
+  protected get isUnconditional(): boolean {
+    return this.f.depth === this.depth && this.end === undefined;
   }
 
   #setGpr(number: number, size: IntegerSize, value: Expr, high: boolean): void {
@@ -259,7 +263,7 @@ export abstract class RegionOperands extends LiftBuilder {
     if (this.control.known.has(clearKey(number))) return;
     this.f.store(16, this.cpu, value, xmmOffset(number) + 16);
     // Not where it is only on one way through the instruction.
-    if (this.end === undefined && this.f.depth === this.depth) this.#cleared.push(number);
+    if (this.isUnconditional) this.#cleared.push(number);
   }
 
   gatherAddress(index: I64, _bytes: number): I64 {

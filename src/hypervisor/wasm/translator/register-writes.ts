@@ -19,34 +19,44 @@ export function gprsWrittenBy({ decoded, form, traits, called }: RegionInsn): nu
   return written;
 }
 
-/**
- * By how much an instruction moves a register: it adds this constant to all 64 bits of it, whenever it completes. Undefined for whatever else
- * it does.
- */
-export function stepOf({ decoded, form }: RegionInsn, register: number): number | undefined {
+/** By how much an instruction moves a register that it writes: it adds a constant to it, in whatever width. Undefined for all else. */
+export function moveOf({ decoded, form }: RegionInsn, register: number): number | undefined {
   const { row, operands, hasMemory, immediateLow } = decoded;
-  const isDestination = (): boolean => !hasMemory && form.size === 8 && generalNumberOf(decoded, 0) === register;
+  const isDestination = (): boolean => !hasMemory && generalNumberOf(decoded, 0) === register;
   switch (row.name) {
     case 'add':
-      return isDestination() && operands[1]?.kind === 'I' ? immediateLow : undefined;
+      return operands[1]?.kind === 'I' && isDestination() ? immediateLow : undefined;
     case 'sub':
-      return isDestination() && operands[1]?.kind === 'I' ? -immediateLow : undefined;
+      return operands[1]?.kind === 'I' && isDestination() ? -immediateLow : undefined;
     case 'inc':
       return isDestination() ? 1 : undefined;
     case 'dec':
       return isDestination() ? -1 : undefined;
-    case 'lea': {
-      const isMoved = decoded.base === register && decoded.index < 0 && decoded.addressSize === 8 && form.size === 8;
-      return isMoved && decoded.reg === register ? decoded.displacement : undefined;
-    }
+    case 'lea':
+      return decoded.base === register && decoded.index < 0 && decoded.reg === register
+        ? decoded.displacement
+        : undefined;
     case 'push':
     case 'call':
       return register === RSP ? -form.size : undefined;
     case 'pop':
-      return register === RSP && !hasMemory && decoded.rm !== RSP ? form.size : undefined;
+      return register === RSP && decoded.rm !== RSP ? form.size : undefined;
     case 'ret':
       return register === RSP ? form.size + (form.shapes[0] === 'i' ? immediateLow & 0xffff : 0) : undefined;
     default:
       return undefined;
   }
+}
+
+/** Those that move RSP by what is no operand of theirs. */
+const STACK = new Set(['push', 'pop', 'call', 'ret']);
+
+/** The same where all 64 bits are moved, once, whenever the instruction completes. */
+export function stepOf(insn: RegionInsn, register: number): number | undefined {
+  const { row, hasMemory, addressSize } = insn.decoded;
+  // POP into memory moves RSP before it finds the address.
+  const isWhole = STACK.has(row.name)
+    ? row.name !== 'pop' || !hasMemory
+    : insn.form.size === 8 && (row.name !== 'lea' || addressSize === 8);
+  return isWhole ? moveOf(insn, register) : undefined;
 }

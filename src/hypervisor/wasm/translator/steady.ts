@@ -8,30 +8,7 @@
  */
 import type { ControlFlow } from './control-flow.ts';
 import type { Region, RegionInsn } from './region.ts';
-import { gprsWrittenBy, RSP } from './register-writes.ts';
-
-/** True when the instruction moves a register by a constant. */
-function isStep({ decoded }: RegionInsn, register: number): boolean {
-  const { row, operands } = decoded;
-  switch (row.name) {
-    case 'add':
-    case 'sub':
-      return operands[1]?.kind === 'I' && decoded.rm === register;
-    case 'inc':
-    case 'dec':
-      return true;
-    case 'lea':
-      return decoded.base === register && decoded.index < 0;
-    case 'push':
-    case 'call':
-    case 'ret':
-      return register === RSP;
-    case 'pop':
-      return register === RSP && decoded.rm !== RSP;
-    default:
-      return false;
-  }
-}
+import { gprsWrittenBy, moveOf } from './register-writes.ts';
 
 /** Registers that are always small: the destinations of byte extensions and of masks. */
 function isBounded({ decoded }: RegionInsn, register: number): boolean {
@@ -51,7 +28,7 @@ export interface SteadyAccess {
 
 /** Looks at every loop of a region. */
 export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
-  const innermost = innermostLoops(region, flow);
+  const innermost = innermostLoops(flow);
   const found = new Map<ReadonlySet<number>, { bases: number; indexes: number }>();
   for (const body of new Set(innermost.values())) {
     let unsteady = 0;
@@ -60,7 +37,7 @@ export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
       for (const insn of region.blocks.get(id)?.insns ?? []) {
         const written = gprsWrittenBy(insn);
         for (let register = 0; register < 16; register++) {
-          if (((written >> register) & 1) === 0 || isStep(insn, register)) continue;
+          if (((written >> register) & 1) === 0 || moveOf(insn, register) !== undefined) continue;
           unsteady |= 1 << register;
           if (!isBounded(insn, register)) unbounded |= 1 << register;
         }
@@ -76,7 +53,8 @@ export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
       const insns = region.blocks.get(block)?.insns ?? [];
       for (let at = insns.indexOf(insn) - 1; at >= 0; at--) {
         const before = insns[at] as RegionInsn;
-        if ((gprsWrittenBy(before) >> index) & 1 && !isStep(before, index)) return isBounded(before, index);
+        if ((gprsWrittenBy(before) >> index) & 1 && moveOf(before, index) === undefined)
+          return isBounded(before, index);
       }
       return (((of(block)?.indexes ?? 0) >> index) & 1) !== 0;
     },
@@ -84,24 +62,16 @@ export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
 }
 
 /** The body of the innermost natural loop around each block that is in one. */
-function innermostLoops(region: Region, flow: ControlFlow): Map<number, ReadonlySet<number>> {
-  const predecessors = new Map<number, number[]>();
-  for (const node of flow.order) {
-    for (const successor of region.blocks.get(node)?.successors ?? []) {
-      const list = predecessors.get(successor);
-      if (list === undefined) predecessors.set(successor, [node]);
-      else list.push(node);
-    }
-  }
+function innermostLoops(flow: ControlFlow): Map<number, ReadonlySet<number>> {
   const position = (node: number): number => flow.position.get(node) as number;
   const innermost = new Map<number, Set<number>>();
   for (const header of flow.loops) {
     const body = new Set([header]);
-    const work = (predecessors.get(header) ?? []).filter((node) => position(node) >= position(header));
+    const work = flow.predecessors(header).filter((node) => position(node) >= position(header));
     for (let node = work.pop(); node !== undefined; node = work.pop()) {
       if (body.has(node) || position(node) < position(header)) continue;
       body.add(node);
-      work.push(...(predecessors.get(node) ?? []));
+      work.push(...flow.predecessors(node));
     }
     for (const node of body) {
       const known = innermost.get(node);
