@@ -7,7 +7,7 @@
 import { type CodeSize, Decoder } from '../decode/decoder.ts';
 import { DecodeTable } from '../decode/table.ts';
 import { Assembler } from '../interpreter/assembler.ts';
-import { buildColdModule } from '../interpreter/core-module.ts';
+import { buildColdModule } from '../interpreter/cold-module.ts';
 import { formKey, formOf } from '../interpreter/forms.ts';
 import { RECORD_BYTES, STATUS_FAULT, STATUS_NEXT } from '../interpreter/record.ts';
 import { SseSlow } from '../softfloat/sse-slow.ts';

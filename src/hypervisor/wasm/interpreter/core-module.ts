@@ -15,45 +15,32 @@ import {
   type Callee,
   type FunctionBuilder,
   type Label,
-  type Local,
 } from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
-import { type Form, GP, type HelperFunctions, MF } from '../insn/lift-builder.ts';
+import type { Form, HelperFunctions } from '../insn/lift-builder.ts';
 import { buildDivide128 } from '../insn/multiply.ts';
 import type { Lift } from '../insn/row.ts';
 import { asMiss, countUp, INTERPRETED, MISS_EXECUTE, MISS_READ, MISS_WRITE, occupy, TRANSLATED } from '../measures.ts';
-import {
-  BLOCK_CACHE,
-  BLOCK_CACHE_ENTRIES,
-  CODE_MODE,
-  EXIT_COUNTS,
-  EXIT_COUNTS_ENTRIES,
-  JUMP_CACHE,
-  REGION_ENDS,
-  RIP_BASE,
-  TLB_MISSES,
-} from '../mmu/layout.ts';
+import { EXIT_COUNTS, EXIT_COUNTS_ENTRIES, REGION_ENDS, RIP_BASE, TLB_MISSES } from '../mmu/layout.ts';
 import { buildSelectMode } from '../mmu/mode.ts';
 import { buildMmu, type MmuFunctions } from '../mmu/slow.ts';
+import { writeAddress } from './address-operations.ts';
+import { findBlock } from './find-block.ts';
 import { STEP } from '../mmu/walk.ts';
 import {
   BUDGET,
   CODE_SIZE,
-  EA,
   FAULT_ERROR,
   FAULT_RECORD,
   FAULT_VECTOR,
-  FETCH_TAG,
   FLAG_AUX,
   FLAG_RESULT,
-  FPU_STATUS,
   GPR,
   INSTRUCTIONS,
   RAX,
   RDX,
   REGION_RECORD,
   RIP,
-  SEGMENTS,
   STATS_REGION_CALLS,
   STATS_TRANSLATED,
   TLB_BASE,
@@ -63,17 +50,9 @@ import { buildFastSystem, type FastSystem, TRANSFERS } from './fast-system.ts';
 import { buildXrstor, buildXsave } from './fast-xsave.ts';
 import { formKey, hotForms } from './forms.ts';
 import { buildCrc32c } from './helpers.ts';
-import { jumpCacheSlot, noteCodePage } from './jump-cache.ts';
 import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
 import {
-  AUX_ALIGNED,
-  AUX_MMX,
   AUX_NO_LINK,
-  HANDLER_ADDRESS,
-  HANDLER_ADDRESS16,
-  HANDLER_ADDRESS32,
-  HANDLER_ADDRESS_ABSOLUTE,
-  HANDLER_ADDRESS_LEGACY,
   HANDLER_EXIT,
   HANDLER_FORWARD,
   HANDLER_GOTO,
@@ -85,15 +64,12 @@ import {
   HANDLER_SYSRET,
   HANDLER_SYSTEM,
   R_AUX,
-  R_BASE,
   R_COUNT,
   R_DISPLACEMENT,
   R_IMMEDIATE,
   R_LENGTH,
   R_LINK,
   R_OFFSET,
-  R_OPERAND0,
-  R_OPERAND1,
   RECORD_BYTES,
   SPECIAL_HANDLERS,
   STATUS_AGAIN,
@@ -102,16 +78,11 @@ import {
   STATUS_JUMP,
   STATUS_LEAVE,
   STATUS_LEFT_OFTEN,
-  STATUS_NEXT,
   STATUS_REFUSED,
   STATUS_REGION_BUDGET,
   STATUS_STEP,
   STRING_TURN_COST,
 } from './record.ts';
-
-/** x87 status: an unmasked exception is pending; top of the stack. */
-const FSW_ES = 1 << 7,
-  FSW_TOP = 7 << 11;
 
 /** How often regions are left to a block before that is worth one: making and installing it takes as long as some thousand ways out. */
 const EXITS_UNTIL_TRANSLATED = 500;
@@ -248,7 +219,7 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   return module.toBytes();
 }
 
-interface HotForm {
+export interface HotForm {
   readonly lift: Lift;
   readonly form: Form;
   /** A conditional jump in the next record that the handler executes too. */
@@ -563,7 +534,7 @@ function buildRun(
                       f.br(next);
                       return;
                     default:
-                      address(f, cpu, record, number, helpers, () => f.br(label.fault));
+                      writeAddress(f, cpu, record, number, helpers, () => f.br(label.fault));
                       advanceNow();
                   }
                 }
@@ -610,138 +581,4 @@ function buildRun(
   f.store(8, cpu, i64.add(i64.load(cpu, INSTRUCTIONS), i64.extendI32S(i32.sub(start, budget))), INSTRUCTIONS);
   f.return(status);
   f.unreachable();
-}
-
-/** Sets `record` to the block at `rip`: from the jump cache, or from the host. */
-function findBlock(
-  f: FunctionBuilder,
-  cpu: I32,
-  rip: Local<'i64'>,
-  record: Local<'i32'>,
-  fetch: Callee,
-  lookup: Callee,
-  failed: () => void,
-): void {
-  const slot = f.let(jumpCacheSlot(cpu, rip));
-  f.set(record, i32.load(slot, JUMP_CACHE + 12));
-  const hit = i32.and(
-    i64.eq(i64.load(slot, JUMP_CACHE), rip),
-    i32.eq(i32.load(slot, JUMP_CACHE + 8), i32.load(cpu, FETCH_TAG)),
-  );
-  f.if(i32.eqz(hit), () => {
-    f.store(8, cpu, rip, RIP);
-    f.set(record, i32.const(0));
-    // In 64-bit code a known block at the same physical address and mode is found without asking the host.
-    f.if(i32.eq(i32.load(cpu, CODE_SIZE), i32.const(64)), () => {
-      const host = f.let(call('i32', fetch, cpu, rip));
-      const mode = f.let(i32.load(cpu, CODE_MODE));
-      const mixed = i32.xor(i32.xor(host, i32.shrU(host, i32.const(15))), mode);
-      const entry = f.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(BLOCK_CACHE_ENTRIES - 1)), i32.const(4))));
-      const same = i32.and(i32.eq(i32.load(entry, BLOCK_CACHE), host), i32.eq(i32.load(entry, BLOCK_CACHE + 4), mode));
-      f.if(i32.and(same, i32.gtU(host, i32.const(1))), () => f.set(record, i32.load(entry, BLOCK_CACHE + 8)));
-    });
-    f.if(i32.eqz(record), () => {
-      f.set(record, call('i32', lookup, cpu));
-      f.if(i32.eqz(record), failed);
-    });
-    noteCodePage(f, cpu, rip);
-    f.store(8, slot, rip, JUMP_CACHE);
-    f.store(4, slot, i32.load(cpu, FETCH_TAG), JUMP_CACHE + 8);
-    f.store(4, slot, record, JUMP_CACHE + 12);
-  });
-}
-
-/** The address micro-operations: EA = base + (index << scale) + displacement, truncated, + segment base. */
-function address(
-  f: FunctionBuilder,
-  cpu: I32,
-  record: Local<'i32'>,
-  number: number,
-  helpers: HelperFunctions,
-  fault: () => void,
-): void {
-  const segmentBase = i64.load(i32.load(record, R_OPERAND0));
-  if (number === HANDLER_ADDRESS_ABSOLUTE) {
-    f.store(8, cpu, i64.add(i64.load(record, R_IMMEDIATE), segmentBase), EA);
-    return;
-  }
-  const aux = f.let(i32.load16U(record, R_AUX));
-  const scale = i64.extendI32U(i32.and(aux, i32.const(3)));
-  const base = i64.add(i64.load(i32.load(record, R_BASE)), i64.load32S(record, R_DISPLACEMENT));
-  const sum = i64.add(base, i64.shl(i64.load(i32.load(record, R_OPERAND1)), scale));
-  switch (number) {
-    case HANDLER_ADDRESS:
-      f.store(8, cpu, i64.add(sum, segmentBase), EA);
-      return;
-    case HANDLER_ADDRESS32:
-      f.store(8, cpu, i64.add(i64.and(sum, i64.const(0xffff_ffff)), segmentBase), EA);
-      return;
-    case HANDLER_ADDRESS16:
-      f.store(8, cpu, i64.add(i64.and(sum, i64.const(0xffff)), segmentBase), EA);
-      return;
-    case HANDLER_ADDRESS_LEGACY: {
-      // aux: scale 0-1, 16-bit address 2, segment 3-5, write 6, and the AUX_* bits; the immediate holds the number of bytes.
-      const wide = i32.eqz(i32.and(aux, i32.const(4)));
-      const offset = f.let(sum);
-      f.if(
-        wide,
-        () => f.set(offset, i64.and(offset, i64.const(0xffff_ffff))),
-        () => f.set(offset, i64.and(offset, i64.const(0xffff))),
-      );
-      const segment = i32.and(i32.shrU(aux, i32.const(3)), i32.const(7));
-      const write = i32.and(i32.shrU(aux, i32.const(6)), i32.const(1));
-      // Two faults that come before those of the segment.
-      const early = (vector: number, error: number): void => {
-        f.store(4, cpu, i32.const(vector), FAULT_VECTOR);
-        f.store(4, cpu, i32.const(error), FAULT_ERROR);
-        fault();
-      };
-      f.if(i32.and(aux, i32.const(AUX_MMX)), () => {
-        f.if(i32.and(i32.load(cpu, FPU_STATUS), i32.const(FSW_ES)), () => early(MF, -1));
-        // A store that faults leaves TOP cleared (insn/mmx.ts).
-        f.if(write, () => f.store(4, cpu, i32.and(i32.load(cpu, FPU_STATUS), i32.const(~FSW_TOP)), FPU_STATUS));
-      });
-      f.if(i32.and(aux, i32.const(AUX_ALIGNED)), () => {
-        const segmentStart = i32.load(i32.add(cpu, i32.shl(segment, i32.const(5))), SEGMENTS);
-        f.if(i32.and(i32.add(i32.wrap(offset), segmentStart), i32.const(15)), () => early(GP, 0));
-      });
-      const linear = f.let(
-        call('i64', helpers.legacyLinear, cpu, segment, offset, i32.load(record, R_IMMEDIATE), write),
-      );
-      f.if(i64.eq(linear, i64.const(-1)), fault);
-      f.store(8, cpu, linear, EA);
-      return;
-    }
-    default:
-      throw new Error(`special handler ${number}`);
-  }
-}
-
-/** A module of cold handlers: functions `h0`, `h1`, ... (cpu, record) -> STATUS_*. */
-export function buildColdModule(forms: readonly HotForm[]): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder();
-  module.importMemory();
-  const helpers: Record<string, Callee> = {
-    slowRead: module.importFunction('slowRead', ['i32', 'i64', 'i32'], 'i32'),
-    slowWrite: module.importFunction('slowWrite', ['i32', 'i64', 'i32', 'i32'], 'i32'),
-    commit: module.importFunction('commit', ['i32']),
-    codeWrite: module.importFunction('codeWrite', ['i32', 'i32', 'i32']),
-    legacyLinear: module.importFunction('legacyLinear', ['i32', 'i32', 'i64', 'i32', 'i32'], 'i64'),
-    divideUnsigned128: module.importFunction('divideUnsigned128', ['i32', 'i64'], 'i32'),
-    divideSigned128: module.importFunction('divideSigned128', ['i32', 'i64'], 'i32'),
-    crc32c: module.importFunction('crc32c', ['i32', 'i64', 'i32'], 'i32'),
-    lockBus: module.importFunction('lockBus', ['i32']),
-    unlockBus: module.importFunction('unlockBus', ['i32']),
-    modeChanged: module.importFunction('modeChanged', ['i32']),
-    clock: module.importFunction('clock', [], 'f64'),
-    slowFloat: module.importFunction('slowFloat', ['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'),
-  };
-  forms.forEach(({ lift, form }, i) => {
-    const f = module.function(['i32', 'i32'], 'i32');
-    lift(new InterpreterBuilder(f, form, helpers as unknown as HelperFunctions, f.param('i32', 0), f.param('i32', 1)));
-    f.return(i32.const(STATUS_NEXT));
-    f.unreachable();
-    module.export(`h${i}`, f);
-  });
-  return module.toBytes();
 }

@@ -6,7 +6,8 @@
 import type { Encoding } from '../decode/table.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import type { Lift } from '../insn/row.ts';
-import { buildColdModule, type CoreModule, fusedKey } from './core-module.ts';
+import { buildColdModule } from './cold-module.ts';
+import { type CoreModule, fusedKey } from './core-module.ts';
 import { contextBits, type FormContext, formKey, formOf } from './forms.ts';
 
 export class Handlers {

@@ -1,6 +1,5 @@
 /**
- * What happens when the inline TLB check fails: fills, page crossings, device memory, writes to pages with translated code;
- * and the segmented addresses of 16- and 32-bit code.
+ * What happens when the inline TLB check fails: fills, page crossings, device memory, writes to pages with translated code.
  *
  * A slow access returns the offset in linear memory where the bytes are: guest RAM in place, or the bounce buffer of the
  * vCPU when they are in two pages or in device memory. After a write to the bounce buffer `commit` carries it out.
@@ -11,64 +10,25 @@ import { type I32, i32, i64, type I64, select } from '../emit/expr.ts';
 import { STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
 import { call, type Callee, type FunctionBuilder } from '../emit/function-builder.ts';
 import type { ModuleBuilder } from '../emit/module-builder.ts';
-import {
-  ATTR_DB,
-  ATTR_S,
-  ATTR_UNUSABLE,
-  BOUNCE,
-  BOUNCE_PENDING,
-  CODE_SIZE,
-  CPL,
-  CR2,
-  FAULT_ERROR,
-  FAULT_VECTOR,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_LIMIT,
-  SEGMENTS,
-  SS,
-  TLB_BASE,
-  TLB_TAG,
-} from '../state.ts';
+import { BOUNCE, BOUNCE_PENDING, CODE_SIZE, CPL, CR2, FAULT_ERROR, FAULT_VECTOR, TLB_BASE, TLB_TAG } from '../state.ts';
 import {
   ACCESS_IMPLICIT,
-  LARGE_REGIONS,
   PF_I,
   PF_U,
   PF_W,
   PHYSICAL,
-  NOT_GLOBAL_CODE,
-  NOT_GLOBAL_COUNT,
-  NOT_GLOBAL_LIST,
-  NOT_GLOBAL_MAX,
   RAM_OFFSET,
-  TAG_SUPERVISOR,
-  TAG_USER,
-  TLB,
   TLB_ADDEND,
-  TLB_ARRAY_BYTES,
   TLB_EXECUTE,
   TLB_INDEX,
   TLB_NEVER,
-  TLB_PAGE,
   TLB_READ,
   TLB_SUPERVISOR,
-  TLB_USER,
   TLB_WRITE,
 } from './layout.ts';
-import {
-  buildWalk,
-  hostOf,
-  inRam,
-  NON_CANONICAL,
-  STEP,
-  WALK_EXECUTABLE,
-  WALK_GLOBAL,
-  WALK_HUGE,
-  WALK_LARGE,
-  WALK_READABLE,
-  WALK_WRITABLE,
-} from './walk.ts';
+import { arrayAt, buildFill, entryIn, tagIn } from './fill.ts';
+import { buildLegacyLinear } from './legacy-linear.ts';
+import { buildWalk, hostOf, inRam, NON_CANONICAL, STEP } from './walk.ts';
 
 /** Functions the host side provides. Addresses come as two halves. */
 export interface MmuImports {
@@ -494,21 +454,6 @@ export function buildMmu(
 const joined = (f: FunctionBuilder, at: number): I64 =>
   i64.or(i64.extendI32U(f.param('i32', at)), i64.shl(i64.extendI32U(f.param('i32', at + 1)), i64.const(32)));
 
-/** Index bits 21:12 of the address choose the entry. */
-function entryIn(array: I32, va: I64): I32 {
-  return i32.add(array, i32.and(i32.wrap(i64.shrU(va, i64.const(7))), i32.const(0x7fe0)));
-}
-
-const arrayAt = (cpu: I32, index: I32): I32 =>
-  i32.add(i32.add(cpu, i32.const(TLB)), i32.mul(index, i32.const(TLB_ARRAY_BYTES)));
-
-/** The tag of a valid entry of an array. */
-const tagIn = (cpu: I32, index: I32, va: I64): I64 => {
-  const isSupervisor = i32.eq(index, i32.const(TLB_SUPERVISOR));
-  const number = select(isSupervisor, i64.load32U(cpu, TAG_SUPERVISOR), i64.load32U(cpu, TAG_USER));
-  return i64.or(i64.and(va, i64.const(-4096)), number);
-};
-
 /** Whether a tag is that of the page which all of the bytes lie in. */
 const isIn = (cpu: I32, va: I64, bytes: I32, tag: I64): I32 => {
   const last = i64.add(va, i64.extendI32U(i32.sub(bytes, i32.const(1))));
@@ -539,112 +484,4 @@ function checkAlignment(f: FunctionBuilder, cpu: I32, va: I64, bytes: I32): void
     f.store(4, cpu, i32.const(0), FAULT_ERROR);
     f.return(i32.const(0));
   });
-}
-
-/** fill(cpu, va, WALK_*, TLB_*): caches the translation in PHYSICAL, which is in RAM, in one of the arrays. */
-function buildFill(f: FunctionBuilder, codeMap: number, wrote: Callee | undefined): void {
-  const cpu = f.param('i32', 0);
-  const va = f.param('i64', 1);
-  const result = f.param('i32', 2);
-  const index = f.param('i32', 3);
-  const notGlobal = i32.eqz(i32.and(result, i32.const(WALK_GLOBAL)));
-  // Whatever array it is in, or none: the jump cache has one tag for a supervisor's code.
-  const isCode = i32.ne(i32.and(result, i32.const(WALK_EXECUTABLE)), i32.const(0));
-  f.if(i32.and(i32.and(isCode, notGlobal), i32.ne(index, i32.const(TLB_USER))), () =>
-    f.store(4, cpu, i32.const(1), NOT_GLOBAL_CODE),
-  );
-  f.if(i32.eq(index, i32.const(TLB_NEVER)), () => f.return());
-  const physical = f.let(i32.wrap(i64.load(cpu, PHYSICAL)));
-  const entry = f.let(entryIn(arrayAt(cpu, index), va));
-  const isSupervisor = i32.eq(index, i32.const(TLB_SUPERVISOR));
-  const tag = f.let(tagIn(cpu, index, va));
-  const none = i64.const(0);
-  const page = f.let(i32.shrU(physical, i32.const(12)));
-  const clean = i32.eqz(i32.load(i32.shl(page, i32.const(2)), codeMap));
-  const writable = i32.and(i32.shrU(result, i32.const(Math.log2(WALK_WRITABLE))), clean);
-  if (wrote !== undefined) f.if(writable, () => f.callVoid(wrote, page, entry));
-  f.store(8, entry, select(i32.and(result, i32.const(WALK_READABLE)), tag, none), TLB_READ);
-  f.store(8, entry, select(writable, tag, none), TLB_WRITE);
-  f.store(8, entry, select(i32.and(result, i32.const(WALK_EXECUTABLE)), tag, none), TLB_EXECUTE);
-  const host = i32.add(i32.and(physical, i32.const(-4096)), i32.load(cpu, RAM_OFFSET));
-  f.store(4, entry, i32.sub(host, i32.and(i32.wrap(va), i32.const(-4096))), TLB_ADDEND);
-  f.store(4, entry, page, TLB_PAGE);
-  f.if(i32.and(isSupervisor, notGlobal), () => {
-    const count = f.let(i32.load(cpu, NOT_GLOBAL_COUNT));
-    f.store(4, cpu, i32.add(count, i32.const(1)), NOT_GLOBAL_COUNT);
-    f.if(i32.ltU(count, i32.const(NOT_GLOBAL_MAX)), () => {
-      f.store(4, i32.add(cpu, i32.shl(count, i32.const(2))), entry, NOT_GLOBAL_LIST);
-    });
-  });
-  f.if(i32.and(result, i32.const(WALK_LARGE | WALK_HUGE)), () => {
-    // Widen the region of this half until it holds the large page.
-    const huge = i32.and(result, i32.const(WALK_HUGE));
-    const pageMask = f.let(select(huge, i64.const(-0x4000_0000), i64.const(-0x40_0000)));
-    const region = f.let(
-      i32.add(cpu, i32.wrap(i64.shrU(i64.and(va, i64.const(-0x8000_0000_0000_0000n)), i64.const(59)))),
-    );
-    const mask = f.let(i64.load(region, LARGE_REGIONS + 8));
-    const base = f.let(i64.load(region, LARGE_REGIONS));
-    f.if(
-      i64.eqz(mask),
-      () => {
-        f.set(mask, pageMask);
-        f.set(base, i64.and(va, pageMask));
-      },
-      () => {
-        f.set(mask, i64.and(mask, pageMask));
-        f.block((done) => {
-          f.loop((again) => {
-            f.brIf(done, i64.eqz(i64.and(i64.xor(base, va), mask)));
-            f.set(mask, i64.shl(mask, i64.const(1)));
-            f.br(again);
-          });
-        });
-        f.set(base, i64.and(base, mask));
-      },
-    );
-    f.store(8, region, mask, LARGE_REGIONS + 8);
-    f.store(8, region, base, LARGE_REGIONS);
-  });
-}
-
-/** legacyLinear(cpu, segment, offset i64, bytes, write) -> linear address i64 or -1 with #GP(0) or #SS(0) (SDM 3A, 5.3, 5.5). */
-function buildLegacyLinear(f: FunctionBuilder): void {
-  const cpu = f.param('i32', 0);
-  const index = f.param('i32', 1);
-  const offset = f.param('i64', 2);
-  const last = f.let(i64.add(offset, i64.extendI32U(i32.sub(f.param('i32', 3), i32.const(1)))));
-  const write = f.param('i32', 4);
-  const segment = f.let(i32.add(cpu, i32.add(i32.const(SEGMENTS), i32.shl(index, i32.const(5)))));
-  const attributes = f.let(i32.load(segment, SEG_ATTRIBUTES));
-  const limit = f.let(i64.load32U(segment, SEG_LIMIT));
-  const type = f.let(i32.and(attributes, i32.const(15)));
-  const bad = f.let(i32.and(attributes, i32.const(ATTR_UNUSABLE)));
-  const isCode = f.let(i32.and(type, i32.const(8)));
-  const check = (condition: I32): void => f.set(bad, i32.or(bad, condition));
-  f.if(
-    isCode,
-    () => {
-      check(write);
-      check(i32.eqz(i32.and(type, i32.const(2))));
-    },
-    () => f.if(write, () => check(i32.eqz(i32.and(type, i32.const(2))))),
-  );
-  const expandDown = i32.and(i32.eqz(isCode), i32.ne(i32.and(type, i32.const(4)), i32.const(0)));
-  f.if(
-    i32.and(expandDown, i32.ne(i32.and(attributes, i32.const(ATTR_S)), i32.const(0))),
-    () => {
-      check(i64.leU(offset, limit));
-      const top = select(i32.and(attributes, i32.const(ATTR_DB)), i64.const(0xffff_ffff), i64.const(0xffff));
-      check(i64.gtU(last, top));
-    },
-    () => check(i64.gtU(last, limit)),
-  );
-  f.if(bad, () => {
-    f.store(4, cpu, select(i32.eq(index, i32.const(SS)), i32.const(12), i32.const(13)), FAULT_VECTOR);
-    f.store(4, cpu, i32.const(0), FAULT_ERROR);
-    f.return(i64.const(-1));
-  });
-  f.return(i64.and(i64.add(i64.load(segment, SEG_BASE), offset), i64.const(0xffff_ffff)));
-  f.unreachable();
 }
