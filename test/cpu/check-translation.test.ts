@@ -19,12 +19,8 @@ import {
   userMachineWith,
   W,
 } from './paged-machine.ts';
+import { RAX, RCX, RBX, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RBX = 3,
-  RSI = 6,
-  RDI = 7;
 const CHECK_ALL = { checkTranslation: { every: 1, eager: false } };
 
 /** A machine whose translator takes the byte at an offset of the code for another one: its regions are wrong. */

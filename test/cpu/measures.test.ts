@@ -7,12 +7,9 @@ import { OCCUPATION, VCPU_AREA_BYTES } from '../../src/hypervisor/wasm/mmu/layou
 import { compileInterpreter } from '../../src/hypervisor/wasm/compiled-interpreter.ts';
 import { planMachineMemory, vcpuArea } from '../../src/memory/machine-memory.ts';
 import { CODE, CODE_AT, P, PagedMachine, type TestVcpuOptions, U, UD2, userMachineWith, W } from './paged-machine.ts';
+import { RAX, RCX, RDX, RBX } from './registers.ts';
 
 const interpreter = compileInterpreter(undefined, undefined, { measures: true });
-const RAX = 0,
-  RCX = 1,
-  RDX = 2,
-  RBX = 3;
 const DATA = 0x60_0000n,
   DATA_AT = 0x18_0000;
 

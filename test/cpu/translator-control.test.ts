@@ -3,13 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { STATUS_BUDGET, STATUS_REGION_BUDGET } from '../../src/hypervisor/wasm/interpreter/record.ts';
 import { CODE, CODE_AT, DATA, DATA_AT, hex, P, U, UD, UD2, userMachine, W } from './paged-machine.ts';
+import { RAX, RCX, RBX, RSP, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RBX = 3,
-  RSP = 4,
-  RSI = 6,
-  RDI = 7;
 /** Where the targets of indirect jumps are in the code. */
 const PIECES = 0x40;
 

@@ -15,15 +15,8 @@ import {
   UD2,
   userMachine,
 } from './paged-machine.ts';
+import { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RDX = 2,
-  RBX = 3,
-  RSP = 4,
-  RBP = 5,
-  RSI = 6,
-  RDI = 7;
 /** Page-fault error codes. */
 const USER = 4,
   USER_WRITE = 6,

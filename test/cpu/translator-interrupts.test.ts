@@ -17,12 +17,8 @@ import {
   userMachineWith,
   W,
 } from './paged-machine.ts';
+import { RAX, RCX, RBX, RSP, RSI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RBX = 3,
-  RSP = 4,
-  RSI = 6;
 const FLAG_TF = 0x100,
   FLAG_IF = 0x200;
 const VECTOR = 0x40;

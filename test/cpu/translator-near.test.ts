@@ -21,15 +21,8 @@ import {
   userMachineWith,
   W,
 } from './paged-machine.ts';
+import { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RDX = 2,
-  RBX = 3,
-  RSP = 4,
-  RBP = 5,
-  RSI = 6,
-  RDI = 7;
 const PAGES = 4;
 /** Where the data's pages are in physical memory. */
 const pageAt = (n: number): number => DATA_AT + (PAGES - 1 - n) * 0x1000;

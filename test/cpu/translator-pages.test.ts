@@ -25,14 +25,8 @@ import {
   userMachine,
   W,
 } from './paged-machine.ts';
+import { RAX, RCX, RDX, RBX, RSP, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RDX = 2,
-  RBX = 3,
-  RSP = 4,
-  RSI = 6,
-  RDI = 7;
 const CR0_TS = 8;
 /** Supervisor's code in every address space, and code that is another one in each. */
 const KERNEL = 0xffff_8000_0010_0000n,

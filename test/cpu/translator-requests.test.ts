@@ -21,9 +21,8 @@ import {
   userMachineWith,
   W,
 } from './paged-machine.ts';
+import { RAX, RCX } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1;
 /** Code elsewhere, which has nothing to do with that at CODE. */
 const ELSEWHERE = CODE + 0x2000n;
 

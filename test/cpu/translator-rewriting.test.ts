@@ -15,14 +15,7 @@ import {
   userMachine,
   W,
 } from './paged-machine.ts';
-
-const RAX = 0,
-  RCX = 1,
-  RDX = 2,
-  RBX = 3,
-  RSP = 4,
-  RSI = 6,
-  RDI = 7;
+import { RAX, RCX, RDX, RBX, RSP, RSI, RDI } from './registers.ts';
 
 /**
  * Code that rewrites code: run as it is met; and with a region at its start, once it has been executed with `registers` as in

@@ -2,12 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, DATA, DATA_AT, type PagedMachine, PF, UD, UD2, userMachine } from './paged-machine.ts';
+import { RAX, RCX, RBX, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RBX = 3,
-  RSI = 6,
-  RDI = 7;
 const FLAG_DF = 0x400;
 /** The page behind the data is missing. */
 const END = DATA + 0x4000n,

@@ -4,11 +4,8 @@ import { test } from 'node:test';
 import { XCR0, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
 import { compileInterpreter } from '../../src/hypervisor/wasm/compiled-interpreter.ts';
 import { CODE, DATA, DATA_AT, type PagedMachine, UD, UD2, userMachineWith } from './paged-machine.ts';
+import { RAX, RCX, RSI, RDI } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RSI = 6,
-  RDI = 7;
 const interpreter = compileInterpreter(undefined, 'v3');
 
 /** Clear the upper half of YMM0. */

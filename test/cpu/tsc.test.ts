@@ -5,10 +5,8 @@ import { MSR_TSC_AUX } from '../../src/hypervisor/wasm/state.ts';
 import { CR4_TSD } from '../../src/hypervisor/wasm/system/cpu-state.ts';
 import { writeTsc } from '../../src/hypervisor/wasm/system/tsc.ts';
 import { CODE, GP, type PagedMachine, UD2, userMachineWith } from './paged-machine.ts';
+import { RAX, RCX, RDX } from './registers.ts';
 
-const RAX = 0,
-  RCX = 1,
-  RDX = 2;
 const ONES = 0xffff_ffff_ffff_ffffn;
 
 /** Code with a count in it that the test chooses, and the fault it is to end with: interpreted, then translated. */
