@@ -1,7 +1,7 @@
 /** Code in several pages, at several addresses, in several address spaces, and mappings that change under it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FS, GS } from '../../src/hypervisor/wasm/state.ts';
+import { FETCH_TAG, FS, GS } from '../../src/hypervisor/wasm/state.ts';
 import {
   ACCESSED,
   CODE,
@@ -107,6 +107,9 @@ test('INVLPG of the second page of an instruction in two pages counts', () => {
   assert.equal(m.fault.vector, UD);
 });
 
+/** So many times FETCH_TAG moves until it is what it was: its generation has ten bits. */
+const GENERATIONS = 1024;
+
 /** A loop that takes three rounds: EBX += 1 in the first page, EAX += 1 in the second, which begins in its ADD. */
 function acrossPages(): { m: PagedMachine; entry: bigint; start: () => void } {
   const m = userMachine();
@@ -141,6 +144,22 @@ for (const [kind, isHot] of [
     m.run();
     assert.deepEqual(m.gprs(RAX, RBX, RCX), [15n, 3n, 0n]);
     assert.equal(m.fault.rip, CODE + 0x1005n);
+  });
+
+  test(`a region is refused when its second page is another one until all generations have been used, in ${kind} code`, () => {
+    const { m, start } = acrossPages();
+    assert.ok(m.runTwice(start, isHot));
+    m.ram.copyWithin(CODE_AT + 0x4000, CODE_AT + 0x1000, CODE_AT + 0x2000);
+    m.put(CODE_AT + 0x4000, '05');
+    m.space.map(CODE + 0x1000n, CODE_AT + 0x4000, P | U);
+    const before = m.state.u32[FETCH_TAG >> 2];
+    for (let n = 0; n < GENERATIONS; n++) {
+      m.vcpu.cpu.mmu.invalidatePage(Number(CODE) + 0x1000, 0);
+      start();
+      m.run();
+      assert.deepEqual(m.gprs(RAX, RBX, RCX), [15n, 3n, 0n]);
+    }
+    assert.equal(m.state.u32[FETCH_TAG >> 2], before);
   });
 
   test(`a region is refused at another address where another page follows, in ${kind} code`, () => {

@@ -255,19 +255,23 @@ test('a block that a region is left to 500 times gets a region, and no sooner', 
   assert.equal(regionsAfter(1000n), 2);
 });
 
-test('20,000 loops one after the other all get regions, of which there are never too many', () => {
+const MIB = 0x10_0000;
+
+test('100,000 loops one after the other all get regions, of which there are never too many, in bounded memory', () => {
   const { interrupts, run } = slices();
   // Something is always about to happen: slices are short.
   const m = userMachineWith({ interrupts: { ...interrupts, nextDeadline: () => 0 } });
-  const loops = 20_000;
+  const loops = 100_000;
+  // Their places are used again, long after the code that was there has been dropped.
+  const places = 20_000;
   for (let page = 0; page < 80; page++) m.space.map(SLED + BigInt(page * 0x1000), SLED_AT + page * 0x1000, P | U);
-  for (let n = 0; n < loops; n++) {
-    m.put(SLED_AT + n * 16, loop('75', '05 00 00 00 00', 'ff c9'), UD2); // add eax, n; dec ecx
-    m.view.setUint32(SLED_AT + n * 16 + 1, n, true);
-  }
   let most = 0;
+  let settled = 0;
   for (let n = 0; n < loops; n++) {
-    const at = SLED + BigInt(n * 16);
+    const place = (n % places) * 16;
+    m.put(SLED_AT + place, loop('75', '05 00 00 00 00', 'ff c9'), UD2); // add eax, n; dec ecx
+    m.view.setUint32(SLED_AT + place + 1, n, true);
+    const at = SLED + BigInt(place);
     m.start(at, { [RCX]: 1_000_000n });
     m.vcpu.execute(2);
     assert.ok(m.vcpu.translateHere());
@@ -277,8 +281,12 @@ test('20,000 loops one after the other all get regions, of which there are never
     assert.ok(rounds > 0n);
     assert.equal(m.state.gpr(RAX), BigInt.asUintN(32, rounds * BigInt(n)));
     most = Math.max(most, m.stats.regions.live);
+    if (n === places) settled = process.memoryUsage().rss;
   }
   assert.equal(m.stats.regions.built, loops);
   assert.ok(most <= 8200, `${most} at once`);
   assert.ok(m.stats.codeFlushes >= 2);
+  // 80,000 regions that nobody let go of would be some 1.5 GiB.
+  const grown = process.memoryUsage().rss - settled;
+  assert.ok(grown < 300 * MIB, `the process has grown by ${Math.round(grown / MIB)} MiB`);
 });
