@@ -14,6 +14,7 @@ import {
   whyNoDebian,
 } from '../../tools/debian-packages.ts';
 import { busyboxInitrdFile, debianKernel, debianVmlinux } from './debian.ts';
+import { debianRoot } from './debian-root.ts';
 
 /** Package and what tests use it for. */
 // biome-ignore format: a table
@@ -21,6 +22,8 @@ const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ['qemu-system-x86', 'the other machine that guests are run on'],
   ['qemu-utils',      'disk images of other formats'],
   ['e2fsprogs',       'ext4 images'],
+  ['mmdebstrap',      'a whole Debian to boot'],
+  ['openssl',         'its password'],
   ['acpica-tools',    'iasl, which judges the ACPI tables'],
   ['dmidecode',       'reads the SMBIOS structures'],
   ['binutils',        'objdump, which judges the decoder'],
@@ -52,6 +55,7 @@ for (const flavour of ['cloud', 'full'] as const) {
 }
 attempt("Debian's cloud kernel as ELF", debianVmlinux('cloud'));
 attempt('busybox initrd', busyboxInitrdFile());
+attempt('a bootstrapped Debian', debianRoot(options.refresh));
 
 if (skipped.length === 0) {
   console.log(`test set-up: everything is there (${cacheFolder()})`);
