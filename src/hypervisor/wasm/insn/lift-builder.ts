@@ -245,6 +245,10 @@ export abstract class LiftBuilder {
   }
   /** The lanes of a register operand are tame from here on. */
   setTame(_index: number, _form: string): void {}
+  /** A vector constant that loops need again and again; equal names are equal values. */
+  constant(_name: string, value: V128): V128 {
+    return value;
+  }
   /** MXCSR. */
   mxcsr(): I32 {
     return i32.load(this.cpu, MXCSR);

@@ -22,6 +22,7 @@ import {
   isUnordered,
   LANES,
   type Lanes,
+  outsideMiddle,
   productDiffers,
   readLanes,
   refuseDenormal,
@@ -43,6 +44,8 @@ interface Arithmetic {
   readonly name: string;
   readonly opcode: string;
   compute(t: Lanes, x: Expr, y: Expr): Expr;
+  /** Which of them need only be in the middle half of all exponents (`outsideMiddle`) for the operation to be fit. */
+  middle(x: Expr, y: Expr, r: Expr): readonly Expr[];
   unfit(t: Lanes, x: Expr, y: Expr, r: Expr): Expr;
   inexact(b: LiftBuilder, t: Lanes, x: Expr, y: Expr, r: Expr): Expr;
 }
@@ -55,6 +58,7 @@ const add: Arithmetic = {
   name: 'add',
   opcode: '58',
   compute: (t, x, y) => t.add(x, y),
+  middle: (x, y) => [x, y],
   unfit: sumUnfit,
   inexact: sumIsInexact,
 };
@@ -62,6 +66,7 @@ const sub: Arithmetic = {
   name: 'sub',
   opcode: '5C',
   compute: (t, x, y) => t.sub(x, y),
+  middle: (x, y) => [x, y],
   unfit: sumUnfit,
   inexact: (b, t, x, y, r) => sumIsInexact(b, t, x, asLocal(b, t.neg(y)), r),
 };
@@ -69,6 +74,7 @@ const mul: Arithmetic = {
   name: 'mul',
   opcode: '59',
   compute: (t, x, y) => t.mul(x, y),
+  middle: (x, y, r) => [x, y, r],
   unfit: (t, x, y, r) => {
     const zero = t.const(0);
     const underflow = t.and(isTiny(t, r), t.and(t.ne(x, zero), t.ne(y, zero)));
@@ -80,6 +86,7 @@ const div: Arithmetic = {
   name: 'div',
   opcode: '5E',
   compute: (t, x, y) => t.div(x, y),
+  middle: (x, y, r) => [x, y, r],
   unfit: (t, x, y, r) => {
     const underflow = t.and(isTiny(t, r), t.ne(x, t.const(0)));
     return t.or(t.or(isDenormal(t, x), isDenormal(t, y)), t.or(underflow, isNotFinite(t, r)));
@@ -94,6 +101,8 @@ const sqrt: Arithmetic = {
   name: 'sqrt',
   opcode: '51',
   compute: (t, _x, y) => t.sqrt(y),
+  // That of a denormal is below.
+  middle: (_x, _y, r) => [r],
   unfit: (t, _x, y, r) => t.or(isDenormal(t, y), isNotFinite(t, r)),
   inexact: (b, t, _x, y, r) => {
     const product = asLocal(b, t.mul(r, r));
@@ -134,8 +143,10 @@ function fastArithmetic(
       pairs.map(([x, y], half) => condition(x, y, results[half] as Expr)),
     );
   const unfit = (): I32 => over((x, y, r) => o.unfit(t, x, y, r));
-  if (t.type === 'v128') b.f.brUnlikely(slow, unfit());
-  else {
+  if (t.type === 'v128') {
+    const watched = pairs.flatMap(([x, y], half) => o.middle(x, y, results[half] as Expr));
+    b.f.unlikely(outsideMiddle(b, t, watched), () => b.f.brIf(slow, unfit()));
+  } else {
     const [x, y] = pairs[0] as readonly [Expr, Expr];
     refuseDenormal(b, t, firstOf(b), x, slow);
     refuseDenormal(b, t, secondOf(b), y, slow);
@@ -148,14 +159,20 @@ function fastArithmetic(
 }
 
 /** Branches to `slow` for denormals and NaNs. */
-const refuseUnusual = (b: LiftBuilder, t: Lanes, pairs: readonly (readonly [Expr, Expr])[], slow: Label): void =>
-  b.f.brIf(
-    slow,
+function refuseUnusual(b: LiftBuilder, t: Lanes, pairs: readonly (readonly [Expr, Expr])[], slow: Label): void {
+  const unusual = (): I32 =>
     anyHalf(
       t,
       pairs.map(([x, y]) => t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))),
-    ),
-  );
+    );
+  const operands = pairs.flat();
+  const isDoubtful = t.type === 'v128' ? outsideMiddle(b, t, operands) : anyOutside(t, operands);
+  b.f.unlikely(isDoubtful, () => b.f.brIf(slow, unusual()));
+}
+
+/** One of some scalars is not surely an ordinary number. */
+const anyOutside = (t: Lanes, scalars: readonly Expr[]): I32 =>
+  scalars.map((x) => exponentOutside(t, x, 1)).reduce((p, q) => i32.or(p, q));
 
 /** MIN and MAX round nothing; a NaN or two zeros give the second operand, which is what the comparison makes of them. */
 const extreme =
@@ -217,7 +234,7 @@ const order =
     fastOrSlow(
       b,
       (slow) => {
-        b.f.brUnlikely(slow, t.any(t.or(t.or(isDenormal(t, x), isDenormal(t, y)), isUnordered(t, x, y))));
+        refuseUnusual(b, t, [[x, y]], slow);
         b.setFlagBits({ zf: t.eq(x, y) as I32, cf: t.lt(x, y) as I32, pf: none, af: none, sf: none, of: none });
       },
       () => {

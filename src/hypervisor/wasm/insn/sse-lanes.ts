@@ -12,7 +12,7 @@
  */
 import { type Expr, f32, f64, type I32, i32, i64, type V128 } from '../emit/expr.ts';
 import { call, type Callee, type Label } from '../emit/function-builder.ts';
-import { f32x4, f64x2, v128 } from '../emit/simd.ts';
+import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import { SLOW_WIDE, SseOperation } from '../softfloat/sse-slow.ts';
 import { TEMP0 } from '../state.ts';
 import type { LiftBuilder } from './lift-builder.ts';
@@ -172,6 +172,22 @@ export function exponentOutside(t: Lanes, x: Expr, least: number): I32 {
     : i32.shrU(i32.reinterpret(x as Expr<'f32'>), i32.const(23));
   const exponent = i32.and(field, i32.const(isDouble ? 0x7ff : 0xff));
   return i32.gtU(i32.sub(exponent, i32.const(least)), i32.const(most - least));
+}
+/** Moves the middle half of all exponents to where the exponent's second bit from the top is set, and only there. */
+const MIDDLE = {
+  ps: i32x4.const([0x40 << 23, 0x40 << 23, 0x40 << 23, 0x40 << 23]),
+  pd: i64x2.const([0x200n << 52n, 0x200n << 52n]),
+};
+/**
+ * A lane whose exponent is outside the middle half of what there is: |x| outside [2^-63, 2^65) in singles, [2^-511, 2^513) in doubles. Sums of
+ * lanes inside are zeros or ordinary numbers, so nothing need be asked of them.
+ */
+export function outsideMiddle(b: LiftBuilder, t: Lanes, vectors: readonly Expr[]): I32 {
+  const isDouble = t.suffix === 'pd';
+  const { add, shl, bitmask } = isDouble ? i64x2 : i32x4;
+  const middle = b.constant(`middle of ${t.suffix}`, isDouble ? MIDDLE.pd : MIDDLE.ps);
+  const inside = vectors.map((x) => add(x as V128, middle)).reduce((p, q) => v128.and(p, q));
+  return i32.ne(bitmask(shl(inside, i32.const(1))), i32.const(isDouble ? 3 : 15));
 }
 export const isUnordered = (t: Lanes, x: Expr, y: Expr): Expr => t.or(t.ne(x, x), t.ne(y, y));
 /** Zero, denormal, or rounded up to the least normal number. */

@@ -63,6 +63,15 @@ function anyDouble(): number {
 }
 const anySingle = (): number => Math.fround(anyDouble() * pick([1, 1, 2 ** -100, 2 ** 450]));
 
+/**
+ * Lanes about as large, all of them, or as small as numbers whose product is at the limits of the format, 2^limit and 2^-limit, or well
+ * beyond: one lane of another size would be enough for care.
+ */
+function lanesAtLimit(limit: number): () => number {
+  const exponent = Math.round(pick([-limit, limit, -1.5 * limit, 1.5 * limit]));
+  return () => (random() & 1 ? -1 : 1) * (1 + random() / 2 ** 32) * 2 ** (exponent + (random() % 4) - 1);
+}
+
 /** Arithmetic as [mnemonic, mandatory prefix, opcode]. */
 const OPERATIONS: readonly (readonly [string, number, number])[] = [
   ['add', 0x58],
@@ -91,9 +100,12 @@ const encode = (prefix: number, opcode: number): number[] => [...(prefix === 0 ?
 for (const [name, prefix, opcode] of OPERATIONS) {
   test(`${name} gives on the host's arithmetic what it gives exactly, MXCSR included`, () => {
     const single = name.endsWith('s') && (name.endsWith('ps') || name.endsWith('ss'));
-    for (let i = 0; i < 1500; i++) {
-      const value = (): bigint =>
-        single ? ps(anySingle(), anySingle(), anySingle(), anySingle()) : pd(anyDouble(), anyDouble());
+    for (let i = 0; i < 6000; i++) {
+      const lanes = i % 2 === 0 ? lanesAtLimit : () => (single ? anySingle : anyDouble);
+      const value = (): bigint => {
+        const lane = lanes(single ? 63 : 511);
+        return single ? ps(lane(), lane(), lane(), lane()) : pd(lane(), lane());
+      };
       const mxcsr = pick([QUIET, INEXACT, INEXACT, INEXACT, 0x3fa0, 0x5fa0, 0x7fa0, 0x9fa0, 0x1fe0, 0x9fc0, 0x1fbf]);
       const x = value();
       const y = value();

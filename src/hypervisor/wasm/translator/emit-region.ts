@@ -59,6 +59,7 @@ import { TARGET_LOG_ENTRIES } from './region-imports.ts';
 import { clearKey, isLasting, type RegionControl } from './region-operands.ts';
 import { STATUS_BITS, statusAfter } from './region-status.ts';
 import { steadyAccess } from './steady.ts';
+import { VectorConstants } from './vector-constants.ts';
 
 /** Constants of a module by instruction. */
 export interface RegionConstants {
@@ -105,6 +106,7 @@ export class RegionEmitter {
   /** Locals that flags are to be computed from on a path that is yet to be written. */
   readonly #pinned = new Map<Local, number>();
   readonly #pageCaches: PageCaches;
+  readonly #vectors: VectorConstants | undefined;
   readonly #near: NearAccesses;
   /** For which mapping the pages of the region were last looked at. */
   readonly #seen: { readonly base: Global<'i64'>; readonly tag: Global<'i32'>; readonly epoch: Global<'i32'> };
@@ -133,6 +135,7 @@ export class RegionEmitter {
     // A change of mode within the region would have to empty caches that are not known yet.
     const steady = isHot && !changesMode(region) ? steadyAccess(region, this.#flow) : undefined;
     this.#pageCaches = new PageCaches(f, steady);
+    this.#vectors = isHot ? new VectorConstants(f) : undefined;
     this.#near = new NearAccesses(f, region, this.#flow);
     this.#frame = new RegionFrame(f, region);
     this.#v = this.#frame.locals;
@@ -230,6 +233,7 @@ export class RegionEmitter {
     if (this.#region.pages.size > 1) this.#guard();
     this.#frame.loadRegisters();
     this.#pageCaches.clear();
+    this.#vectors?.set();
     f.set(v.budget, i32.load(v.cpu, BUDGET));
     f.set(v.generation, i32.load(v.cpu, CODE_GENERATION));
     f.set(v.status, i32.const(STATUS_JUMP));
@@ -423,8 +427,9 @@ export class RegionEmitter {
           dynamic: (rip) => this.#dynamic(id, rip, executed, b as RegionBuilder, insn),
           executed,
           known: this.#known,
-          cacheOf: (base, index, displacement, write) =>
-            this.#pageCaches.of(id, insn, base, index, displacement, write),
+          cacheOf: (base, index, displacement, bytes, write) =>
+            this.#pageCaches.of(id, insn, base, index, displacement, bytes, write),
+          constantOf: (name, value) => this.#vectors?.of(name, value) ?? value,
           near: this.#near,
         };
         if (insn.system !== undefined || insn.called) {
@@ -472,6 +477,7 @@ export class RegionEmitter {
         executed: 0,
         known: this.#known,
         cacheOf: () => undefined,
+        constantOf: (_name, value) => value,
         near: this.#near,
       };
       const b = new RegionBuilder(f, last, this.#helpers, this.#v, control, flags, undefined);

@@ -9,8 +9,12 @@ import type { RegionInsn } from './region.ts';
 import type { PageCache } from './region-operands.ts';
 import type { SteadyAccess } from './steady.ts';
 
-/** What is no page's address. */
-const NO_PAGE = 1;
+/**
+ * Most bytes of an access through a cache of either kind. All accesses of a kind have the same limit, so that one comparison tells whether an
+ * address lies in the page with the bytes behind it; the last few accesses in a page go to the TLB instead.
+ */
+const FEW_BYTES = 16,
+  MANY_BYTES = 256;
 
 export class PageCaches {
   readonly #f: FunctionBuilder;
@@ -30,6 +34,7 @@ export class PageCaches {
     base: number,
     index: number,
     displacement: number,
+    bytes: number,
     write: boolean,
   ): PageCache | undefined {
     const steady = this.#steady;
@@ -37,10 +42,15 @@ export class PageCaches {
     if (base >= 0 && ((steady.bases(block) >> base) & 1) === 0) return undefined;
     if (index >= 0 && !steady.isSmall(block, insn, index)) return undefined;
     // Without a base register, the page that the displacement is in.
-    const key = (base >= 0 ? base : 16 + ((displacement >>> 12) & 0xfff)) * 2 + (write ? 1 : 0);
+    const most = bytes <= FEW_BYTES ? FEW_BYTES : MANY_BYTES;
+    if (bytes > most) return undefined;
+    const place = base >= 0 ? base : 16 + ((displacement >>> 12) & 0xfff);
+    const key = (place * 2 + (write ? 1 : 0)) * 2 + (most === FEW_BYTES ? 0 : 1);
     let cache = this.#caches.get(key);
     if (cache === undefined) {
-      cache = { page: this.#f.ownLocal('i64'), addend: this.#f.ownLocal('i32') };
+      const f = this.#f;
+      const places = 4096 - most + 1;
+      cache = { page: f.ownLocal('i64'), places: f.ownLocal('i64'), addend: f.ownLocal('i32'), placesOfPage: places };
       this.#caches.set(key, cache);
     }
     return cache;
@@ -48,6 +58,6 @@ export class PageCaches {
 
   /** No page is known: at the entry, in the prologue. */
   clear(): void {
-    for (const { page } of this.#caches.values()) this.#f.set(page, i64.const(NO_PAGE));
+    for (const { places } of this.#caches.values()) this.#f.set(places, i64.const(0));
   }
 }

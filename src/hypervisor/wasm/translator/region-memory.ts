@@ -119,8 +119,10 @@ export abstract class RegionMemory extends RegionOperands {
       this.#byKnown(known, displacement, atHost, slow);
       return;
     }
-    const cache = parts.segment < 0 ? this.control.cacheOf(parts.base, parts.index, displacement, write) : undefined;
     const created = this.isUnconditional ? near.create(parts, displacement, bytes, write) : undefined;
+    const all = created?.bytes ?? bytes;
+    const cache =
+      parts.segment < 0 ? this.control.cacheOf(parts.base, parts.index, displacement, all, write) : undefined;
     if (created === undefined) {
       this.#translated(va, bytes, write, cache, (host) => atHost(host, 0), slow);
       return;
@@ -170,15 +172,12 @@ export abstract class RegionMemory extends RegionOperands {
       byTlb(foundAt);
       return;
     }
-    const page = f.let(i64.and(va, i64.const(-4096)));
-    const isOther = i64.ne(page, cache.page);
-    // Bytes that begin in the page may end in the next.
-    const crosses = i32.gtU(i32.and(i32.wrap(va), i32.const(4095)), i32.const(4096 - bytes));
     f.unlikely(
-      bytes === 1 ? isOther : i32.or(isOther, crosses),
+      i64.geU(i64.sub(va, cache.page), cache.places),
       () => {
         byTlb((addend) => {
-          f.set(cache.page, page);
+          f.set(cache.page, i64.and(va, i64.const(-4096)));
+          f.set(cache.places, i64.const(cache.placesOfPage));
           f.set(cache.addend, addend);
           foundAt(cache.addend);
         });

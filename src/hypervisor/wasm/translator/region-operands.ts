@@ -25,9 +25,12 @@ export const clearKey = (register: number): number => FIRST_CLEAR + register;
 export const isLasting = (key: number): boolean => key >= FIRST_CLEAR;
 const FIRST_CLEAR = 64;
 
-/** The translation of the page that a base register was last used in; the page is no page's address while there is none. */
+/** The translation of the page that a base register was last used in. */
 export interface PageCache {
   readonly page: Local<'i64'>;
+  /** How many bytes of the page accesses may begin at: `placesOfPage`, or 0 while no page is known. */
+  readonly places: Local<'i64'>;
+  readonly placesOfPage: number;
   readonly addend: Local<'i32'>;
 }
 
@@ -48,7 +51,9 @@ export interface RegionControl {
   /** What is known of vector registers at this point: see `tameKey` and `clearKey`. */
   readonly known: Set<number>;
   /** Where accesses by a base register are worth a cache of their own. */
-  cacheOf(base: number, index: number, displacement: number, write: boolean): PageCache | undefined;
+  cacheOf(base: number, index: number, displacement: number, bytes: number, write: boolean): PageCache | undefined;
+  /** A constant, or a local that holds it; equal names are equal values. */
+  constantOf(name: string, value: V128): V128;
   readonly near: NearAccesses;
 }
 
@@ -198,6 +203,10 @@ export abstract class RegionOperands extends LiftBuilder {
 
   override setTame(index: number, form: string): void {
     this.control.known.add(tameKey(this.#number(index), form));
+  }
+
+  override constant(name: string, value: V128): V128 {
+    return this.control.constantOf(name, value);
   }
 
   override mxcsr(): I32 {
