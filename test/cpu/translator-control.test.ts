@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { STATUS_BUDGET, STATUS_REGION_BUDGET } from '../../src/hypervisor/wasm/interpreter/record.ts';
 import { CODE, CODE_AT, DATA, DATA_AT, hex, P, U, UD, UD2, userMachine, W } from './paged-machine.ts';
-import { RAX, RCX, RBX, RSP, RSI, RDI } from './registers.ts';
+import { RAX, RCX, RBX, RSP, RBP, RSI, RDI } from './registers.ts';
 
 /** Where the targets of indirect jumps are in the code. */
 const PIECES = 0x40;
@@ -149,6 +149,20 @@ for (const [kind, isHot] of [
     assert.ok(m.runTwice(() => m.start(CODE, { [RCX]: 1000n, [RSP]: top }), isHot));
     assert.deepEqual(m.gprs(RAX, RCX, RSP), [999n, 0n, top]);
     assert.equal(m.fault.rip, CODE + 5n);
+  });
+
+  test(`recursion that is met in the middle of a function stays in one region, in ${kind} code`, () => {
+    // Fibonacci numbers as gcc makes them: F at 0, its loop at 0x10.
+    const code = '41 54 45 31 e4 55 89 fd 53 83 ff 01 76 18 89 fb 8d 7b ff 83 eb 02 e8 e5 ff ff ff 49 01 c4';
+    const m = userMachine(code, '83 fb 01 77 ed 83 e5 01 89 e8 5b 5d 4c 01 e0 41 5c c3', UD2);
+    const top = DATA + 0x800n;
+    m.view.setBigUint64(DATA_AT + 0x7f8, CODE + 0x30n, true);
+    // Behind the three registers that F has pushed.
+    const start = (): void => m.start(CODE + 0x10n, { [RSP]: top - 32n, [RBX]: 10n, [RBP]: 10n });
+    assert.ok(m.runTwice(start, isHot));
+    assert.deepEqual(m.gprs(RAX, RSP), [55n, top]);
+    assert.equal(m.fault.rip, CODE + 0x30n);
+    assert.equal(m.regionCalls, 1);
   });
 
   test(`a return goes where the stack says, be that the address behind no call, in ${kind} code`, () => {

@@ -144,6 +144,14 @@ export function discoverRegion(source: CodeSource, entry: number, limits: Region
   return new Discovery(source, limits).run(entry);
 }
 
+/** False when there are too many. Of two places with one address a RET would always take the first: the other only spoils the structure. */
+function addReturn({ returns }: Frame, place: Place): boolean {
+  if (returns.some(({ delta }) => delta === place.delta)) return true;
+  if (returns.length >= MAX_RETURNS) return false;
+  returns.push(place);
+  return true;
+}
+
 class Discovery {
   readonly #source: CodeSource;
   readonly #limits: RegionLimits;
@@ -167,6 +175,7 @@ class Discovery {
     this.#lead({ frame: root, delta: entry });
     for (let place = this.#work.shift(); place !== undefined; place = this.#work.shift()) this.#straight(place);
     if (!root.insns.has(entry)) return undefined;
+    this.#returnFrom(root);
     const blocks = new Map<number, RegionBlock>();
     for (const frame of this.#frames) assemble(frame, blocks);
     return { entry: 0, blocks, pages: this.#pages, instructions: this.#count };
@@ -275,9 +284,18 @@ class Discovery {
       }
     }
     const frame = same as Frame;
-    if (frame.returns.length >= MAX_RETURNS) return undefined;
-    frame.returns.push(back);
-    return { frame, delta: start };
+    return addReturn(frame, back) ? { frame, delta: start } : undefined;
+  }
+
+  /**
+   * The code at the entry is often the middle of a function that calls itself. Its RETs may go where those of the function's other frames
+   * go: without these every other return would leave the region.
+   */
+  #returnFrom(root: Frame): void {
+    for (const { insns, returns } of this.#frames.slice(1)) {
+      if (!insns.has(root.start)) continue;
+      for (const place of returns) addReturn(root, place);
+    }
   }
 
   #insnAt(delta: number): RegionInsn | undefined {
