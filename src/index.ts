@@ -6,6 +6,8 @@
 export { runMachine, type RunResult } from './host/node/machine.ts';
 export type { CheckTranslation } from './hypervisor/check-translation.ts';
 export type {
+  KvmExitName,
+  KvmVcpuStats,
   LoopExit,
   MeasuredStats,
   Occupation,
@@ -13,6 +15,7 @@ export type {
   RegionEnds,
   RegionStats,
   VcpuStats,
+  WasmVcpuStats,
 } from './hypervisor/stats.ts';
 export {
   DEFAULT_CONFIG,

@@ -21,6 +21,21 @@ export const GUEST_PAGE_BYTES = 4096;
 
 /** crosvm's guest-physical layout: RAM ends at the latest where the low PCI window starts. */
 export const LOW_RAM_LIMIT = 0xd000_0000;
+/** What does not fit below starts here. */
+export const FOUR_GIB = 0x1_0000_0000;
+
+/** How RAM of a given size is split around the PCI hole. */
+export interface RamSplit {
+  /** End of the RAM that starts at 0. */
+  readonly lowEnd: number;
+  /** End of the RAM that starts at 4 GiB; 4 GiB when there is none. */
+  readonly highEnd: number;
+}
+
+export function splitRam(ramBytes: number): RamSplit {
+  const lowEnd = Math.min(ramBytes, LOW_RAM_LIMIT);
+  return { lowEnd, highEnd: FOUR_GIB + (ramBytes - lowEnd) };
+}
 
 export interface MachineMemoryMap {
   readonly control: number;
