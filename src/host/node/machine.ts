@@ -10,14 +10,12 @@ import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/mmu/layout.ts';
-import { PHYSICAL_ADDRESS_BITS } from '../../hypervisor/wasm/system/cpuid.ts';
 import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
 import type { Logger } from '../../util/log.ts';
 import { DEFAULT_CONFIG, type ModelName, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
-import { softwareMachine } from '../../vm/software-machine.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
@@ -131,7 +129,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       {
         ramBytes: config.memBytes,
         vcpuCount: config.cpus,
-        hypervisor: softwareMachine({ vcpuAreaBytes: VCPU_AREA_BYTES, physicalAddressBits: PHYSICAL_ADDRESS_BITS }),
+        vcpuAreaBytes: VCPU_AREA_BYTES,
         kernel,
         initrd,
         commandLine: commandLine(config),
