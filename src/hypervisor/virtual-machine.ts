@@ -33,6 +33,8 @@ export interface VirtualMachineParts {
 export interface VirtualMachineFactory {
   /** Bytes of private area that each vCPU needs in the shared memory. */
   readonly vcpuAreaBytes: number;
+  /** The most guest RAM that a machine can have. */
+  readonly maxRamBytes: number;
   /** MAXPHYADDR of the vCPUs, as CPUID announces it. */
   readonly physicalAddressBits: number;
   create(parts: VirtualMachineParts): VirtualMachine;

@@ -13,8 +13,8 @@ export const MIB = 0x10_0000;
 /** Guest RAM: enough for Linux to boot at all, and below the PCI window of the memory layout. */
 export const MIN_MEM_MIB = 64;
 export const MAX_MEM_MIB = 3072;
-/** On KVM RAM goes on above 4 GiB: 64 GiB. */
-export const MAX_KVM_MEM_MIB = 65_536;
+/** On KVM RAM goes on above 4 GiB, up to the largest WebAssembly memory with room for the rest. */
+export const MAX_KVM_MEM_MIB = 15_360;
 export const DEFAULT_MEM_MIB = 256;
 
 /** The WebAssembly CPU is one; KVM gives as many as the control area has room for. */

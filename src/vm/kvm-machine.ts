@@ -10,6 +10,7 @@ import { KvmMachine } from '../hypervisor/kvm/machine.ts';
 import type { VcpuHandle } from '../hypervisor/kvm/vm.ts';
 import type { VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
 import { PmTimer } from '../irqchip/pm-timer.ts';
+import { MAX_KVM_MEM_MIB, MIB } from './config.ts';
 
 /** The kernel keeps what belongs to a vCPU; the shared memory needs no more than a page for each. */
 const VCPU_AREA_BYTES = 4096;
@@ -26,6 +27,7 @@ export function kvmMachine(kvm: Kvm): KvmMachineFactory {
   let machine: KvmMachine | undefined;
   return {
     vcpuAreaBytes: VCPU_AREA_BYTES,
+    maxRamBytes: MAX_KVM_MEM_MIB * MIB,
     physicalAddressBits: physicalAddressBits(kvm.supportedCpuid()),
     create(parts) {
       machine = new KvmMachine({

@@ -21,7 +21,13 @@ import { createPlatform, type Platform, type SerialBackend } from '../devices/pl
 import type { VcpuStats } from '../hypervisor/stats.ts';
 import type { VirtualMachine, VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
+import {
+  allocateMachineMemory,
+  FOUR_GIB,
+  type MachineMemoryMap,
+  planMachineMemory,
+  splitRam,
+} from '../memory/machine-memory.ts';
 import type { Clock, WallClock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Timers } from '../util/timers.ts';
@@ -109,10 +115,14 @@ export class Machine {
     this.#options = options;
     this.#host = host;
     const { vcpuCount, ramBytes, hypervisor } = options;
+    if (ramBytes > hypervisor.maxRamBytes) {
+      throw new RangeError(`guest RAM of ${ramBytes} bytes is more than ${hypervisor.maxRamBytes}`);
+    }
     this.#map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: hypervisor.vcpuAreaBytes });
     this.#memory = allocateMachineMemory(this.#map);
     const { buffer } = this.#memory;
-    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, ramBytes);
+    const { lowEnd, highEnd } = splitRam(ramBytes);
+    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, lowEnd, highEnd - FOUR_GIB);
     this.#control = new ControlArea(buffer, this.#map);
     this.#control.initialize();
     this.#ports = new PortTable(buffer, this.#map);
@@ -138,7 +148,8 @@ export class Machine {
         debugExit: (status) => this.#finish({ kind: 'debug-exit', status }),
       },
       pmTimerOrigin: () => this.#vm.timeOrigin,
-      ramBelow4GiB: ramBytes,
+      ramBelow4GiB: lowEnd,
+      ramAbove4GiB: highEnd - FOUR_GIB,
       vcpuCount,
       serial: options.serial,
       ...(options.debug === undefined ? {} : { debug: options.debug }),

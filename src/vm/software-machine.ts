@@ -5,6 +5,7 @@
  */
 import type { VirtualMachine, VirtualMachineFactory, VirtualMachineParts } from '../hypervisor/virtual-machine.ts';
 import { IrqChip } from '../irqchip/irqchip.ts';
+import { LOW_RAM_LIMIT } from '../memory/machine-memory.ts';
 
 export interface SoftwareMachineOptions {
   readonly vcpuAreaBytes: number;
@@ -15,6 +16,7 @@ export function softwareMachine(options: SoftwareMachineOptions): VirtualMachine
   const { vcpuAreaBytes, physicalAddressBits } = options;
   return {
     vcpuAreaBytes,
+    maxRamBytes: LOW_RAM_LIMIT,
     physicalAddressBits,
     create({ memory, map, control, clock }: VirtualMachineParts): VirtualMachine {
       const irqchip = new IrqChip({

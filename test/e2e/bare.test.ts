@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { whyNotKvm } from '../../src/host/node/kvm/open-kvm.ts';
 import { hostKvm } from '../../src/hypervisor/kvm/testing.ts';
 import { type Console, launch as launchAny, type LaunchOptions } from './console.ts';
 import * as kernels from './kernels.ts';
@@ -169,4 +170,30 @@ test('kvm: --stats prints the exits on standard error', { skip: noKvm }, async (
   await using vm = launchAny(['--hypervisor', 'kvm', ...DEBUG_EXIT, '--stats', kernels.exitKernel(folder, 0)]);
   await vm.exits(1);
   assert.match(vm.errors, /^vCPU 0, \d+\.\d{3} s\n\nexits from KVM\n +port access +1 /);
+});
+
+test('kvm: a machine with 12 GiB of memory starts', { skip: noKvm }, async () => {
+  const args = ['--hypervisor', 'kvm', '-m', '12288', ...DEBUG_EXIT];
+  await using vm = launchAny([...args, kernels.exitKernel(folder, 3)]);
+  await vm.exits(7);
+});
+
+test('auto on a host without KVM refuses what only KVM has, in one line', {
+  skip: whyNotKvm() === undefined && 'this host has KVM',
+}, async () => {
+  await using two = launchAny(['-c', '2', kernels.exitKernel(folder, 3)]);
+  await two.exits(1);
+  assert.equal(two.errors, 'typervisor: the WebAssembly CPU is one, 2 are configured: more take KVM\n');
+  await using large = launchAny(['-m', '4096', kernels.exitKernel(folder, 3)]);
+  await large.exits(1);
+  assert.equal(large.errors, 'typervisor: the WebAssembly CPU takes up to 3072 MiB of memory, not 4096\n');
+});
+
+test('at log level info one line says which hypervisor it is, and why not KVM', async () => {
+  await using vm = launchAny(['--log-level', 'info', ...DEBUG_EXIT, kernels.exitKernel(folder, 3)]);
+  await vm.exits(7);
+  const reason = whyNotKvm();
+  const wanted = reason === undefined ? /^typervisor: hypervisor: KVM / : `WebAssembly, not KVM: ${reason}\n`;
+  if (typeof wanted === 'string') assert.equal(vm.errors, `typervisor: hypervisor: ${wanted}`);
+  else assert.match(vm.errors, wanted);
 });

@@ -42,9 +42,9 @@ test('the memory size may be given with and without its key', () => {
 
 test('the smallest and the largest memory are accepted, one less and one more are refused', () => {
   assert.equal(parse('-m', '64').memBytes, 64 * MIB);
-  assert.equal(parse('-m', '65536').memBytes, 65_536 * MIB);
-  refused(['-m', '63'], '--mem "63": 63 is not from 64 to 65536 MiB at position 0');
-  refused(['-m', 'size=65537'], '--mem "size=65537": 65537 is not from 64 to 65536 MiB at position 5');
+  assert.equal(parse('-m', '15360').memBytes, 15_360 * MIB);
+  refused(['-m', '63'], '--mem "63": 63 is not from 64 to 15360 MiB at position 0');
+  refused(['-m', 'size=15361'], '--mem "size=15361": 15361 is not from 64 to 15360 MiB at position 5');
 });
 
 test('wasm takes up to 3072 MiB and one processor; more is refused', () => {

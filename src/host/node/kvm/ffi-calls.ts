@@ -10,9 +10,20 @@ import { SIGACTION_BYTES } from './sigaction.ts';
 /** Every mapping of a process is below this; mmap's failure is -1, unsigned. */
 const ADDRESS_LIMIT = 1n << 47n;
 
+/** Loads without the warning that every thread would print: who chose this had nothing else. */
+async function quietly<T>(load: () => Promise<T>): Promise<T> {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return await load();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
 /** @throws what `import` throws where Node has no such module. */
 export async function ffiCalls(): Promise<SystemCalls> {
-  const ffi = await import('node:ffi');
+  const ffi = await quietly(() => import('node:ffi'));
   const { lib, functions: c } = ffi.dlopen(null, {
     open: { arguments: ['string', 'int32', 'int32'], return: 'int32' },
     close: { arguments: ['int32'], return: 'int32' },
