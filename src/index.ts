@@ -3,7 +3,17 @@
  *
  * @module
  */
+export type { AccessWidth } from './bus/bus-device.ts';
+export type { VcpuBus } from './bus/vcpu-bus.ts';
+export {
+  type BareExit,
+  type BareMachine,
+  type BareMachineOptions,
+  createBareMachine,
+} from './host/node/bare-machine.ts';
 export { runMachine, type RunResult } from './host/node/machine.ts';
+export type { InitialCpuState, InitialDescriptorTable, InitialSegment } from './hypervisor/initial-state.ts';
+export { realModeState } from './hypervisor/real-mode.ts';
 export type { CheckTranslation } from './hypervisor/check-translation.ts';
 export type {
   KvmExitName,

@@ -10,6 +10,7 @@ import type { VcpuBus } from '../../bus/vcpu-bus.ts';
 import { allocateMachineMemory, planMachineMemory } from '../../memory/machine-memory.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
+import { realModeState as startState } from '../real-mode.ts';
 import { mapGuestRam } from './guest-ram.ts';
 import type { Kvm } from './kvm.ts';
 import { VcpuAccess } from './vcpu-state.ts';
@@ -36,38 +37,10 @@ export async function hostKvm(): Promise<{ kvm: Kvm; skip: string | false }> {
 /** Bytes in hexadecimal. */
 export const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(/\s/g, ''), 'hex'));
 
-const real = (base: number, attributes: number) => ({ selector: base >> 4, base, limit: 0xffff, attributes });
-const NO_TABLE = { base: 0, limit: 0x3ff };
-
 /** 16-bit code at `rip`, all segments but DS at 0. */
 export function realModeState(rip: number, dataBase = 0): InitialCpuState {
-  const data = real(0, 0x93);
-  return {
-    rip,
-    rflags: 2,
-    rax: 0,
-    rbx: 0,
-    rcx: 0,
-    rdx: 0,
-    rsi: 0,
-    rdi: 0,
-    rbp: 0,
-    rsp: STACK,
-    cr0: 0x10,
-    cr3: 0,
-    cr4: 0,
-    efer: 0,
-    cs: real(0, 0x9b),
-    ds: real(dataBase, 0x93),
-    es: data,
-    fs: data,
-    gs: data,
-    ss: data,
-    tr: { selector: 0, base: 0, limit: 0xffff, attributes: 0x8b },
-    ldtr: { selector: 0, base: 0, limit: 0xffff, attributes: 0x82 },
-    gdtr: NO_TABLE,
-    idtr: NO_TABLE,
-  };
+  const state = startState(rip, { rsp: STACK });
+  return { ...state, ds: { ...state.ds, selector: dataBase >> 4, base: dataBase } };
 }
 
 export interface RealModeOptions {
