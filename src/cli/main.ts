@@ -24,6 +24,12 @@ const COMMANDS: readonly Command[] = [
     help: 'Boots a virtual machine.',
     execute: run,
   },
+  {
+    name: 'doctor',
+    usage: 'doctor',
+    help: 'Prints what this host offers: KVM and why not, and what else machines can use.',
+    execute: async (args) => (await import('./doctor.ts')).doctorCommand(args),
+  },
   { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
   { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
 ];
@@ -41,7 +47,7 @@ function overview(): string {
   const lines = [
     'Usage: typervisor COMMAND [ARGUMENTS]',
     '',
-    'A virtual machine monitor: boots x86-64 Linux on a CPU of its own, written in WebAssembly.',
+    'A virtual machine monitor: boots x86-64 Linux on KVM, or on a CPU of its own, written in WebAssembly.',
     ...section('Commands:', ...COMMANDS.map(({ usage, help: text }) => entry(usage, text))),
     '',
     'Every command explains its options with --help. "typervisor run" boots the embedded guest.',

@@ -31,6 +31,8 @@ export interface SystemCalls {
   signalThread(thread: number, signal: number): number;
   /** Makes a signal interrupt system calls, and do nothing else, in all threads. */
   interruptOn(signal: number): number;
+  /** The version of Landlock that the kernel has. */
+  landlockVersion(): number;
   /** Where a buffer's bytes are. It must stay referenced while the address is in use. */
   addressOf(buffer: ArrayBufferLike): number;
   /** The bytes at an address. The view must not be used once they are unmapped. */

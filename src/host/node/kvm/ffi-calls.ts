@@ -5,7 +5,7 @@
  * @module
  */
 import type { SystemCalls } from '../../../hypervisor/kvm/system-calls.ts';
-import { SIGACTION_BYTES } from './sigaction.ts';
+import { LANDLOCK_CREATE_RULESET, LANDLOCK_CREATE_RULESET_VERSION, SIGACTION_BYTES } from './linux.ts';
 
 /** Every mapping of a process is below this; mmap's failure is -1, unsigned. */
 const ADDRESS_LIMIT = 1n << 47n;
@@ -39,6 +39,7 @@ export async function ffiCalls(): Promise<SystemCalls> {
     gettid: { arguments: [], return: 'int32' },
     tgkill: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
     sigaction: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
+    syscall: { arguments: ['int64', 'pointer', 'uint64', 'uint32'], return: 'int64' },
     __errno_location: { arguments: [], return: 'pointer' },
   });
   const errno = (): number => ffi.getInt32(c.__errno_location());
@@ -68,6 +69,7 @@ export async function ffiCalls(): Promise<SystemCalls> {
       action[0] = ffi.dlsym(lib, 'getppid');
       return result(c.sigaction(signal, new Uint8Array(action.buffer), 0n));
     },
+    landlockVersion: () => result(c.syscall(BigInt(LANDLOCK_CREATE_RULESET), 0n, 0n, LANDLOCK_CREATE_RULESET_VERSION)),
     addressOf: (buffer) => Number(ffi.getRawPointer(new Uint8Array(buffer))),
     view: (address, bytes) => ffi.toArrayBuffer(BigInt(address), bytes, false),
   };

@@ -6,7 +6,7 @@
  * @module
  */
 import type { SystemCalls } from '../../../hypervisor/kvm/system-calls.ts';
-import { SIGACTION_BYTES } from './sigaction.ts';
+import { LANDLOCK_CREATE_RULESET, LANDLOCK_CREATE_RULESET_VERSION, SIGACTION_BYTES } from './linux.ts';
 
 /** koffi gives 64-bit results that are no safe integers, such as MAP_FAILED, as BigInt. */
 type Long = number | bigint;
@@ -30,6 +30,9 @@ export async function koffiCalls(): Promise<SystemCalls> {
   const eventfd = libc.func('int eventfd(unsigned int initial, int flags)') as (...a: number[]) => number;
   const gettid = libc.func('int gettid()') as () => number;
   const tgkill = libc.func('int tgkill(int process, int thread, int signal)') as (...a: number[]) => number;
+  const createRuleset = libc.func(
+    'int64_t syscall(long number, uintptr_t attributes, size_t bytes, uint32_t flags)',
+  ) as (...a: number[]) => Long;
   const sigaction = libc.func('int sigaction(int signal, void *action, void *old)') as (...a: unknown[]) => number;
 
   const result = (value: Long): number => (value < 0 ? -koffi.errno() : Number(value));
@@ -60,6 +63,7 @@ export async function koffiCalls(): Promise<SystemCalls> {
       action[0] = koffi.address(libc.symbol('getppid'));
       return result(sigaction(signal, action, null));
     },
+    landlockVersion: () => result(createRuleset(LANDLOCK_CREATE_RULESET, 0, 0, LANDLOCK_CREATE_RULESET_VERSION)),
     addressOf: (buffer) => Number(koffi.address(new Uint8Array(buffer))),
     view: (address, bytes) => koffi.view(BigInt(address), bytes),
     watch(fd, onReadable) {
