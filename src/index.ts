@@ -3,9 +3,21 @@
  *
  * @module
  */
+export type { AccessWidth } from './bus/bus-device.ts';
+export type { VcpuBus } from './bus/vcpu-bus.ts';
+export {
+  type BareExit,
+  type BareMachine,
+  type BareMachineOptions,
+  createBareMachine,
+} from './host/node/bare-machine.ts';
 export { runMachine, type RunResult } from './host/node/machine.ts';
+export type { InitialCpuState, InitialDescriptorTable, InitialSegment } from './hypervisor/initial-state.ts';
+export { realModeState } from './hypervisor/real-mode.ts';
 export type { CheckTranslation } from './hypervisor/check-translation.ts';
 export type {
+  KvmExitName,
+  KvmVcpuStats,
   LoopExit,
   MeasuredStats,
   Occupation,
@@ -13,6 +25,7 @@ export type {
   RegionEnds,
   RegionStats,
   VcpuStats,
+  WasmVcpuStats,
 } from './hypervisor/stats.ts';
 export {
   DEFAULT_CONFIG,

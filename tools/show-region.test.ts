@@ -32,7 +32,7 @@ test('branches that are hinted at are marked', () => {
 
 test('only hot code keeps translations of last pages', () => {
   const cached = (isHot: boolean): number =>
-    showRegion(CRC32, 0x20, isHot).listing.filter((line) => /^t\d+ = 1$/.test(line)).length;
+    showRegion(CRC32, 0x20, isHot).listing.filter((line) => /^t\d+ = 0$/.test(line)).length;
   assert.equal(cached(false), 0);
   assert.equal(cached(true), 2);
 });

@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { LOW_RAM_LIMIT } from '../memory/machine-memory.ts';
+import { FOUR_GIB, LOW_RAM_LIMIT, type RamSplit, splitRam } from '../memory/machine-memory.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -101,20 +101,7 @@ export const KVM_IDENTITY_MAP_ADDRESS = 0xfeff_c000;
 export const KVM_TSS_ADDRESS = 0xfeff_d000;
 export const KVM_TSS_END = 0xff00_0000;
 
-export const FOUR_GIB: number = 4 * GIB;
-
-/** How RAM of a given size is split around the PCI hole. */
-export interface RamSplit {
-  /** End of the RAM that starts at 0. */
-  readonly lowEnd: number;
-  /** End of the RAM that starts at 4 GiB; 4 GiB when there is none. */
-  readonly highEnd: number;
-}
-
-export function splitRam(ramBytes: number): RamSplit {
-  const lowEnd = Math.min(ramBytes, PCI_LOW_MMIO_START);
-  return { lowEnd, highEnd: FOUR_GIB + (ramBytes - lowEnd) };
-}
+export { FOUR_GIB, type RamSplit, splitRam };
 
 /** The 64-bit PCI window: from the first GiB boundary above RAM to the end of the physical address space. */
 export function pciHighMmio(ramBytes: number, physicalAddressBits: number): { start: number; end: number } {

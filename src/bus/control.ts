@@ -29,6 +29,8 @@ const VCPUS = 2 * LINE_WORDS;
 export const VCPU_KICK = 0;
 export const VCPU_REQUESTS = 1;
 export const VCPU_STATE = 2;
+/** The host's number of the thread that runs the vCPU, where kicking it takes a signal; 0: none. */
+export const VCPU_THREAD = 3;
 
 /** Why a vCPU is asked to come out of guest code: bits of its request word. */
 export const REQUEST_PAUSE: number = 1 << 0;
@@ -218,6 +220,15 @@ export class VcpuControl {
   set state(value: number) {
     Atomics.store(this.#words, this.#record + VCPU_STATE, value);
     Atomics.notify(this.#words, this.#record + VCPU_STATE);
+  }
+
+  /** The host's number of the thread that runs the vCPU; 0: none that a signal should go to. */
+  get thread(): number {
+    return Atomics.load(this.#words, this.#record + VCPU_THREAD);
+  }
+
+  set thread(value: number) {
+    Atomics.store(this.#words, this.#record + VCPU_THREAD, value);
   }
 
   /** Resolves when the state word is `wanted`. */

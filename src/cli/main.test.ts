@@ -47,7 +47,7 @@ test('an argument that a command does not take is refused', () => {
 });
 
 test('a bad value is one line that names the option, the value and the position, and status 35', () => {
-  const stderr = 'typervisor: --mem "size=1": 1 is not from 64 to 3072 MiB at position 5\n';
+  const stderr = 'typervisor: --mem "size=1": 1 is not from 64 to 15360 MiB at position 5\n';
   assert.deepEqual(typervisor('run', '--mem', 'size=1'), { status: 35, stdout: '', stderr });
 });
 

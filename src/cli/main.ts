@@ -24,6 +24,12 @@ const COMMANDS: readonly Command[] = [
     help: 'Boots a virtual machine.',
     execute: run,
   },
+  {
+    name: 'doctor',
+    usage: 'doctor',
+    help: 'Prints what this host offers: KVM and why not, and what else machines can use.',
+    execute: async (args) => (await import('./doctor.ts')).doctorCommand(args),
+  },
   { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
   { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
 ];
@@ -41,7 +47,7 @@ function overview(): string {
   const lines = [
     'Usage: typervisor COMMAND [ARGUMENTS]',
     '',
-    'A virtual machine monitor: boots x86-64 Linux on a CPU of its own, written in WebAssembly.',
+    'A virtual machine monitor: boots x86-64 Linux on KVM, or on a CPU of its own, written in WebAssembly.',
     ...section('Commands:', ...COMMANDS.map(({ usage, help: text }) => entry(usage, text))),
     '',
     'Every command explains its options with --help. "typervisor run" boots the embedded guest.',
@@ -49,11 +55,26 @@ function overview(): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** The vCPU's thread starts first: compiling the interpreter takes longer than all else, and can go on beside it. */
+/** A guess from the arguments before they are parsed. A wrong one costs a thread that nobody uses, or some milliseconds. */
+const names =
+  (hypervisor: string) =>
+  (args: readonly string[]): boolean =>
+    args.some((argument, index) =>
+      (args[index - 1] === '--hypervisor' ? argument : argument.replace(/^--hypervisor=/, '')).startsWith(hypervisor),
+    );
+const namesKvm = names('kvm');
+const namesWasm = names('wasm');
+
+/**
+ * The thread of a vCPU on WebAssembly starts first: compiling the interpreter takes longer than all else, and can go on beside it.
+ */
 async function run(args: readonly string[]): Promise<number> {
   if (!args.some((argument) => argument === '-h' || argument === '--help')) {
     const measures = args.some((argument) => argument === '--stats' || argument.startsWith('--trace-file'));
-    (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker(measures);
+    const { whyNotKvm } = await import('../host/node/kvm/open-kvm.ts');
+    if (!namesKvm(args) && (namesWasm(args) || whyNotKvm() !== undefined)) {
+      (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker(measures);
+    }
   }
   return (await import('./run/run.ts')).runCommand(args);
 }

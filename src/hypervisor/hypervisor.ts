@@ -1,6 +1,6 @@
 /**
- * What a hypervisor is to the machine around it. There is one implementation on WebAssembly (wasm/); one on KVM is to
- * come.
+ * What a hypervisor is to the thread of a vCPU. There is one on WebAssembly (wasm/), whose interrupt controllers and timers are
+ * irqchip/ in shared memory, and one on Linux KVM (kvm/), which brings its own. virtual-machine.ts is the side of the VMM thread.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { VcpuTrace } from '../util/trace.ts';
 import type { VcpuExit } from './exit.ts';
 import type { InitialCpuState } from './initial-state.ts';
 import type { VcpuInterrupts } from './interrupts.ts';
-import type { VcpuStats } from './stats.ts';
+import type { OwnVcpuStats } from './stats.ts';
 
 /** What a vCPU is made of; all of it belongs to the thread that runs it. */
 export interface VcpuOptions {
@@ -20,7 +20,6 @@ export interface VcpuOptions {
   readonly map: MachineMemoryMap;
   readonly index: number;
   readonly clock: Clock;
-  readonly interrupts: VcpuInterrupts;
   readonly bus: VcpuBus;
   readonly control: VcpuControl;
   /** 32 random bits of cryptographic quality, unsigned; undefined when there are none to be had right now. */
@@ -29,24 +28,36 @@ export interface VcpuOptions {
   readonly trace?: VcpuTrace | undefined;
 }
 
-/** What a vCPU counts itself; its thread adds what the bus counts (vm/vcpu-thread.ts), a host what it samples. */
-export type OwnVcpuStats = Omit<VcpuStats, 'deviceCalls' | 'postedWrites' | 'times'>;
+export interface SoftwareVcpuOptions extends VcpuOptions {
+  readonly interrupts: VcpuInterrupts;
+}
 
 export interface Vcpu {
   /** Puts the processor where a loader wants it. */
   load(initial: InitialCpuState): void;
   /** Power-on state: the first processor at the reset vector, the others waiting for a start-up interrupt. */
   reset(): void;
-  /** Runs guest code until another thread asks the vCPU out, or it cannot go on. */
+  /** Runs guest code until another thread asks the vCPU out, or it cannot go on. No access of the guest is then half done. */
   run(): VcpuExit;
-  /** Nanoseconds to add to the machine clock to get this processor's TSC. */
-  tscOffset(): number;
   stats(): OwnVcpuStats;
 }
 
-/** Bytes of private area that each vCPU needs in the shared memory, and how to make one on the current thread. */
-export interface Hypervisor {
-  readonly name: string;
-  readonly vcpuAreaBytes: number;
+export interface SoftwareVcpu extends Vcpu {
+  /** Nanoseconds to add to the machine clock to get this processor's TSC. */
+  tscOffset(): number;
+}
+
+/** Makes vCPUs that find their interrupt controllers in shared memory. */
+export interface SoftwareHypervisor {
+  readonly interruptControllers: 'shared-memory';
+  createVcpu(options: SoftwareVcpuOptions): SoftwareVcpu;
+}
+
+/** Makes vCPUs whose local APICs, IO-APIC, 8259 pair and 8254 are its own. */
+export interface HardwareHypervisor {
+  readonly interruptControllers: 'own';
   createVcpu(options: VcpuOptions): Vcpu;
 }
+
+/** How to make a vCPU on the current thread. */
+export type Hypervisor = SoftwareHypervisor | HardwareHypervisor;

@@ -96,7 +96,15 @@ export interface CheckerStats {
   readonly noRoom: number;
 }
 
-export interface VcpuStats {
+/** What every vCPU's thread counts. */
+export interface DeviceStats {
+  /** Accesses that waited for the VMM thread, and writes that did not. */
+  readonly deviceCalls: number;
+  readonly postedWrites: number;
+}
+
+export interface WasmVcpuStats extends DeviceStats {
+  readonly hypervisor: 'wasm';
   /** Guest instructions executed. */
   readonly instructions: number;
   /** Those of them that translated regions executed. */
@@ -115,10 +123,24 @@ export interface VcpuStats {
   readonly halts: number;
   readonly exits: Readonly<Record<LoopExit, number>>;
   readonly regions: RegionStats;
-  /** Accesses that waited for the VMM thread, and writes that did not. */
-  readonly deviceCalls: number;
-  readonly postedWrites: number;
   readonly checked?: CheckerStats;
   readonly measured?: MeasuredStats;
   readonly times?: OccupationTimes;
 }
+
+/** Exit reasons that are counted apart. */
+export type KvmExitName = 'io' | 'mmio' | 'hlt' | 'interrupted' | 'other';
+
+export interface KvmVcpuStats extends DeviceStats {
+  readonly hypervisor: 'kvm';
+  /** How often the guest left for this process, by the reason. */
+  readonly exits: Readonly<Record<KvmExitName, number>>;
+}
+
+/** A vCPU's counters; which there are depends on the hypervisor. */
+export type VcpuStats = WasmVcpuStats | KvmVcpuStats;
+
+/** What a vCPU counts itself; its thread adds what the bus counts (vm/vcpu-thread.ts), a host what it samples. */
+export type OwnWasmVcpuStats = Omit<WasmVcpuStats, keyof DeviceStats | 'times'>;
+export type OwnKvmVcpuStats = Omit<KvmVcpuStats, keyof DeviceStats>;
+export type OwnVcpuStats = OwnWasmVcpuStats | OwnKvmVcpuStats;

@@ -26,7 +26,7 @@ import { SharedLock } from './lock.ts';
 import { parseMsi } from './msi.ts';
 import { Pic } from './pic.ts';
 import { Pit } from './pit.ts';
-import { PM_TIMER_PORT, pmTimerValue } from './pm-timer.ts';
+import { PmTimer } from './pm-timer.ts';
 import { VcpuIrqchip } from './vcpu-irqchip.ts';
 
 export interface IrqChipOptions {
@@ -62,6 +62,7 @@ export class IrqChip {
   readonly #pic: Pic;
   readonly #ioapic: IoApic;
   readonly #delivery: Delivery;
+  readonly #pmTimer: PmTimer;
   readonly #bytes: Uint8Array;
   readonly #header: Int32Array;
   readonly #times: Float64Array;
@@ -85,6 +86,7 @@ export class IrqChip {
     this.#sources = new Int32Array(buffer, at + L.SOURCES, L.GSI_COUNT);
     this.#sourceCounts = new Uint8Array(buffer, at + L.SOURCE_COUNTS, L.GSI_COUNT);
     this.#ignne = new Int32Array(buffer, at + L.IGNNE, 1);
+    this.#pmTimer = new PmTimer(buffer, map, options.clock);
     this.#lock = new SharedLock(this.#header, L.LOCK / 4);
     this.#pic = new Pic(new Int32Array(buffer, at + L.PIC, L.PIC_BYTES / 4));
     this.#pit = new Pit(
@@ -142,7 +144,7 @@ export class IrqChip {
 
   /** Machine time, in nanoseconds, at which the ACPI PM timer stood at zero. */
   get timeOrigin(): number {
-    return this.#times[L.TIME_ORIGIN / 8]!;
+    return this.#pmTimer.origin;
   }
 
   /** The interrupt interface of one vCPU, for its thread. */
@@ -231,10 +233,7 @@ export class IrqChip {
         writeByte: (_, value) => void this.#onPit((now) => this.#pit.writePort61(value, now)),
       }),
     );
-    ports.add('ACPI PM timer', PM_TIMER_PORT, 4, {
-      read: (offset) => pmTimerValue(this.#clock.nanoseconds() - this.timeOrigin) >>> (offset * 8),
-      write: () => {},
-    });
+    this.#pmTimer.attach(ports);
     ports.add('coprocessor error', FERR_PORT, 1, {
       read: () => 0xff,
       write: () =>

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { FOUR_GIB } from './machine-memory.ts';
 
 /** A guest-physical address, in bytes. */
 export type Gpa = number & { readonly __unit: 'gpa' };
@@ -24,81 +25,85 @@ export class GuestMemoryError extends Error {
 }
 
 export class GuestMemory {
-  /** Size of RAM in bytes; RAM starts at guest-physical address 0. */
+  /** Size in bytes of the RAM from guest-physical address 0 on; all of it, but in a machine that has some above 4 GiB. */
   readonly bytes: number;
-  /** All of RAM. Over shared memory: copy before passing to APIs that refuse shared buffers. */
+  /** Size of the RAM from 4 GiB on. */
+  readonly highBytes: number;
+  /** The RAM from address 0 on. Over shared memory: copy before passing to APIs that refuse shared buffers. */
   readonly ram: Uint8Array;
+  readonly #all: Uint8Array;
   readonly #view: DataView;
 
-  constructor(buffer: ArrayBufferLike, offset: number, bytes: number) {
+  /** RAM lies at `offset` in the buffer, what is above 4 GiB directly behind the rest. */
+  constructor(buffer: ArrayBufferLike, offset: number, bytes: number, highBytes = 0) {
     this.bytes = bytes;
-    this.ram = new Uint8Array(buffer, offset, bytes);
-    this.#view = new DataView(buffer, offset, bytes);
+    this.highBytes = highBytes;
+    this.#all = new Uint8Array(buffer, offset, bytes + highBytes);
+    this.ram = highBytes === 0 ? this.#all : this.#all.subarray(0, bytes);
+    this.#view = new DataView(buffer, offset, bytes + highBytes);
   }
 
   /** True when the whole range lies in RAM. */
   contains(address: number, bytes: number): boolean {
-    return Number.isInteger(address) && address >= 0 && bytes >= 0 && address + bytes <= this.bytes;
+    return Number.isInteger(address) && bytes >= 0 && this.#isRam(address, bytes);
   }
 
-  #check(address: number, bytes: number): void {
+  #isRam(address: number, bytes: number): boolean {
+    if (address >= FOUR_GIB) return address + bytes <= FOUR_GIB + this.highBytes;
+    return address >= 0 && address + bytes <= this.bytes;
+  }
+
+  /** Where a range is in the views. */
+  #offset(address: number, bytes: number): number {
     if (!this.contains(address, bytes)) throw new GuestMemoryError(address, bytes);
+    return address >= FOUR_GIB ? address - FOUR_GIB + this.bytes : address;
   }
 
   /** A live view of a range of RAM; no copy. */
   slice(address: Gpa, bytes: number): Uint8Array {
-    this.#check(address, bytes);
-    return this.ram.subarray(address, address + bytes);
+    const at = this.#offset(address, bytes);
+    return this.#all.subarray(at, at + bytes);
   }
 
   readU8(address: Gpa): number {
-    this.#check(address, 1);
-    return this.#view.getUint8(address);
+    return this.#view.getUint8(this.#offset(address, 1));
   }
 
   readU16(address: Gpa): number {
-    this.#check(address, 2);
-    return this.#view.getUint16(address, true);
+    return this.#view.getUint16(this.#offset(address, 2), true);
   }
 
   readU32(address: Gpa): number {
-    this.#check(address, 4);
-    return this.#view.getUint32(address, true);
+    return this.#view.getUint32(this.#offset(address, 4), true);
   }
 
   /** A 64-bit value; for cold paths. */
   readU64(address: Gpa): bigint {
-    this.#check(address, 8);
-    return this.#view.getBigUint64(address, true);
+    return this.#view.getBigUint64(this.#offset(address, 8), true);
   }
 
   writeU8(address: Gpa, value: number): void {
-    this.#check(address, 1);
-    this.#view.setUint8(address, value);
+    this.#view.setUint8(this.#offset(address, 1), value);
   }
 
   writeU16(address: Gpa, value: number): void {
-    this.#check(address, 2);
-    this.#view.setUint16(address, value, true);
+    this.#view.setUint16(this.#offset(address, 2), value, true);
   }
 
   writeU32(address: Gpa, value: number): void {
-    this.#check(address, 4);
-    this.#view.setUint32(address, value, true);
+    this.#view.setUint32(this.#offset(address, 4), value, true);
   }
 
   writeU64(address: Gpa, value: bigint): void {
-    this.#check(address, 8);
-    this.#view.setBigUint64(address, value, true);
+    this.#view.setBigUint64(this.#offset(address, 8), value, true);
   }
 
   write(address: Gpa, bytes: Uint8Array): void {
-    this.#check(address, bytes.length);
-    this.ram.set(bytes, address);
+    this.#all.set(bytes, this.#offset(address, bytes.length));
   }
 
   fill(address: Gpa, bytes: number, value: number): void {
-    this.#check(address, bytes);
-    this.ram.fill(value, address, address + bytes);
+    const at = this.#offset(address, bytes);
+    this.#all.fill(value, at, at + bytes);
   }
 }

@@ -11,7 +11,7 @@
  *     irqchip       local APICs, IO-APIC, PIC, PIT, timers               (irqchip/)
  *     codeMap       one u32 per guest page frame: which 128-byte chunks hold translated code
  *     vcpus         per-vCPU private areas of the hypervisor
- *     ram           guest RAM, guest-physical address 0 first
+ *     ram           guest RAM, guest-physical address 0 first; what is above 4 GiB directly behind the rest
  *
  * @module
  */
@@ -21,6 +21,21 @@ export const GUEST_PAGE_BYTES = 4096;
 
 /** crosvm's guest-physical layout: RAM ends at the latest where the low PCI window starts. */
 export const LOW_RAM_LIMIT = 0xd000_0000;
+/** What does not fit below starts here. */
+export const FOUR_GIB = 0x1_0000_0000;
+
+/** How RAM of a given size is split around the PCI hole. */
+export interface RamSplit {
+  /** End of the RAM that starts at 0. */
+  readonly lowEnd: number;
+  /** End of the RAM that starts at 4 GiB; 4 GiB when there is none. */
+  readonly highEnd: number;
+}
+
+export function splitRam(ramBytes: number): RamSplit {
+  const lowEnd = Math.min(ramBytes, LOW_RAM_LIMIT);
+  return { lowEnd, highEnd: FOUR_GIB + (ramBytes - lowEnd) };
+}
 
 export interface MachineMemoryMap {
   readonly control: number;
@@ -46,6 +61,10 @@ export interface MachineMemoryRequest {
   readonly vcpuBytes: number;
 }
 
+/** Pages of the largest memory with 32-bit addresses, and with 64-bit ones (V8's limit). */
+const MAX_PAGES_32 = 65_536,
+  MAX_PAGES = 262_144;
+
 const CONTROL_BYTES = 2 * WASM_PAGE_BYTES,
   PORTS_BYTES = 2 * WASM_PAGE_BYTES,
   IRQCHIP_BYTES = 2 * WASM_PAGE_BYTES;
@@ -54,13 +73,12 @@ export const CODE_MAP_OFFSET: number = WASM_PAGE_BYTES + CONTROL_BYTES + PORTS_B
 
 const align = (value: number): number => Math.ceil(value / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
 
-/** Lays the parts out. Throws RangeError when they do not fit into 4 GiB. */
+/** Lays the parts out. Throws RangeError when they do not fit into the largest memory that there is. */
 export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryMap {
   const { ramBytes, vcpuCount } = request;
   if (!Number.isInteger(ramBytes) || ramBytes <= 0 || ramBytes % WASM_PAGE_BYTES !== 0) {
     throw new RangeError(`guest RAM of ${ramBytes} bytes is not a positive multiple of 64 KiB`);
   }
-  if (ramBytes > LOW_RAM_LIMIT) throw new RangeError(`guest RAM of ${ramBytes} bytes does not end below 0xd0000000`);
   const vcpuBytes = align(request.vcpuBytes);
   const control = WASM_PAGE_BYTES;
   const controlBytes = CONTROL_BYTES;
@@ -71,8 +89,9 @@ export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryM
   const vcpus = codeMap + align((LOW_RAM_LIMIT / GUEST_PAGE_BYTES) * 4);
   const ram = vcpus + vcpuBytes * vcpuCount;
   const pages = (ram + align(ramBytes)) / WASM_PAGE_BYTES;
-  if (pages > 65536)
-    throw new RangeError(`${ramBytes} bytes of guest RAM and ${vcpuCount} vCPUs do not fit into 4 GiB`);
+  if (pages > MAX_PAGES) {
+    throw new RangeError(`${ramBytes} bytes of guest RAM and ${vcpuCount} vCPUs do not fit into 16 GiB`);
+  }
   return {
     control,
     controlBytes,
@@ -89,9 +108,14 @@ export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryM
   };
 }
 
-/** Allocates the shared memory of a map. */
-export function allocateMachineMemory(map: MachineMemoryMap): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: map.pages, maximum: map.pages, shared: true });
+/**
+ * Allocates the shared memory of a map. Beyond 4 GiB it has 64-bit addresses: code on it is 1.4 times as slow, and compiled code of
+ * this project takes 32 bits, so that it is for hypervisors only whose guests do not run as WebAssembly.
+ */
+export function allocateMachineMemory({ pages }: MachineMemoryMap): WebAssembly.Memory {
+  if (pages <= MAX_PAGES_32) return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const limit = BigInt(pages);
+  return new WebAssembly.Memory({ initial: limit, maximum: limit, shared: true, address: 'i64' });
 }
 
 /** Offset of vCPU `index`'s private area. */

@@ -6,6 +6,9 @@
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
+/** The most important first. */
+export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+
 export interface Logger {
   log(level: LogLevel, component: string, message: string): void;
 }

@@ -10,8 +10,14 @@ declare namespace WebAssembly {
     maximum?: number;
     shared?: boolean;
   }
+  interface Memory64Descriptor {
+    initial: bigint;
+    maximum?: bigint;
+    shared?: boolean;
+    address: 'i64';
+  }
   class Memory {
-    constructor(descriptor: MemoryDescriptor);
+    constructor(descriptor: MemoryDescriptor | Memory64Descriptor);
     readonly buffer: ArrayBufferLike;
     grow(pages: number): number;
   }

@@ -6,16 +6,20 @@
  */
 
 import type { CheckTranslation } from '../hypervisor/check-translation.ts';
+import type { LogLevel } from '../util/log.ts';
 
 export const MIB = 0x10_0000;
 
 /** Guest RAM: enough for Linux to boot at all, and below the PCI window of the memory layout. */
 export const MIN_MEM_MIB = 64;
 export const MAX_MEM_MIB = 3072;
+/** On KVM RAM goes on above 4 GiB, up to the largest WebAssembly memory with room for the rest. */
+export const MAX_KVM_MEM_MIB = 15_360;
 export const DEFAULT_MEM_MIB = 256;
 
-/** More than one vCPU is not built yet; the machine's threads and shared memory are laid out for it. */
-export const MAX_CPUS = 1;
+/** The WebAssembly CPU is one; KVM gives as many as the control area has room for. */
+export const MAX_WASM_CPUS = 1;
+export const MAX_CPUS = 64;
 
 /** COM1..COM4. */
 export type SerialNumber = 1 | 2 | 3 | 4;
@@ -35,8 +39,8 @@ export interface SerialConfig {
   readonly stdin: boolean;
 }
 
-/** 'auto' takes the fastest hypervisor that the host has. */
-export type HypervisorName = 'wasm' | 'auto';
+/** 'auto' takes KVM where it will work, else the WebAssembly CPU. */
+export type HypervisorName = 'kvm' | 'wasm' | 'auto';
 
 /** What the WebAssembly CPU can do: the levels of the x86-64 psABI. */
 export type ModelName = 'x86-64-v2' | 'x86-64-v3';
@@ -80,6 +84,8 @@ export interface RunConfig {
   readonly noReboot: boolean;
   /** Names the VM in messages. */
   readonly name: string;
+  /** The least important lines that go to standard error. */
+  readonly logLevel: LogLevel;
   /** Measure: counters that cost time, and where time goes. The command line prints them at the end. */
   readonly stats: boolean;
   /** Write down what happens when. */
@@ -101,5 +107,6 @@ export const DEFAULT_CONFIG: RunConfig = {
   model: 'x86-64-v3',
   noReboot: false,
   name: 'typervisor',
+  logLevel: 'warn',
   stats: false,
 };

@@ -19,17 +19,20 @@ import { MailboxServer } from '../bus/mailbox-server.ts';
 import { PortTable } from '../bus/port-table.ts';
 import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
 import type { VcpuStats } from '../hypervisor/stats.ts';
-import { IrqChip } from '../irqchip/irqchip.ts';
+import type { VirtualMachine, VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
+import {
+  allocateMachineMemory,
+  FOUR_GIB,
+  type MachineMemoryMap,
+  planMachineMemory,
+  splitRam,
+} from '../memory/machine-memory.ts';
 import type { Clock, WallClock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Timers } from '../util/timers.ts';
 import type { Trace } from '../util/trace.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from './vcpu-thread.ts';
-
-/** MAXPHYADDR of the machine's processors, as CPUID announces it. */
-export const PHYSICAL_ADDRESS_BITS = 40;
 
 /** Why a machine ended. */
 export type MachineEnd =
@@ -72,8 +75,7 @@ export interface MachineHost {
 export interface MachineOptions {
   readonly ramBytes: number;
   readonly vcpuCount: number;
-  /** Bytes of private area for each vCPU, from the hypervisor. */
-  readonly vcpuAreaBytes: number;
+  readonly hypervisor: VirtualMachineFactory;
   readonly kernel: ByteFile;
   readonly initrd?: ByteFile | undefined;
   readonly commandLine: string;
@@ -100,7 +102,7 @@ export class Machine {
   readonly #guestMemory: GuestMemory;
   readonly #control: ControlArea;
   readonly #ports: PortTable;
-  readonly #irqchip: IrqChip;
+  readonly #vm: VirtualMachine;
   readonly #platform: Platform;
   readonly #server: MailboxServer;
   #threads: VcpuThread[] = [];
@@ -112,31 +114,31 @@ export class Machine {
   constructor(options: MachineOptions, host: MachineHost) {
     this.#options = options;
     this.#host = host;
-    const { vcpuCount, ramBytes } = options;
-    this.#map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: options.vcpuAreaBytes });
+    const { vcpuCount, ramBytes, hypervisor } = options;
+    if (ramBytes > hypervisor.maxRamBytes) {
+      throw new RangeError(`guest RAM of ${ramBytes} bytes is more than ${hypervisor.maxRamBytes}`);
+    }
+    this.#map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: hypervisor.vcpuAreaBytes });
     this.#memory = allocateMachineMemory(this.#map);
     const { buffer } = this.#memory;
-    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, ramBytes);
+    const { lowEnd, highEnd } = splitRam(ramBytes);
+    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, lowEnd, highEnd - FOUR_GIB);
     this.#control = new ControlArea(buffer, this.#map);
     this.#control.initialize();
     this.#ports = new PortTable(buffer, this.#map);
     this.#ports.initialize();
-    this.#irqchip = new IrqChip({
-      buffer,
+    this.#vm = hypervisor.create({
+      memory: this.#memory,
       map: this.#map,
+      control: this.#control,
       clock: host.clock,
-      kick: (vcpu) => this.#control.vcpu(vcpu).kick(),
-      // TSC deadlines are written by the vCPU threads, which know their offsets.
-      tscOffset: () => 0,
-      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
     });
-    this.#irqchip.initialize();
     this.#platform = createPlatform({
       ports: this.#ports,
       clock: host.clock,
       wallClock: host.wallClock,
       timers: host.timers,
-      line: (gsi) => this.#irqchip.line(gsi),
+      line: (gsi) => this.#vm.line(gsi),
       events: {
         powerOff: () => this.#finish({ kind: 'power-off' }),
         reset: () => this.#reset(),
@@ -145,8 +147,9 @@ export class Machine {
         },
         debugExit: (status) => this.#finish({ kind: 'debug-exit', status }),
       },
-      pmTimerOrigin: () => this.#irqchip.timeOrigin,
-      ramBelow4GiB: ramBytes,
+      pmTimerOrigin: () => this.#vm.timeOrigin,
+      ramBelow4GiB: lowEnd,
+      ramAbove4GiB: highEnd - FOUR_GIB,
       vcpuCount,
       serial: options.serial,
       ...(options.debug === undefined ? {} : { debug: options.debug }),
@@ -164,6 +167,8 @@ export class Machine {
 
   /** Loads the kernel, runs the guest to its end. Throws what the loaders throw (KernelFormatError and the files' own errors). */
   async run(): Promise<MachineResult> {
+    // Disposed of after the threads have ended; or when there is no kernel to run.
+    using _vm = this.#vm;
     const initial = this.#traced('load kernel', () => this.#boot(this.#options.progress));
     const settled = new Promise<void>((resolve) => {
       this.#settle = resolve;
@@ -171,7 +176,6 @@ export class Machine {
     for (let index = 0; index < this.#options.vcpuCount; index++) this.#startVcpu(index, initial);
     const serving = this.#server.run();
     await settled;
-    for (let index = 0; index < this.#threads.length; index++) this.#control.vcpu(index).request(REQUEST_STOP);
     const ends = await Promise.allSettled(this.#threads.map((thread) => thread.ended));
     this.#server.stop();
     await serving;
@@ -201,7 +205,7 @@ export class Machine {
       initrd,
       commandLine,
       random: this.#host.random,
-      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      physicalAddressBits: this.#options.hypervisor.physicalAddressBits,
       progress,
     });
   }
@@ -223,13 +227,14 @@ export class Machine {
       memory: this.#memory,
       map: this.#map,
       index,
-      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      physicalAddressBits: this.#options.hypervisor.physicalAddressBits,
       initial: index === 0 ? initial : undefined,
     });
     this.#threads.push(thread);
     thread.ended.then(
       ({ exit }) => {
         if (exit.kind === 'shutdown') this.#finish({ kind: 'triple-fault' });
+        else if (exit.kind === 'system-event') this.#onSystemEvent(exit.event);
         else if (exit.kind === 'error' || exit.kind === 'mismatch') this.#finish(exit);
       },
       (error: unknown) => {
@@ -243,9 +248,22 @@ export class Machine {
     );
   }
 
+  /** Asks a vCPU for something, wherever it is. */
+  #request(vcpu: number, bits: number): void {
+    this.#control.vcpu(vcpu).request(bits);
+    this.#vm.interrupt(vcpu);
+  }
+
+  /** Its thread has ended, so that even a reset is an end. */
+  #onSystemEvent(event: 'power-off' | 'reset' | 'crash'): void {
+    this.#finish({ kind: event === 'crash' ? 'panic' : event });
+  }
+
   #finish(end: MachineEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    // At once, so that the guest executes nothing behind the access that ended it.
+    for (let index = 0; index < this.#threads.length; index++) this.#request(index, REQUEST_STOP);
     const { trace } = this.#host;
     trace?.mark(`end: ${end.kind}`, trace.now());
     this.#settle?.();
@@ -273,7 +291,7 @@ export class Machine {
 
   async #reboot(): Promise<void> {
     const controls = this.#threads.map((_, index) => this.#control.vcpu(index));
-    for (const control of controls) control.request(REQUEST_PAUSE);
+    for (let index = 0; index < controls.length; index++) this.#request(index, REQUEST_PAUSE);
     await Promise.all(
       controls.map((control) => Promise.race([control.reaches(STATE_PAUSED), control.reaches(STATE_STOPPED)])),
     );
@@ -281,7 +299,7 @@ export class Machine {
     // What the guest wrote before the reset goes to the devices as they were.
     while (this.#server.service());
     this.#platform.reset();
-    this.#irqchip.reset();
+    this.#vm.reset();
     const initial = this.#traced('load kernel', () => this.#boot(undefined));
     this.#threads[0]?.sendInitialState(initial);
     for (const control of controls) {

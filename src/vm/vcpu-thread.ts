@@ -17,10 +17,11 @@ import { MailboxClient } from '../bus/mailbox-client.ts';
 import { PortTable } from '../bus/port-table.ts';
 import { tracedBus } from '../bus/traced-bus.ts';
 import type { VcpuExit } from '../hypervisor/exit.ts';
-import type { Hypervisor, Vcpu } from '../hypervisor/hypervisor.ts';
+import type { Hypervisor, SoftwareVcpu, Vcpu, VcpuOptions } from '../hypervisor/hypervisor.ts';
 import type { InitialCpuState } from '../hypervisor/initial-state.ts';
 import type { VcpuStats } from '../hypervisor/stats.ts';
 import { IrqChip } from '../irqchip/irqchip.ts';
+import { PmTimer } from '../irqchip/pm-timer.ts';
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 import type { Clock } from '../util/clock.ts';
 import type { VcpuTrace } from '../util/trace.ts';
@@ -51,43 +52,63 @@ export interface VcpuThreadEnd {
   readonly stats: VcpuStats;
 }
 
-/** Runs a vCPU until it is stopped or cannot go on. Blocks the thread. */
-export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): VcpuThreadEnd {
-  const { memory, map, index } = config;
-  const { buffer } = memory;
-  const area = new ControlArea(buffer, map);
-  const control = area.vcpu(index);
-  const made: { vcpu?: Vcpu } = {};
+/** The devices that a vCPU's thread runs itself. */
+interface LocalDevices {
+  readonly ports: Bus;
+  readonly mmio: Bus;
+}
+
+/** Makes the vCPU, and attaches what of interrupt controllers and timers this thread has to run for it. */
+function createVcpu(
+  config: VcpuThreadConfig,
+  hypervisor: Hypervisor,
+  options: VcpuOptions,
+  area: ControlArea,
+  local: LocalDevices,
+): Vcpu {
+  const { memory, map, index, clock } = options;
+  if (hypervisor.interruptControllers === 'own') {
+    new PmTimer(memory.buffer, map, clock).attach(local.ports);
+    return hypervisor.createVcpu(options);
+  }
+  const made: { vcpu?: SoftwareVcpu } = {};
   const irqchip = new IrqChip({
-    buffer,
+    buffer: memory.buffer,
     map,
-    clock: host.clock,
+    clock,
     kick: (target) => area.vcpu(target).kick(),
     tscOffset: (of) => (of === index ? (made.vcpu?.tscOffset() ?? 0) : 0),
     physicalAddressBits: config.physicalAddressBits,
   });
-  const localPorts = new Bus();
-  const localMmio = new Bus();
-  irqchip.attach(localPorts, localMmio);
+  irqchip.attach(local.ports, local.mmio);
+  made.vcpu = hypervisor.createVcpu({ ...options, interrupts: irqchip.vcpu(index) });
+  return made.vcpu;
+}
+
+/** Runs a vCPU until it is stopped or cannot go on. Blocks the thread. */
+export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): VcpuThreadEnd {
+  const { memory, map, index } = config;
+  const area = new ControlArea(memory.buffer, map);
+  const control = area.vcpu(index);
+  const local: LocalDevices = { ports: new Bus(), mmio: new Bus() };
   const bus = new MailboxClient({
     control: area,
     vcpu: index,
-    ports: new PortTable(buffer, map),
-    localPorts,
-    localMmio,
+    ports: new PortTable(memory.buffer, map),
+    localPorts: local.ports,
+    localMmio: local.mmio,
   });
-  const vcpu = host.hypervisor.createVcpu({
+  const options: VcpuOptions = {
     memory,
     map,
     index,
     clock: host.clock,
-    interrupts: irqchip.vcpu(index),
     bus: host.trace === undefined ? bus : tracedBus(bus, host.trace.vcpu),
     control,
     random32: host.random32,
     trace: host.trace,
-  });
-  made.vcpu = vcpu;
+  };
+  const vcpu = createVcpu(config, host.hypervisor, options, area, local);
   if (config.initial !== undefined) vcpu.load(config.initial);
   control.state = STATE_RUNNING;
   for (;;) {
@@ -110,6 +131,7 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
       }
       continue;
     }
+    control.thread = 0;
     control.state = STATE_STOPPED;
     const stats = { ...vcpu.stats(), deviceCalls: bus.calls, postedWrites: bus.posted };
     return { exit, stats };

@@ -8,7 +8,7 @@
  */
 import { ControlArea } from '../../src/bus/control.ts';
 import type { VcpuBus } from '../../src/bus/vcpu-bus.ts';
-import type { OwnVcpuStats } from '../../src/hypervisor/hypervisor.ts';
+import type { OwnWasmVcpuStats } from '../../src/hypervisor/stats.ts';
 import type { VcpuInterrupts } from '../../src/hypervisor/interrupts.ts';
 import { CR3, CS, DS, ES, FS, GDTR, GS, IDTR, SS, TR, xmmOffset } from '../../src/hypervisor/wasm/state.ts';
 import type { CpuState } from '../../src/hypervisor/wasm/system/cpu-state.ts';
@@ -308,7 +308,7 @@ export class PagedMachine {
   }
 
   /** The vCPU's statistics. */
-  get stats(): OwnVcpuStats {
+  get stats(): OwnWasmVcpuStats {
     return this.vcpu.stats();
   }
 

@@ -12,6 +12,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { whyNotKvm } from '../../src/host/node/kvm/open-kvm.ts';
 
 const ROOT = new URL('../../', import.meta.url);
 const LAUNCHER = fileURLToPath(new URL('bin/typervisor', ROOT));
@@ -207,6 +208,12 @@ export class Console implements AsyncDisposable {
 
 /** Starts `typervisor` with any arguments. */
 export const typervisor = (args: readonly string[], options: LaunchOptions = {}): Console => new Console(args, options);
+
+/** For tests of machines that are not about the processor: both hypervisors, KVM where it runs whole kernels. */
+export const HYPERVISORS: readonly { readonly hypervisor: 'wasm' | 'kvm'; readonly skip: string | false }[] = [
+  { hypervisor: 'wasm', skip: false },
+  { hypervisor: 'kvm', skip: whyNotKvm() ?? false },
+];
 
 /** Starts `typervisor run`. */
 export const launch = (args: readonly string[] = [], options: LaunchOptions = {}): Console =>

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { busyboxInitrd, debianKernel, debianVmlinux, need, skipReason } from '../guest/debian.ts';
+import { hostKvm } from '../../src/hypervisor/kvm/testing.ts';
 import { launch } from './console.ts';
 import { compiled, temporaryFolder } from './programs.ts';
 
@@ -72,4 +73,15 @@ test("Debian's full kernel boots to a shell", { skip: skipReason(full) || skipRe
   assert.equal(await vm.run('uname -r'), release);
   vm.type('reboot -f\n');
   await vm.see(/Linux version/, BOOT_LIMIT_MS);
+});
+
+const { skip: noKvm } = await hostKvm();
+test("Debian's cloud kernel as ELF prints its banner on whatever KVM there is", {
+  skip: noKvm || skipReason(vmlinux),
+}, async () => {
+  const args = ['--hypervisor', 'kvm', '-m', '512', '-p', 'earlyprintk=serial,ttyS0,115200'];
+  await using vm = launch([...args, need(vmlinux)]);
+  // A paravirtual KVM emulates kernel code one instruction at a time, and gives up some time after this.
+  await vm.see(/Linux version \d+\.\d+/, BOOT_LIMIT_MS);
+  await vm.see(/Command line: console=ttyS0 .*earlyprintk=serial/, BOOT_LIMIT_MS);
 });

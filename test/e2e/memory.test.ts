@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { test } from 'node:test';
 import { need, skipReason } from '../guest/debian.ts';
-import { launch } from './console.ts';
+import { HYPERVISORS, launch } from './console.ts';
 import { compiled, extendedInitrd, temporaryFolder } from './programs.ts';
 
 const MIB = 2 ** 20;
@@ -13,9 +13,12 @@ const OVERHEAD_MIB = 500;
 const skipWithLess = (mib: number): string | false =>
   freemem() > (mib + OVERHEAD_MIB) * MIB ? false : `this machine has not ${mib + OVERHEAD_MIB} MiB of free memory`;
 
-for (const mib of [64, 256, 1024, 3072]) {
-  test(`a guest with ${mib} MiB sees that much within 1 %`, { skip: skipWithLess(mib) }, async () => {
-    await using vm = launch(['-m', String(mib)]);
+const SIZES = HYPERVISORS.flatMap(({ hypervisor, skip }) =>
+  [64, 256, 1024, 3072].map((mib) => ({ hypervisor, mib, skip: skip || skipWithLess(mib) })),
+);
+for (const { hypervisor, mib, skip } of SIZES) {
+  test(`${hypervisor}: a guest with ${mib} MiB sees that much within 1 %`, { skip }, async () => {
+    await using vm = launch(['--hypervisor', hypervisor, '-m', String(mib)]);
     await vm.prompt();
     const [, total] = /Memory: \d+K\/(\d+)K available/.exec(await vm.run('dmesg')) ?? assert.fail(vm.transcript());
     const seen = Number(total) / 1024;

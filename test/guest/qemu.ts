@@ -11,11 +11,16 @@ const QEMU = 'qemu-system-x86_64';
 /** A boot takes seconds; this is for machines whose cores are taken. */
 const PATIENCE_MS = 120_000;
 
+/** Where is the cursor? Asked behind a prompt when nothing has been typed ahead. */
+const CURSOR_QUESTION = '\x1b[6n';
+
 export interface QemuOptions {
   readonly kernel: string;
   readonly initrd: string;
   readonly append: string;
   readonly memoryMiB?: number;
+  /** The model of the processor; 'max' by default. */
+  readonly cpu?: string;
   /** Further arguments, such as devices. */
   readonly more?: readonly string[];
 }
@@ -30,10 +35,10 @@ export class QemuGuest implements AsyncDisposable {
   #changed: () => void = () => {};
 
   constructor(options: QemuOptions) {
-    const { kernel, initrd, append, memoryMiB = 256, more = [] } = options;
+    const { kernel, initrd, append, memoryMiB = 256, cpu = 'max', more = [] } = options;
     // biome-ignore format: options in pairs
     const args = [
-      '-accel', 'tcg', '-cpu', 'max', '-m', `${memoryMiB}`, '-nodefaults', '-no-reboot',
+      '-accel', 'tcg', '-cpu', cpu, '-m', `${memoryMiB}`, '-nodefaults', '-no-reboot',
       '-display', 'none', '-serial', 'stdio',
       '-kernel', kernel, '-initrd', initrd, '-append', append, ...more,
     ];
@@ -52,20 +57,20 @@ export class QemuGuest implements AsyncDisposable {
     });
   }
 
-  /** Everything the guest has printed, with plain line ends. */
+  /** Everything the guest has printed, with plain line ends and without what busybox's line editor asks the terminal. */
   get transcript(): string {
-    return this.#output.replaceAll('\r', '');
+    return this.#output.replaceAll('\r', '').replaceAll(CURSOR_QUESTION, '');
   }
 
   type(text: string): void {
     this.#child.stdin?.write(text);
   }
 
-  /** Waits until the transcript matches; returns the match. */
-  async see(pattern: RegExp): Promise<string> {
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
+  /** Waits until the transcript, from a place in it on, matches; returns the match. */
+  async see(pattern: RegExp, from = 0, limitMs: number = PATIENCE_MS): Promise<string> {
+    const deadline = AbortSignal.timeout(limitMs);
     for (;;) {
-      const match = pattern.exec(this.transcript);
+      const match = pattern.exec(this.transcript.slice(from));
       if (match !== null) return match[0];
       if (deadline.aborted || this.#child.exitCode !== null) {
         throw new Error(`${pattern} did not appear in:\n${this.transcript.slice(-4000)}`);

@@ -13,7 +13,7 @@ import {
   type Prepared,
   whyNoDebian,
 } from '../../tools/debian-packages.ts';
-import { busyboxInitrdFile, debianKernel, debianVmlinux } from './debian.ts';
+import { busyboxInitrdFile, debianKernel, debianModules, debianVmlinux } from './debian.ts';
 import { debianRoot } from './debian-root.ts';
 
 /** Package and what tests use it for. */
@@ -54,6 +54,7 @@ for (const flavour of ['cloud', 'full'] as const) {
   attempt(`Debian's ${flavour} kernel`, debianKernel(flavour, options.refresh));
 }
 attempt("Debian's cloud kernel as ELF", debianVmlinux('cloud'));
+attempt("Debian's kernel modules", debianModules('cloud'));
 attempt('busybox initrd', busyboxInitrdFile());
 attempt('a bootstrapped Debian', debianRoot(options.refresh));
 

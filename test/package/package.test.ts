@@ -18,6 +18,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { hostKvm } from '../../src/hypervisor/kvm/testing.ts';
+import { exitKernel } from '../e2e/kernels.ts';
 
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = mkdtempSync(join(tmpdir(), 'typervisor-package-'));
@@ -69,7 +71,7 @@ test('every file that the exports name is there', () => {
   for (const name of exportedFiles(manifest.exports)) assert.ok(existsSync(join(INSTALLED, name)), name);
 });
 
-test('the package installs without dependencies', () => {
+test('the package installs without a network, and without the optional dependency that needs one', () => {
   assert.deepEqual(
     readdirSync(join(PROJECT, 'node_modules')).filter((name) => !name.startsWith('.')),
     ['typervisor'],
@@ -109,6 +111,19 @@ test('a project imports it, and requires it', () => {
   const run = (file: string): string => execFileSync(process.execPath, [file], { cwd: PROJECT, encoding: 'utf8' });
   assert.equal(run('use.js'), '34 1\n');
   assert.equal(run('use.cjs'), '32\n');
+});
+
+test('without koffi its command runs a machine on KVM by node:ffi', { skip: (await hostKvm()).skip }, () => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      join(INSTALLED, 'bin/typervisor'),
+      ...['run', '--hypervisor', 'kvm', '--log-level', 'info', '--debug-exit', '0xf4', exitKernel(FOLDER, 3)],
+    ],
+    { cwd: PROJECT, encoding: 'utf8', input: '' },
+  );
+  assert.deepEqual([status, stdout], [7, '']);
+  assert.equal(stderr, 'typervisor: hypervisor: KVM (system calls by node:ffi)\n');
 });
 
 test('its command starts', () => {

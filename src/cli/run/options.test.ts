@@ -42,9 +42,25 @@ test('the memory size may be given with and without its key', () => {
 
 test('the smallest and the largest memory are accepted, one less and one more are refused', () => {
   assert.equal(parse('-m', '64').memBytes, 64 * MIB);
-  assert.equal(parse('-m', '3072').memBytes, 3072 * MIB);
-  refused(['-m', '63'], '--mem "63": 63 is not from 64 to 3072 MiB at position 0');
-  refused(['-m', 'size=3073'], '--mem "size=3073": 3073 is not from 64 to 3072 MiB at position 5');
+  assert.equal(parse('-m', '15360').memBytes, 15_360 * MIB);
+  refused(['-m', '63'], '--mem "63": 63 is not from 64 to 15360 MiB at position 0');
+  refused(['-m', 'size=15361'], '--mem "size=15361": 15361 is not from 64 to 15360 MiB at position 5');
+});
+
+test('wasm takes up to 3072 MiB and one processor; more is refused', () => {
+  assert.equal(parse('--hypervisor', 'wasm', '-m', '3072').memBytes, 3072 * MIB);
+  refused(['--hypervisor', 'wasm', '-m', '3073'], '--mem "3073": the WebAssembly CPU has at most 3072 MiB');
+  refused(['--hypervisor', 'wasm', '-c', '2'], '--cpus "2": the WebAssembly CPU has at most 1 processor');
+});
+
+test('translated code cannot be checked on KVM', () => {
+  refused(['--check-translation', '1', '--hypervisor', 'kvm'], '--check-translation "1": KVM translates nothing');
+});
+
+test('the log level is warn unless it is named', () => {
+  assert.equal(parse().logLevel, 'warn');
+  assert.equal(parse('--log-level', 'debug').logLevel, 'debug');
+  refused(['--log-level', 'all'], '--log-level "all": the levels are error, warn, info, debug');
 });
 
 test('without the option no translated code is checked, with it one of so many calls', () => {
@@ -64,7 +80,8 @@ test('translated code cannot be checked where nothing is translated', () => {
 test('one vCPU is accepted, two are refused', () => {
   assert.equal(parse('-c', '1').cpus, 1);
   assert.equal(parse('--cpus', 'num-cores=1').cpus, 1);
-  refused(['-c', 'num-cores=2'], '--cpus "num-cores=2": 2 is not 1 at position 10');
+  assert.equal(parse('-c', '64').cpus, 64);
+  refused(['-c', 'num-cores=65'], '--cpus "num-cores=65": 65 is not from 1 to 64 at position 10');
 });
 
 test('without a console the first port that nobody mentioned becomes it', () => {
@@ -123,9 +140,10 @@ test('an unknown key, type or number of a serial port is refused with its positi
   refused(['--serial', 'stdout,num=0'], '--serial "stdout,num=0": 0 is not from 1 to 4 at position 11');
 });
 
-test('the hypervisor is wasm or auto', () => {
+test('the hypervisor is kvm, wasm or auto', () => {
   assert.equal(parse('--hypervisor', 'wasm').hypervisor, 'wasm');
-  refused(['--hypervisor', 'kvm'], '--hypervisor "kvm": "kvm" is not wasm or auto at position 0');
+  assert.equal(parse('--hypervisor', 'kvm').hypervisor, 'kvm');
+  refused(['--hypervisor', 'hvf'], '--hypervisor "hvf": "hvf" is not kvm, wasm or auto at position 0');
 });
 
 test('hot code is translated unless that is switched off', () => {

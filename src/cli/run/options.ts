@@ -15,14 +15,18 @@ import {
   string,
   withDefault,
 } from '../../util/key-value.ts';
+import { LOG_LEVELS, type LogLevel } from '../../util/log.ts';
 import {
   CONSOLE_ON_STDOUT,
   DEFAULT_CONFIG,
   DEFAULT_MEM_MIB,
   DEFAULT_TRACE_MIB,
+  type HypervisorName,
   MAX_CPUS,
+  MAX_KVM_MEM_MIB,
   MAX_MEM_MIB,
   MAX_TRACE_MIB,
+  MAX_WASM_CPUS,
   MIB,
   MIN_MEM_MIB,
   type RunConfig,
@@ -51,13 +55,13 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     name: '--mem',
     short: '-m',
     value: 'size=MIB',
-    help: `Guest memory in MiB, from ${MIN_MEM_MIB} to ${MAX_MEM_MIB}. The default is ${DEFAULT_MEM_MIB}.`,
+    help: `Guest memory in MiB, from ${MIN_MEM_MIB} to ${MAX_MEM_MIB}, on KVM to ${MAX_KVM_MEM_MIB}. The default is ${DEFAULT_MEM_MIB}.`,
   },
   {
     name: '--cpus',
     short: '-c',
     value: 'num-cores=N',
-    help: 'Number of virtual CPUs. This version has one, which is the default.',
+    help: `Number of virtual CPUs, on KVM up to ${MAX_CPUS}. The default is one, which is all that the WebAssembly CPU has.`,
   },
   {
     name: '--serial',
@@ -75,7 +79,7 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   {
     name: '--hypervisor',
     value: 'NAME[,KEY=VALUE]',
-    help: 'wasm, the CPU written in WebAssembly, or auto, the fastest that this host has. The default is auto; this version has only wasm.',
+    help: "kvm, Linux's KVM; wasm, the CPU written in WebAssembly; or auto, the default: KVM where it will work, else wasm. The keys are for wasm.",
     keys: [
       [
         'model=MODEL',
@@ -99,6 +103,11 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   },
   { name: '--name', value: 'NAME', help: 'Names the virtual machine in messages.' },
   {
+    name: '--log-level',
+    value: 'LEVEL',
+    help: 'The least important lines that go to standard error: error, warn (the default), info or debug.',
+  },
+  {
     name: '--stats',
     help: "Prints to standard error at the end what was counted, and where the time of the vCPU's thread went: a thread of its own looks every millisecond at what that one does. The guest runs a few percent slower.",
   },
@@ -121,14 +130,14 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-const MEM = { size: integer(MIN_MEM_MIB, MAX_MEM_MIB, 'MiB') };
+const MEM = { size: integer(MIN_MEM_MIB, MAX_KVM_MEM_MIB, 'MiB') };
 const CPUS = { 'num-cores': integer(1, MAX_CPUS) };
 /** A device of 32 bits. */
 const DEBUG_EXIT_PORTS = 4;
 const DEBUG_EXIT = { port: integer(0, 0xfffc) };
 const CHECK_TRANSLATION = { every: integer(1, 1_000_000_000), eager: withDefault(boolean(), false) };
 const HYPERVISOR = {
-  name: choice('wasm', 'auto'),
+  name: choice('kvm', 'wasm', 'auto'),
   translate: withDefault(boolean(), true),
   model: withDefault(choice('x86-64-v2', 'x86-64-v3'), DEFAULT_CONFIG.model),
 };
@@ -161,6 +170,22 @@ function plainValue(args: ParsedArguments, option: string): string | undefined {
   const value = args.options.get(option)?.[0];
   if (value === '') throw invalid(option, value, 'the value is empty');
   return value;
+}
+
+/** What only KVM has; where the choice is automatic the host refuses it later. */
+function refuseForWasm(args: ParsedArguments, hypervisor: HypervisorName | undefined, mem = 0, cpus = 0): void {
+  if (hypervisor !== 'wasm') return;
+  const refuse = (option: string, limit: string): UsageError =>
+    invalid(option, args.options.get(option)?.[0] ?? '', `the WebAssembly CPU has at most ${limit}`);
+  if (mem > MAX_MEM_MIB) throw refuse('--mem', `${MAX_MEM_MIB} MiB`);
+  if (cpus > MAX_WASM_CPUS) throw refuse('--cpus', `${MAX_WASM_CPUS} processor`);
+}
+
+function logLevel(args: ParsedArguments): LogLevel {
+  const text = args.options.get('--log-level')?.[0] ?? DEFAULT_CONFIG.logLevel;
+  const level = LOG_LEVELS.find((candidate) => candidate === text);
+  if (level === undefined) throw invalid('--log-level', text, `the levels are ${LOG_LEVELS.join(', ')}`);
+  return level;
 }
 
 /** The ports in order of their numbers, with the default console when the user named neither a console nor the first port. */
@@ -206,6 +231,10 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   if (check !== undefined && hypervisor?.translate === false) {
     throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'nothing is translated');
   }
+  if (check !== undefined && hypervisor?.name === 'kvm') {
+    throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'KVM translates nothing');
+  }
+  refuseForWasm(args, hypervisor?.name, mem?.size, cpus?.['num-cores']);
   const [trace] = keyValues(args, '--trace-file', TRACE);
   if (trace?.path === '')
     throw invalid('--trace-file', args.options.get('--trace-file')?.[0] ?? '', 'the path is empty');
@@ -228,6 +257,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     model: hypervisor?.model ?? DEFAULT_CONFIG.model,
     noReboot: args.options.has('--no-reboot'),
     name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
+    logLevel: logLevel(args),
     stats: args.options.has('--stats'),
     ...(trace !== undefined && { trace: { path: trace.path, limitBytes: trace.limit * MIB } }),
     ...(debugExit !== undefined && { debugExit }),

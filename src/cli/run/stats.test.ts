@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Occupation, VcpuStats } from '../../hypervisor/stats.ts';
+import type { Occupation, WasmVcpuStats } from '../../hypervisor/stats.ts';
 import { formatStats } from './stats.ts';
 
-const STATS: VcpuStats = {
+const STATS: WasmVcpuStats = {
+  hypervisor: 'wasm',
   instructions: 4_000_000,
   translated: 3_000_000,
   decoded: 200,

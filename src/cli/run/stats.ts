@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { type Occupation, OCCUPATIONS, type VcpuStats } from '../../hypervisor/stats.ts';
+import {
+  type KvmVcpuStats,
+  type Occupation,
+  OCCUPATIONS,
+  type VcpuStats,
+  type WasmVcpuStats,
+} from '../../hypervisor/stats.ts';
 
 /** What the thread does, in the order of the table. */
 const OCCUPATION_TITLES: Readonly<Record<Occupation, string>> = {
@@ -36,7 +42,7 @@ function group(title: string, lines: readonly Line[]): (readonly [Line, string])
 }
 
 /** Where the time went; nothing when the machine ended before the first sample. */
-function timeLines({ times }: VcpuStats): (readonly [Line, string])[] {
+function timeLines({ times }: WasmVcpuStats): (readonly [Line, string])[] {
   if (times === undefined || times.samples === 0) return [];
   const total = OCCUPATIONS.reduce((sum, name) => sum + times.seconds[name], 0);
   const lines = (Object.keys(OCCUPATION_TITLES) as Occupation[]).map((name): Line => {
@@ -47,7 +53,7 @@ function timeLines({ times }: VcpuStats): (readonly [Line, string])[] {
 }
 
 /** The most frequent system instructions, and the rest. */
-function systemLines({ systemInstructions }: VcpuStats): (readonly [Line, string])[] {
+function systemLines({ systemInstructions }: WasmVcpuStats): (readonly [Line, string])[] {
   const counts = Object.entries(systemInstructions).sort((a, b) => b[1] - a[1]);
   const sum = (some: readonly (readonly [string, number])[]): number => some.reduce((all, [, count]) => all + count, 0);
   const total = sum(counts);
@@ -60,7 +66,7 @@ function systemLines({ systemInstructions }: VcpuStats): (readonly [Line, string
   ]);
 }
 
-function statsLines(stats: VcpuStats, wallSeconds: number): (readonly [Line, string])[] {
+function wasmLines(stats: WasmVcpuStats, wallSeconds: number): (readonly [Line, string])[] {
   const { instructions, translated, regions, exits, checked, measured, times } = stats;
   const running = times === undefined ? wallSeconds : wallSeconds - times.seconds.halted;
   const rate = instructions / wallSeconds / 1e6;
@@ -144,10 +150,28 @@ function statsLines(stats: VcpuStats, wallSeconds: number): (readonly [Line, str
   ];
 }
 
+function kvmLines({ exits, deviceCalls, postedWrites }: KvmVcpuStats): (readonly [Line, string])[] {
+  const total = Object.values(exits).reduce((sum, count) => sum + count, 0);
+  const line = (name: string, count: number): Line => [name, whole(count), percent(count, total)];
+  return [
+    ...group('exits from KVM', [
+      line('port access', exits.io),
+      line('device memory access', exits.mmio),
+      line('halt', exits.hlt),
+      line('interrupted', exits.interrupted),
+      line('other', exits.other),
+    ]),
+    ...group('and out of them', [
+      ['device calls', whole(deviceCalls)],
+      ['posted writes', whole(postedWrites)],
+    ]),
+  ];
+}
+
 /** One table for each vCPU; `wallSeconds` is how long the machine ran. */
 export function formatStats(vcpus: readonly VcpuStats[], wallSeconds: number): string {
   const blocks = vcpus.map((stats, index) => {
-    const lines = statsLines(stats, wallSeconds);
+    const lines = stats.hypervisor === 'kvm' ? kvmLines(stats) : wasmLines(stats, wallSeconds);
     const names = Math.max(...lines.map(([[name], indent]) => (indent === '' ? 0 : name.length + 2)));
     const values = Math.max(...lines.map(([[, value]]) => value.length));
     const text = lines.map(([[name, value, share], indent]) => {

@@ -8,23 +8,21 @@ import { fileURLToPath } from 'node:url';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
+import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
-import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/mmu/layout.ts';
-import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
-import type { Logger } from '../../util/log.ts';
-import { DEFAULT_CONFIG, type ModelName, type RunConfig, type SerialConfig } from '../../vm/config.ts';
+import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
+import { HypervisorError, openHypervisor } from './hypervisor.ts';
+import { createLogger } from './log.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
-import { startVcpu } from './start-vcpu.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
 import { TraceFile } from './trace-file.ts';
-import { takeVcpuWorker } from './vcpu-workers.ts';
 
 /** The embedded guest, in the package. */
 const GUEST_IMAGES = new URL('../../../guest/images/', import.meta.url);
@@ -32,14 +30,6 @@ const embedded = (name: string): string => fileURLToPath(new URL(name, GUEST_IMA
 const EMBEDDED_PARAMS = 'quiet';
 /** A panic that nobody hears ends in a reset rather than in a machine that hangs. */
 const BASE_PARAMS = 'panic=-1';
-
-const stderrLogger: Logger = {
-  log(level, component, message) {
-    if (level !== 'error' && level !== 'warn') return;
-    // A raw terminal goes to the first column only when told.
-    process.stderr.write(`typervisor: ${component}: ${message}${process.stdin.isRaw ? '\r\n' : '\n'}`);
-  },
-};
 
 /** The kernel command line of a configuration. */
 export function commandLine(config: RunConfig): string {
@@ -51,8 +41,6 @@ export function commandLine(config: RunConfig): string {
     ...config.params,
   ].join(' ');
 }
-
-const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
 
 /** One line for people, for ends that are not the guest's own doing. */
 function explain(end: MachineEnd): string | undefined {
@@ -74,17 +62,18 @@ export interface RunResult {
   readonly seconds: number;
 }
 
+/** Errors of files, of the host and of sizes: their message is for people. */
+const REPORTED = [KernelFormatError, FileError, HypervisorError, SystemCallError, RangeError];
+
 /** Builds and runs the machine. Errors in files are one line on standard error and status 1. */
 export async function runMachine(config: RunConfig): Promise<RunResult> {
   await using resources = new AsyncDisposableStack();
   let machine: Machine | undefined;
   let left: LeaveReason | undefined;
-  const measures = config.stats || config.trace !== undefined;
-  const workers = Array.from({ length: config.cpus }, () => takeVcpuWorker(measures));
-  resources.defer(async () => {
-    await Promise.all(workers.map((worker) => worker.terminate()));
-  });
+  const logger = createLogger(config.logLevel);
   try {
+    // First: the threads of the vCPUs load while the files are read.
+    const hypervisor = resources.use(await openHypervisor(config, logger));
     const kernelPath = config.kernel ?? embedded('vmlinuz');
     const initrdPath = config.initrd ?? (config.kernel === undefined ? embedded('initrd.img') : undefined);
     const kernel = resources.use(openFile(kernelPath, 'kernel', config.memBytes));
@@ -96,7 +85,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         ? undefined
         : resources.use(
             new TraceFile({ ...config.trace, vcpus: config.cpus }, clock, (message) =>
-              stderrLogger.log('error', 'trace', message),
+              logger.log('error', 'trace', message),
             ),
           );
     const timers = resources.use(createTimers(clock));
@@ -115,7 +104,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       if (port.type === 'stdout' && usesStdout) output = terminal.sink;
       else if (port.type === 'file' && port.path !== undefined) {
         const file: OutputFile = openOutputFile(port.path, `serial port ${port.num}`, (error) => {
-          stderrLogger.log('error', 'serial', error.message);
+          logger.log('error', 'serial', error.message);
         });
         resources.use(file);
         output = file.sink;
@@ -129,7 +118,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       {
         ramBytes: config.memBytes,
         vcpuCount: config.cpus,
-        vcpuAreaBytes: VCPU_AREA_BYTES,
+        hypervisor: hypervisor.factory,
         kernel,
         initrd,
         commandLine: commandLine(config),
@@ -142,19 +131,8 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         clock,
         wallClock,
         timers,
-        logger: stderrLogger,
-        startVcpu: (thread) =>
-          startVcpu(workers[thread.index] as (typeof workers)[number], thread, {
-            model: MODELS[config.model],
-            translates: config.translate,
-            checkTranslation: config.checkTranslation,
-            measures,
-            trace: traceFile?.wire,
-            onCompilerError: (error) => {
-              const consequence = 'the compiler ended, hot code is interpreted from here on';
-              stderrLogger.log('error', 'translator', `${consequence}: ${error.message}`);
-            },
-          }),
+        logger,
+        startVcpu: (thread) => hypervisor.startVcpu(thread, traceFile?.wire),
         trace: traceFile?.trace,
         random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
         yieldTurn: (resume) => void setImmediate(resume),
@@ -172,8 +150,8 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
     const status = left !== undefined && result.end.kind === 'stopped' ? leaveStatus(left) : endStatus(result.end);
     return { status, vcpus: result.vcpus, seconds };
   } catch (error) {
-    if (error instanceof KernelFormatError || error instanceof FileError || error instanceof RangeError) {
-      process.stderr.write(`typervisor: ${error.message}\n`);
+    if (REPORTED.some((kind) => error instanceof kind)) {
+      process.stderr.write(`typervisor: ${(error as Error).message}\n`);
       return { status: ExitCode.Failure, vcpus: [], seconds: 0 };
     }
     throw error;

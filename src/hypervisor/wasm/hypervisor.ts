@@ -3,11 +3,10 @@
  *
  * @module
  */
-import type { Hypervisor } from '../hypervisor.ts';
+import type { SoftwareHypervisor } from '../hypervisor.ts';
 import type { CheckTranslation } from '../check-translation.ts';
 import type { RegionCompiler } from './translator/compile-region.ts';
 import type { CompiledInterpreter } from './compiled-interpreter.ts';
-import { VCPU_AREA_BYTES } from './mmu/layout.ts';
 import { WasmVcpu } from './vcpu.ts';
 
 /**
@@ -18,10 +17,9 @@ export function wasmHypervisor(
   interpreter?: CompiledInterpreter,
   regionCompiler?: RegionCompiler | 'none',
   checkTranslation?: CheckTranslation,
-): Hypervisor {
+): SoftwareHypervisor {
   return {
-    name: 'wasm',
-    vcpuAreaBytes: VCPU_AREA_BYTES,
+    interruptControllers: 'shared-memory',
     createVcpu: (options) =>
       new WasmVcpu({
         ...options,

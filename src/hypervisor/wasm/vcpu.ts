@@ -8,7 +8,8 @@ import { CODE_MAP_OFFSET, vcpuArea } from '../../memory/machine-memory.ts';
 import type { CheckTranslation } from '../check-translation.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
-import type { OwnVcpuStats, Vcpu, VcpuOptions } from '../hypervisor.ts';
+import type { OwnWasmVcpuStats } from '../stats.ts';
+import type { SoftwareVcpu, SoftwareVcpuOptions } from '../hypervisor.ts';
 import { createMmio } from './apic-page.ts';
 import { TranslationMismatch } from './check/mismatch.ts';
 import { RegionChecker } from './check/region-checker.ts';
@@ -89,7 +90,7 @@ const SAMPLE_STEPS = 6,
 /** Instructions a nanosecond, for slices that end at a deadline. */
 const PACE = 0.25;
 
-export interface WasmVcpuOptions extends VcpuOptions {
+export interface WasmVcpuOptions extends SoftwareVcpuOptions {
   /** Made anew when left out. */
   readonly interpreter?: CompiledInterpreter;
   /** Translates hot code: on the vCPU's own thread when left out, not at all when there is none. */
@@ -98,7 +99,7 @@ export interface WasmVcpuOptions extends VcpuOptions {
   readonly checkTranslation?: CheckTranslation;
 }
 
-export class WasmVcpu implements Vcpu {
+export class WasmVcpu implements SoftwareVcpu {
   readonly cpu: Cpu;
   readonly #area: number;
   readonly #options: WasmVcpuOptions;
@@ -307,10 +308,11 @@ export class WasmVcpu implements Vcpu {
     return this.cpu.state.f64[TSC_OFFSET >> 3] as number;
   }
 
-  stats(): OwnVcpuStats {
+  stats(): OwnWasmVcpuStats {
     const { stats, live } = this.#translator;
     const exits = (status: number): number => this.#exits[status] as number;
     return {
+      hypervisor: 'wasm',
       instructions: Number(this.#longs[INSTRUCTIONS >> 3]),
       translated: Number(this.#longs[STATS_TRANSLATED >> 3]),
       decoded: this.#blocks.decoded,

@@ -5,3 +5,6 @@
  */
 
 export type CpuModel = 'v2' | 'v3';
+
+/** MAXPHYADDR of every model. */
+export const PHYSICAL_ADDRESS_BITS = 40;

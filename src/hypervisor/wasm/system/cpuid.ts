@@ -8,11 +8,12 @@
  */
 import { RAX, RBX, RCX, RDX } from '../state.ts';
 import type { Cpu } from './cpu.ts';
+import { PHYSICAL_ADDRESS_BITS } from './cpu-model.ts';
 import { CR4_OSXSAVE } from './cpu-state.ts';
 import { IMAGE_YMM, YMM_BYTES } from './fpu-image.ts';
 import { supportedComponents, XSTATE_AVX } from './xsave-components.ts';
 
-export const PHYSICAL_ADDRESS_BITS = 40;
+export { PHYSICAL_ADDRESS_BITS };
 export const LINEAR_ADDRESS_BITS = 48;
 
 /** TSC and core crystal frequency, ratio 1/1. */

@@ -1,0 +1,49 @@
+/**
+ * KVM for one machine on Node: a worker thread for every vCPU, and care that none of them is in the guest when the process ends.
+ *
+ * @module
+ */
+import { Worker } from 'node:worker_threads';
+import type { Kvm } from '../../../hypervisor/kvm/kvm.ts';
+import { kvmMachine } from '../../../vm/kvm-machine.ts';
+import type { VcpuThread } from '../../../vm/machine.ts';
+import type { VcpuThreadConfig, VcpuThreadEnd } from '../../../vm/vcpu-thread.ts';
+import type { NodeHypervisor } from '../hypervisor.ts';
+import { siblingModule } from '../sibling-module.ts';
+import type { TraceWire } from '../trace-file.ts';
+import type { KvmVcpuTask } from './kvm-vcpu-worker.ts';
+
+/** Takes over the open KVM. The workers start to load at once, beside what else there is to do before a machine runs. */
+export function kvmOnNode(kvm: Kvm, vcpuCount: number): NodeHypervisor {
+  const factory = kvmMachine(kvm);
+  const module = siblingModule(import.meta.url, './kvm-vcpu-worker.ts');
+  const workers = Array.from({ length: vcpuCount }, (_, index) => new Worker(module, { name: `vcpu ${index}` }));
+  const stop = (): void => factory.stop();
+  process.once('exit', stop);
+
+  const startVcpu = (config: VcpuThreadConfig, trace: TraceWire | undefined): VcpuThread => {
+    const worker = workers[config.index] as Worker;
+    const ended = new Promise<VcpuThreadEnd>((resolve, reject) => {
+      worker.once('message', (end: VcpuThreadEnd) => {
+        resolve(end);
+        void worker.terminate();
+      });
+      worker.once('error', reject);
+      worker.once('exit', (code) => reject(new Error(`the thread ended with status ${code}`)));
+    });
+    const task: KvmVcpuTask = { config, handle: factory.vcpu(config.index), ...(trace !== undefined && { trace }) };
+    worker.postMessage(task);
+    return { ended, sendInitialState: (initial) => worker.postMessage(initial) };
+  };
+
+  return {
+    name: 'kvm',
+    factory,
+    startVcpu,
+    async [Symbol.asyncDispose]() {
+      process.off('exit', stop);
+      await Promise.all(workers.map((worker) => worker.terminate()));
+      kvm[Symbol.dispose]();
+    },
+  };
+}

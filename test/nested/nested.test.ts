@@ -1,0 +1,118 @@
+/**
+ * Whole Linux guests on KVM: on a host in QEMU, whose TCG emulates a processor with SVM. Every check starts `typervisor run` there and
+ * answers within its time.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Nest, skipWithoutNest } from '../guest/nest.ts';
+
+const skip = skipWithoutNest();
+/** Debian's userland and the embedded guest's. */
+const GUEST_PROMPT = /(typervisor:[^\n]*|~|\/) ?# $/;
+const GREETING = /This is the embedded guest of typervisor/;
+const MIB_IN_KIB = 1024;
+
+let nest: Nest;
+before(
+  async () => {
+    if (skip === false) nest = await Nest.boot(2);
+  },
+  { timeout: 300_000 },
+);
+after(async () => {
+  if (skip === false) await nest[Symbol.asyncDispose]();
+});
+
+/** Boots Debian's kernel to its shell. */
+async function debian(options: string): Promise<void> {
+  nest.start(`typervisor run --hypervisor kvm ${options} -p quiet /vmlinuz -i /initrd`);
+  await nest.see(/^BOOT-OK/m);
+  await nest.see(GUEST_PROMPT);
+}
+
+/** KiB of a line of /proc/meminfo. */
+const memTotal = (meminfo: string): number => Number(/MemTotal: +(\d+) kB/.exec(meminfo)?.[1]);
+
+test('the host has KVM on a processor with SVM, and auto takes it', { skip }, async () => {
+  assert.match(await nest.output('ls -l /dev/kvm; grep -o -m1 svm /proc/cpuinfo'), /\/dev\/kvm\nsvm$/);
+  nest.start('typervisor run --log-level info -p \'typervisor.run="uname -r"\'');
+  await nest.see(/^typervisor: hypervisor: KVM \(system calls by koffi\)$/m);
+  await nest.see(/^6\.[\d.]+-typervisor$/m);
+  assert.equal(await nest.ended(), 0);
+});
+
+for (const count of [1, 2, 4]) {
+  test(`Debian's kernel boots to a shell with ${count} vCPUs, takes input, and powers off`, { skip }, async () => {
+    await debian(`-m 512 -c num-cores=${count}`);
+    assert.equal(await nest.output('grep -c ^processor /proc/cpuinfo'), `${count}`);
+    assert.match(await nest.output('dmesg | grep Hypervisor'), /Hypervisor detected: KVM/);
+    // Every processor takes its own timer interrupts.
+    const timers = /LOC: ((?: *\d+){1,8}) /.exec(await nest.output('grep LOC: /proc/interrupts'))?.[1]?.trim() ?? '';
+    const counts = timers.split(/ +/).map(Number);
+    assert.equal(counts.length, count);
+    assert.ok(
+      counts.every((value) => value > 0),
+      timers,
+    );
+    const total = memTotal(await nest.output('cat /proc/meminfo'));
+    assert.ok(total > 420 * MIB_IN_KIB && total < 512 * MIB_IN_KIB, `${total} kB`);
+    assert.equal(
+      await nest.output('cat /sys/devices/system/clocksource/clocksource0/current_clocksource'),
+      'kvm-clock',
+    );
+    nest.type('poweroff -f\n');
+    assert.equal(await nest.ended(), 0);
+  });
+}
+
+test('memory on both sides of the PCI hole is there', { skip }, async () => {
+  await debian('-m 4608');
+  const iomem = await nest.output('grep RAM /proc/iomem');
+  assert.match(iomem, /^00100000-cfffffff : System RAM$/m);
+  assert.match(iomem, /^100000000-14fffffff : System RAM$/m);
+  const total = memTotal(await nest.output('cat /proc/meminfo'));
+  assert.ok(total > 4300 * MIB_IN_KIB, `${total} kB`);
+  nest.type('poweroff -f\n');
+  assert.equal(await nest.ended(), 0);
+});
+
+test('a long paste into the serial port arrives whole', { skip }, async () => {
+  nest.start('typervisor run --hypervisor kvm');
+  await nest.see(GUEST_PROMPT);
+  const lines = Array.from({ length: 60 }, (_, index) => `echo line ${index} of the paste >> /tmp/paste`);
+  nest.type(`${lines.join('\n')}\n`);
+  assert.equal(await nest.output('sync; wc -l < /tmp/paste; tail -n 1 /tmp/paste'), '60\nline 59 of the paste');
+  nest.type('poweroff -f\n');
+  assert.equal(await nest.ended(), 0);
+});
+
+test('a reboot boots again in place, and the power button is not needed to end it', { skip }, async () => {
+  nest.start('typervisor run --hypervisor kvm -c num-cores=2');
+  await nest.see(GREETING);
+  await nest.see(GUEST_PROMPT);
+  await nest.output('echo before > /tmp/file');
+  nest.type('reboot -f\n');
+  await nest.see(GREETING);
+  await nest.see(GUEST_PROMPT);
+  assert.equal(await nest.output('cat /tmp/file 2>/dev/null || echo new'), 'new');
+  nest.type('reboot -f\n');
+  await nest.see(GREETING);
+  await nest.see(GUEST_PROMPT);
+  nest.type('poweroff\n');
+  assert.equal(await nest.ended(), 0);
+});
+
+test('a panic ends with status 34', { skip }, async () => {
+  nest.start('typervisor run --hypervisor kvm');
+  await nest.see(GUEST_PROMPT);
+  nest.type('echo c > /proc/sysrq-trigger\n');
+  assert.equal(await nest.ended(), 34);
+});
+
+test('Ctrl-A x ends a guest in the middle of its work', { skip }, async () => {
+  nest.start('typervisor run --hypervisor kvm -c num-cores=2');
+  await nest.see(GUEST_PROMPT);
+  nest.type('while :; do :; done\n');
+  nest.type('\x01x');
+  assert.equal(await nest.ended(), 0);
+});
