@@ -14,7 +14,6 @@ import {
   whyNoDebian,
 } from '../../tools/debian-packages.ts';
 import { busyboxInitrdFile, debianKernel, debianModules, debianVmlinux } from './debian.ts';
-import { debianRoot } from './debian-root.ts';
 
 /** Package and what tests use it for. */
 // biome-ignore format: a table
@@ -22,8 +21,6 @@ const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ['qemu-system-x86', 'the other machine that guests are run on'],
   ['qemu-utils',      'disk images of other formats'],
   ['e2fsprogs',       'ext4 images'],
-  ['mmdebstrap',      'a whole Debian to boot'],
-  ['openssl',         'its password'],
   ['acpica-tools',    'iasl, which judges the ACPI tables'],
   ['dmidecode',       'reads the SMBIOS structures'],
   ['binutils',        'objdump, which judges the decoder'],
@@ -56,7 +53,6 @@ for (const flavour of ['cloud', 'full'] as const) {
 attempt("Debian's cloud kernel as ELF", debianVmlinux('cloud'));
 attempt("Debian's kernel modules", debianModules('cloud'));
 attempt('busybox initrd', busyboxInitrdFile());
-attempt('a bootstrapped Debian', debianRoot(options.refresh));
 
 if (skipped.length === 0) {
   console.log(`test set-up: everything is there (${cacheFolder()})`);
