@@ -15,6 +15,8 @@ export type {
   VcpuStats,
 } from './hypervisor/stats.ts';
 export {
+  type BlockConfig,
+  DEFAULT_BLOCK,
   DEFAULT_CONFIG,
   type DebugExitConfig,
   type HypervisorName,
@@ -26,3 +28,4 @@ export {
   type TraceConfig,
 } from './vm/config.ts';
 export { ExitCode } from './vm/exit-code.ts';
+export type { VirtioTransport } from './vm/virtio-bus.ts';

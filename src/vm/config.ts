@@ -6,6 +6,7 @@
  */
 
 import type { CheckTranslation } from '../hypervisor/check-translation.ts';
+import type { VirtioTransport } from './virtio-bus.ts';
 
 export const MIB = 0x10_0000;
 
@@ -56,6 +57,41 @@ export interface TraceConfig {
 export const DEFAULT_TRACE_MIB = 64;
 export const MAX_TRACE_MIB = 1024;
 
+/** A virtio disk. */
+export interface BlockConfig {
+  /** A raw image or a block device of the host. */
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** The root file system: the kernel command line says so. At most one disk. */
+  readonly root: boolean;
+  /** Offers to take discards. */
+  readonly sparse: boolean;
+  /** A power of two. */
+  readonly blockSize: number;
+  /** What the guest reads as its serial number. */
+  readonly id: string;
+  /** Past the host's page cache. */
+  readonly direct: boolean;
+  readonly queues: number;
+  /** Offers packed rings. */
+  readonly packed: boolean;
+}
+
+export const DEFAULT_BLOCK: Omit<BlockConfig, 'path'> = {
+  readOnly: false,
+  root: false,
+  sparse: true,
+  blockSize: 512,
+  id: '',
+  direct: false,
+  queues: 16,
+  packed: false,
+};
+export const MIN_BLOCK_SIZE = 512;
+export const MAX_BLOCK_SIZE = 4096;
+export const MAX_BLOCK_ID_LENGTH = 20;
+export const MAX_BLOCK_QUEUES = 64;
+
 export interface RunConfig {
   /** Path of the kernel image; absent: the embedded guest's kernel. */
   readonly kernel?: string;
@@ -85,6 +121,12 @@ export interface RunConfig {
   /** Write down what happens when. */
   readonly trace?: TraceConfig;
   readonly debugExit?: DebugExitConfig;
+  /** Disks in the guest's order: vda, vdb, ... */
+  readonly block: readonly BlockConfig[];
+  /** A virtio entropy device. */
+  readonly rng: boolean;
+  /** Where virtio devices are. */
+  readonly virtioTransport: VirtioTransport;
 }
 
 /** COM1 on the terminal. */
@@ -102,4 +144,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   noReboot: false,
   name: 'typervisor',
   stats: false,
+  block: [],
+  rng: true,
+  virtioTransport: 'pci',
 };

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  alias,
   boolean,
   choice,
   integer,
@@ -16,20 +17,27 @@ import {
   withDefault,
 } from '../../util/key-value.ts';
 import {
+  type BlockConfig,
   CONSOLE_ON_STDOUT,
+  DEFAULT_BLOCK,
   DEFAULT_CONFIG,
   DEFAULT_MEM_MIB,
   DEFAULT_TRACE_MIB,
+  MAX_BLOCK_ID_LENGTH,
+  MAX_BLOCK_QUEUES,
+  MAX_BLOCK_SIZE,
   MAX_CPUS,
   MAX_MEM_MIB,
   MAX_TRACE_MIB,
   MIB,
+  MIN_BLOCK_SIZE,
   MIN_MEM_MIB,
   type RunConfig,
   SERIAL_NUMBERS,
   type SerialConfig,
 } from '../../vm/config.ts';
 import { portOwner } from '../../vm/ports.ts';
+import { MAX_DISKS } from '../../vm/slots.ts';
 import { type OptionSpec, type ParsedArguments, parseArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
 
@@ -71,6 +79,34 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
       ['console', "The kernel's console: its name goes on the kernel command line. One port at most."],
       ['stdin', 'Takes standard input. One port at most.'],
     ],
+  },
+  {
+    name: '--block',
+    short: '-b',
+    value: 'PATH[,KEY=VALUE,...]',
+    repeatable: true,
+    help: `Adds a disk, a raw image or a block device of the host; the guest sees them as vda, vdb and so on. Up to ${MAX_DISKS}.`,
+    keys: [
+      ['path=PATH', 'The image.'],
+      ['ro', 'Read-only: the guest is told, and the image is never written.'],
+      ['root', 'The root file system: adds root=/dev/vdX and ro or rw to the kernel command line. One disk at most.'],
+      ['sparse=BOOL', 'Whether the guest may discard what it needs no more. The default is true.'],
+      [
+        'block-size=BYTES',
+        `What the guest reads and writes at least: ${MIN_BLOCK_SIZE} (the default) to ${MAX_BLOCK_SIZE}.`,
+      ],
+      ['id=TEXT', `The serial number that the guest reads, up to ${MAX_BLOCK_ID_LENGTH} characters.`],
+      ['direct', "Past the host's page cache (O_DIRECT)."],
+      ['num-queues=N', `Request queues, 1 to ${MAX_BLOCK_QUEUES}. The default is ${DEFAULT_BLOCK.queues}.`],
+      ['packed-queue', 'Offers packed virtqueues.'],
+      ['format=raw', 'What the image is. It is never guessed from its contents, which a guest can write.'],
+    ],
+  },
+  { name: '--no-rng', help: 'Leaves the entropy device out, which gives the guest random numbers.' },
+  {
+    name: '--virtio-transport',
+    value: 'pci|mmio',
+    help: 'How the guest reaches its virtio devices: as PCI functions (the default), or as memory-mapped devices that ACPI names.',
   },
   {
     name: '--hypervisor',
@@ -133,6 +169,22 @@ const HYPERVISOR = {
   model: withDefault(choice('x86-64-v2', 'x86-64-v3'), DEFAULT_CONFIG.model),
 };
 const TRACE = { path: string(), limit: withDefault(integer(1, MAX_TRACE_MIB, 'MiB'), DEFAULT_TRACE_MIB) };
+const BLOCK = {
+  path: string(),
+  ro: withDefault(boolean(), DEFAULT_BLOCK.readOnly),
+  root: withDefault(boolean(), DEFAULT_BLOCK.root),
+  sparse: withDefault(boolean(), DEFAULT_BLOCK.sparse),
+  'block-size': alias(
+    withDefault(integer(MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, 'bytes'), DEFAULT_BLOCK.blockSize),
+    'block_size',
+  ),
+  id: withDefault(string(), DEFAULT_BLOCK.id),
+  direct: alias(withDefault(boolean(), DEFAULT_BLOCK.direct), 'o_direct'),
+  'num-queues': withDefault(integer(1, MAX_BLOCK_QUEUES), DEFAULT_BLOCK.queues),
+  'packed-queue': withDefault(boolean(), DEFAULT_BLOCK.packed),
+  format: withDefault(choice('raw'), 'raw'),
+};
+const VIRTIO_TRANSPORT = { transport: choice('pci', 'mmio') };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
   num: withDefault(integer(1, SERIAL_NUMBERS.length), 1),
@@ -190,6 +242,32 @@ function serialPorts(args: ParsedArguments): SerialConfig[] {
   return ports.sort((a, b) => a.num - b.num);
 }
 
+/** The disks in order. */
+function blockDevices(args: ParsedArguments): BlockConfig[] {
+  const texts = args.options.get('--block') ?? [];
+  const disks: BlockConfig[] = [];
+  for (const [index, parsed] of keyValues(args, '--block', BLOCK).entries()) {
+    const { path, id, root, 'block-size': blockSize } = parsed;
+    const reason =
+      path === ''
+        ? 'the path is empty'
+        : (blockSize & (blockSize - 1)) !== 0
+          ? `a block size of ${blockSize} is no power of two`
+          : id.length > MAX_BLOCK_ID_LENGTH || !/^[ -~]*$/.test(id)
+            ? `an id is at most ${MAX_BLOCK_ID_LENGTH} characters of ASCII`
+            : root && disks.some((disk) => disk.root)
+              ? 'another disk is the root already'
+              : index >= MAX_DISKS
+                ? `more than ${MAX_DISKS} disks`
+                : undefined;
+    if (reason !== undefined) throw invalid('--block', texts[index] ?? '', reason);
+    const { ro, sparse, direct } = parsed;
+    const { 'num-queues': queues, 'packed-queue': packed } = parsed;
+    disks.push({ path, readOnly: ro, root, sparse, blockSize, id, direct, queues, packed });
+  }
+  return disks;
+}
+
 /** The configuration that arguments describe, or 'help'. Throws UsageError. */
 export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   const args = parseArguments(argv, RUN_OPTIONS);
@@ -206,6 +284,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   if (check !== undefined && hypervisor?.translate === false) {
     throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'nothing is translated');
   }
+  const [virtio] = keyValues(args, '--virtio-transport', VIRTIO_TRANSPORT);
   const [trace] = keyValues(args, '--trace-file', TRACE);
   if (trace?.path === '')
     throw invalid('--trace-file', args.options.get('--trace-file')?.[0] ?? '', 'the path is empty');
@@ -231,5 +310,8 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     stats: args.options.has('--stats'),
     ...(trace !== undefined && { trace: { path: trace.path, limitBytes: trace.limit * MIB } }),
     ...(debugExit !== undefined && { debugExit }),
+    block: blockDevices(args),
+    rng: !args.options.has('--no-rng'),
+    virtioTransport: virtio?.transport ?? DEFAULT_CONFIG.virtioTransport,
   };
 }

@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
+import { BlockDevice } from '../../devices/virtio/block/device.ts';
+import { RngDevice } from '../../devices/virtio/rng/device.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/mmu/layout.ts';
 import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
@@ -16,10 +18,13 @@ import { DEFAULT_CONFIG, type ModelName, type RunConfig, type SerialConfig } fro
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
+import { diskSlot, RNG_SLOT } from '../../vm/slots.ts';
+import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
+import { openRawDisk } from './raw-disk.ts';
 import { startVcpu } from './start-vcpu.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
@@ -44,12 +49,35 @@ const stderrLogger: Logger = {
 /** The kernel command line of a configuration. */
 export function commandLine(config: RunConfig): string {
   const console = config.serial.find((port) => port.console);
+  const root = config.block.findIndex((disk) => disk.root);
   return [
     ...(console === undefined ? [] : [`console=ttyS${console.num - 1}`]),
     BASE_PARAMS,
+    ...(root < 0 ? [] : [`root=/dev/${diskName(root)} ${config.block[root]?.readOnly ? 'ro' : 'rw'}`]),
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
     ...config.params,
   ].join(' ');
+}
+
+/** What Linux calls disk `index`, counted from 0. */
+const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
+
+const random = (into: Uint8Array<ArrayBuffer>): void => void randomFillSync(into);
+const yieldTurn = (resume: () => void): void => void setImmediate(resume);
+
+/** The virtio devices of a configuration; their disks are closed with `resources`. */
+function virtioDevices(config: RunConfig, resources: AsyncDisposableStack): VirtioPlacement[] {
+  const devices: VirtioPlacement[] = config.block.map((block, index) => {
+    const { path, readOnly, direct, id, blockSize, queues, sparse, packed } = block;
+    const disk = openRawDisk(path, { readOnly, direct });
+    resources.defer(() => disk.close());
+    const name = `block ${diskName(index)}`;
+    const onError = (message: string): void => stderrLogger.log('error', 'virtio', message);
+    const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
+    return { slot: diskSlot(index), device: new BlockDevice(options) };
+  });
+  if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
+  return devices;
 }
 
 const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
@@ -136,6 +164,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         serial,
         debugExitPort: config.debugExit?.port,
         noReboot: config.noReboot,
+        virtio: { transport: config.virtioTransport, devices: virtioDevices(config, resources) },
         progress: progress.update,
       },
       {
@@ -156,8 +185,8 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
             },
           }),
         trace: traceFile?.trace,
-        random: (into) => void into.set(randomFillSync(new Uint8Array(into.length))),
-        yieldTurn: (resume) => void setImmediate(resume),
+        random,
+        yieldTurn,
       },
     );
     const started = performance.now();

@@ -25,7 +25,7 @@ import * as C from './pci-defs.ts';
 
 /** Where a function's doorbells are, for the vCPUs to post. */
 export interface Doorbells {
-  add(address: number, bytes: number): void;
+  add(address: number, bytes: number): unknown;
   remove(address: number, bytes: number): void;
 }
 
