@@ -26,6 +26,8 @@ export const SERIAL_NUMBERS: readonly SerialNumber[] = [1, 2, 3, 4];
 export type SerialType = 'stdout' | 'file' | 'sink';
 
 export interface SerialConfig {
+  /** A 16550, ttyS0 and so on in Linux, when absent; a virtio console is hvc0 and so on, and counted apart. */
+  readonly hardware?: 'virtio-console';
   readonly num: SerialNumber;
   readonly type: SerialType;
   /** The file; present exactly when `type` is 'file'. */
@@ -103,7 +105,7 @@ export interface RunConfig {
   readonly memBytes: number;
   /** Number of vCPUs. */
   readonly cpus: number;
-  /** The ports that were configured, at most one a number; the other ports exist and forget what is written to them. */
+  /** The ports that were configured, at most one a number and hardware; the other 16550s exist and forget what is written to them. */
   readonly serial: readonly SerialConfig[];
   readonly hypervisor: HypervisorName;
   /** The WebAssembly CPU translates hot code; else it interprets all. */

@@ -243,3 +243,30 @@ test('virtio devices are on PCI unless it is said otherwise, the entropy device 
   assert.deepEqual([parse('--virtio-transport', 'mmio').virtioTransport, parse('--no-rng').rng], ['mmio', false]);
   refused(['--virtio-transport', 'ccw'], '--virtio-transport "ccw": "ccw" is not pci or mmio at position 0');
 });
+
+test('a virtio console is counted apart from the serial ports', () => {
+  assert.deepEqual(parse('--serial', 'stdout,hardware=virtio-console,console,stdin').serial, [
+    { hardware: 'virtio-console', num: 1, type: 'stdout', console: true, stdin: true },
+  ]);
+  const { serial } = parse(
+    '--serial',
+    'sink',
+    '--serial',
+    'sink,hardware=virtio-console',
+    '--serial',
+    'sink,num=2,hardware=virtio-console',
+  );
+  assert.equal(serial.length, 3);
+  refused(
+    ['--serial', 'hardware=virtio-console', '--serial', 'hardware=virtio-console'],
+    '--serial "hardware=virtio-console": port 1 is configured twice',
+  );
+  // It alone leaves the first serial port on standard output.
+  assert.deepEqual(
+    parse('--serial', 'sink,hardware=virtio-console').serial.map(({ hardware, console }) => [hardware, console]),
+    [
+      ['virtio-console', false],
+      [undefined, true],
+    ],
+  );
+});

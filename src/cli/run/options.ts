@@ -74,7 +74,11 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     help: 'Connects one of the four serial ports, which always exist: a port that is not connected forgets its output. As long as no port is the console and the first is not mentioned, the first is the console, on standard input and output.',
     keys: [
       ['type=TYPE', 'stdout, file (appends to path) or sink (forgets, the default).'],
-      ['num=N', '1 to 4, ttyS0 to ttyS3 in Linux. The default is 1.'],
+      [
+        'hardware=WHAT',
+        'serial, a 16550 (the default), or virtio-console, which is faster and there only when configured.',
+      ],
+      ['num=N', '1 to 4: in Linux ttyS0 to ttyS3, or hvc0 to hvc3. The default is 1.'],
       ['path=PATH', 'The file of type=file.'],
       ['console', "The kernel's console: its name goes on the kernel command line. One port at most."],
       ['stdin', 'Takes standard input. One port at most.'],
@@ -187,6 +191,7 @@ const BLOCK = {
 const VIRTIO_TRANSPORT = { transport: choice('pci', 'mmio') };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
+  hardware: withDefault(choice('serial', 'virtio-console'), 'serial'),
   num: withDefault(integer(1, SERIAL_NUMBERS.length), 1),
   path: optional(string()),
   console: withDefault(boolean(), false),
@@ -221,8 +226,9 @@ function serialPorts(args: ParsedArguments): SerialConfig[] {
   const ports: SerialConfig[] = [];
   for (const [index, parsed] of keyValues(args, '--serial', SERIAL).entries()) {
     const { type, path, console, stdin } = parsed;
+    const hardware = parsed.hardware === 'serial' ? undefined : parsed.hardware;
     const num = SERIAL_NUMBERS.find((candidate) => candidate === parsed.num) ?? 1;
-    const reason = ports.some((port) => port.num === num)
+    const reason = ports.some((port) => port.num === num && port.hardware === hardware)
       ? `port ${num} is configured twice`
       : console && ports.some((port) => port.console)
         ? 'another port is the console already'
@@ -234,9 +240,16 @@ function serialPorts(args: ParsedArguments): SerialConfig[] {
               ? `type=${type} takes no path`
               : undefined;
     if (reason !== undefined) throw invalid('--serial', texts[index] ?? '', reason);
-    ports.push({ num, type, console, stdin, ...(path !== undefined && { path }) });
+    ports.push({
+      ...(hardware !== undefined && { hardware }),
+      num,
+      type,
+      console,
+      stdin,
+      ...(path !== undefined && { path }),
+    });
   }
-  if (!ports.some((port) => port.console || port.num === 1)) {
+  if (!ports.some((port) => port.console || (port.num === 1 && port.hardware === undefined))) {
     ports.push({ ...CONSOLE_ON_STDOUT, stdin: !ports.some((port) => port.stdin) });
   }
   return ports.sort((a, b) => a.num - b.num);

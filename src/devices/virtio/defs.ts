@@ -7,6 +7,7 @@
 
 /** Device types (5). */
 export const VIRTIO_ID_BLOCK = 2;
+export const VIRTIO_ID_CONSOLE = 3;
 export const VIRTIO_ID_RNG = 4;
 
 /** Device status (2.1). */

@@ -6,9 +6,10 @@
 import { randomFillSync } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
-import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
+import { type ByteSink, emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
+import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/mmu/layout.ts';
@@ -18,7 +19,7 @@ import { DEFAULT_CONFIG, type ModelName, type RunConfig, type SerialConfig } fro
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
-import { diskSlot, RNG_SLOT } from '../../vm/slots.ts';
+import { consoleSlot, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
@@ -51,7 +52,7 @@ export function commandLine(config: RunConfig): string {
   const console = config.serial.find((port) => port.console);
   const root = config.block.findIndex((disk) => disk.root);
   return [
-    ...(console === undefined ? [] : [`console=ttyS${console.num - 1}`]),
+    ...(console === undefined ? [] : [`console=${console.hardware === undefined ? 'ttyS' : 'hvc'}${console.num - 1}`]),
     BASE_PARAMS,
     ...(root < 0 ? [] : [`root=/dev/${diskName(root)} ${config.block[root]?.readOnly ? 'ro' : 'rw'}`]),
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
@@ -78,6 +79,25 @@ function virtioDevices(config: RunConfig, resources: AsyncDisposableStack): Virt
   });
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   return devices;
+}
+
+/** A virtio console; one on a terminal has its size, and learns of changes. */
+function virtioConsole(port: SerialConfig, backend: SerialBackend, resources: AsyncDisposableStack): ConsoleDevice {
+  const { stdout } = process;
+  const onTerminal = port.type === 'stdout' && stdout.isTTY;
+  const device = new ConsoleDevice({
+    name: `console ${port.num}`,
+    input: backend.input ?? emptySource,
+    output: backend.output ?? nullSink,
+    size: onTerminal ? { columns: stdout.columns, rows: stdout.rows } : undefined,
+    yieldTurn,
+  });
+  if (onTerminal) {
+    const resized = (): void => device.resized({ columns: stdout.columns, rows: stdout.rows });
+    stdout.on('resize', resized);
+    resources.defer(() => void stdout.off('resize', resized));
+  }
+  return device;
 }
 
 const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
@@ -151,7 +171,12 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       return { output, ...(port.stdin ? { input: terminal.source } : {}) };
     };
     const serial: (SerialBackend | undefined)[] = [undefined, undefined, undefined, undefined];
-    for (const port of config.serial) serial[port.num - 1] = backend(port);
+    const consoles: VirtioPlacement[] = [];
+    for (const port of config.serial) {
+      const connected = backend(port);
+      if (port.hardware === undefined) serial[port.num - 1] = connected;
+      else consoles.push({ slot: consoleSlot(port.num), device: virtioConsole(port, connected, resources) });
+    }
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
       {
@@ -164,7 +189,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         serial,
         debugExitPort: config.debugExit?.port,
         noReboot: config.noReboot,
-        virtio: { transport: config.virtioTransport, devices: virtioDevices(config, resources) },
+        virtio: { transport: config.virtioTransport, devices: [...consoles, ...virtioDevices(config, resources)] },
         progress: progress.update,
       },
       {

@@ -18,7 +18,7 @@ import { PCI_CAP_ID_VENDOR, type PciFunction } from '../../pci/config-space.ts';
 import { PciEndpoint } from '../../pci/endpoint.ts';
 import type { PciMemory } from '../../pci/memory.ts';
 import { Msix, type SendMsi } from '../../pci/msix.ts';
-import { VIRTIO_ID_BLOCK, VIRTIO_ID_RNG } from '../defs.ts';
+import { VIRTIO_ID_BLOCK, VIRTIO_ID_CONSOLE } from '../defs.ts';
 import type { VirtioDevice } from '../device.ts';
 import { type QueueArea, TransportCore } from './core.ts';
 import * as C from './pci-defs.ts';
@@ -46,7 +46,7 @@ const MAX_QUEUES = PAGE / 16 - 1;
 
 /** Class codes by device type (4.1.2.1 leaves them open; these are the usual ones). */
 const CLASS_OTHER = 0x088000;
-const CLASSES: Readonly<Record<number, number>> = { [VIRTIO_ID_BLOCK]: 0x018000, [VIRTIO_ID_RNG]: CLASS_OTHER };
+const CLASSES: Readonly<Record<number, number>> = { [VIRTIO_ID_BLOCK]: 0x018000, [VIRTIO_ID_CONSOLE]: 0x078000 };
 
 const AREAS: readonly QueueArea[] = ['descriptors', 'driver', 'device'];
 
