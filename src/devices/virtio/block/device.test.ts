@@ -112,18 +112,22 @@ for (const kind of TRANSPORTS) {
     });
   }
 
-  test(`${kind}: a reset with requests under way writes nothing into the next driver's rings`, async () => {
+  test(`${kind}: a reset with requests under way writes nothing into the next driver's rings, and no status`, async () => {
     const { queues, disk, driver, memory, start } = rig({ kind });
     disk.hold = true;
-    for (let n = 0; n < 8; n++) queues[0].add(blockRequest(0, n, writable(512)));
+    const requests = Array.from({ length: 8 }, (_, n) => queues[0].place(blockRequest(0, n, writable(512))));
+    for (const segments of requests) queues[0].addSegments(segments);
     driver.notify(0);
     driver.status = 0;
+    const statusBytes = requests.map((segments) => gpa(segments[2]!.address));
+    for (const at of statusBytes) memory.writeU8(at, 0xee);
     const { device: usedRing, size } = queues[0].areas;
     memory.fill(gpa(usedRing), 6 + size * 8, 0xee);
     for (const end of disk.held) end();
     await new Promise(setImmediate);
     await new Promise(setImmediate);
     assert.ok(memory.slice(gpa(usedRing), 6 + size * 8).every((byte) => byte === 0xee));
+    assert.ok(statusBytes.every((at) => memory.readU8(at) === 0xee));
     assert.equal(driver.status, 0);
     disk.hold = false;
     start();

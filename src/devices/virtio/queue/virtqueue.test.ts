@@ -193,6 +193,10 @@ for (const packed of [false, true]) {
       assert.equal(batch(3), true, `round ${round}, the event is in the batch`);
       assert.equal(batch(2), false, `round ${round}, the event lies behind`);
       drain();
+      driver.interrupts = true;
+      assert.equal(batch(1), true, `round ${round}, the event is the batch`);
+      assert.equal(batch(2), false, `round ${round}, the event is the place before the batch`);
+      drain();
     }
   });
 

@@ -127,6 +127,8 @@ for (const kind of TRANSPORTS) {
     driver.start(areas(queues));
     driver.status = 1;
     assert.equal(driver.status, UP_TO_DRIVER_OK);
+    driver.status = 1 | 0x80;
+    assert.equal(driver.status, UP_TO_DRIVER_OK, 'what takes a bit back sets none either');
     driver.status = UP_TO_DRIVER_OK | 0x40;
     assert.equal(driver.status, UP_TO_DRIVER_OK);
     assert.equal(device.sessions, 1);
