@@ -26,7 +26,7 @@ export const SERIAL_NUMBERS: readonly SerialNumber[] = [1, 2, 3, 4];
 export type SerialType = 'stdout' | 'file' | 'sink';
 
 export interface SerialConfig {
-  /** A 16550, ttyS0 and so on in Linux, when absent; a virtio console is hvc0 and so on, and counted apart. */
+  /** A 16550, ttyS0 and so on in Linux, when absent; virtio consoles are hvc0 and so on in the order of their numbers. */
   readonly hardware?: 'virtio-console';
   readonly num: SerialNumber;
   readonly type: SerialType;

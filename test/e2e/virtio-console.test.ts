@@ -1,10 +1,13 @@
 /** The embedded guest with a virtio console as its terminal. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { launch } from './console.ts';
+import { fileURLToPath } from 'node:url';
+import { skipWithout } from '../guest/debian.ts';
+import { launch, NODE } from './console.ts';
 import { temporaryFolder } from './programs.ts';
 
 const CONSOLE = 'type=stdout,hardware=virtio-console,console,stdin';
@@ -32,9 +35,27 @@ test('a second console is a file beside the shell on the serial port', async () 
   const path = join(temporaryFolder(), 'hvc1');
   await using vm = launch(['--serial', `type=file,path=${path},hardware=virtio-console,num=2`]);
   await vm.prompt();
-  assert.equal(await vm.run('cat /sys/bus/pci/devices/0000:00:05.0/class'), '0x078000');
+  assert.equal(await vm.run('cat /sys/bus/pci/devices/0000:00:01.0/class'), '0x078000');
   await vm.run('echo hello > /dev/hvc0');
   vm.type('poweroff -f\n');
   await vm.exits(0);
   assert.equal(readFileSync(path, 'utf8'), 'hello\r\n');
+});
+
+test('what is typed before the shell is there waits for it', async () => {
+  await using vm = launch(['--serial', CONSOLE], { input: 'echo typed a""head; poweroff -f\n' });
+  await vm.see('typed ahead');
+  await vm.exits(0);
+});
+
+test('the shell knows the size of the terminal', { skip: skipWithout('script') }, () => {
+  const launcher = fileURLToPath(new URL('../../bin/typervisor', import.meta.url));
+  const machine = `${NODE} ${launcher} run --serial ${CONSOLE}`;
+  const { stdout, status } = spawnSync('script', ['-qefc', `stty rows 33 cols 101; ${machine}`, '/dev/null'], {
+    input: 'echo size; stty size; poweroff -f\n',
+    encoding: 'utf8',
+    timeout: 180_000,
+  });
+  assert.match(stdout, /^size\r?\n33 101\r?$/m);
+  assert.equal(status, 0);
 });

@@ -78,7 +78,10 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
         'hardware=WHAT',
         'serial, a 16550 (the default), or virtio-console, which is faster and there only when configured.',
       ],
-      ['num=N', '1 to 4: in Linux ttyS0 to ttyS3, or hvc0 to hvc3. The default is 1.'],
+      [
+        'num=N',
+        '1 to 4, ttyS0 to ttyS3 in Linux; virtio consoles are counted apart, and hvc0 and so on in this order. The default is 1.',
+      ],
       ['path=PATH', 'The file of type=file.'],
       ['console', "The kernel's console: its name goes on the kernel command line. One port at most."],
       ['stdin', 'Takes standard input. One port at most.'],

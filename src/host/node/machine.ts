@@ -10,6 +10,7 @@ import { type ByteSink, emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
+import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/mmu/layout.ts';
@@ -19,7 +20,7 @@ import { DEFAULT_CONFIG, type ModelName, type RunConfig, type SerialConfig } fro
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
-import { consoleSlot, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
+import { CONSOLE_SLOT, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
@@ -52,7 +53,7 @@ export function commandLine(config: RunConfig): string {
   const console = config.serial.find((port) => port.console);
   const root = config.block.findIndex((disk) => disk.root);
   return [
-    ...(console === undefined ? [] : [`console=${console.hardware === undefined ? 'ttyS' : 'hvc'}${console.num - 1}`]),
+    ...(console === undefined ? [] : [`console=${consoleName(console, config.serial)}`]),
     BASE_PARAMS,
     ...(root < 0 ? [] : [`root=/dev/${diskName(root)} ${config.block[root]?.readOnly ? 'ro' : 'rw'}`]),
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
@@ -81,23 +82,36 @@ function virtioDevices(config: RunConfig, resources: AsyncDisposableStack): Virt
   return devices;
 }
 
-/** A virtio console; one on a terminal has its size, and learns of changes. */
-function virtioConsole(port: SerialConfig, backend: SerialBackend, resources: AsyncDisposableStack): ConsoleDevice {
+/** The virtio consoles as ports of one device, where there are any; one on a terminal has its size, and learns of changes. */
+function virtioConsoles(
+  ports: readonly { readonly config: SerialConfig; readonly backend: SerialBackend }[],
+  resources: AsyncDisposableStack,
+): VirtioPlacement[] {
+  if (ports.length === 0) return [];
   const { stdout } = process;
-  const onTerminal = port.type === 'stdout' && stdout.isTTY;
+  const size = (): ConsoleSize => ({ columns: stdout.columns, rows: stdout.rows });
+  const isOnTerminal = ({ type }: SerialConfig): boolean => type === 'stdout' && stdout.isTTY;
   const device = new ConsoleDevice({
-    name: `console ${port.num}`,
-    input: backend.input ?? emptySource,
-    output: backend.output ?? nullSink,
-    size: onTerminal ? { columns: stdout.columns, rows: stdout.rows } : undefined,
+    ports: ports.map(({ config, backend }) => ({
+      input: backend.input ?? emptySource,
+      output: backend.output ?? nullSink,
+      size: isOnTerminal(config) ? size() : undefined,
+    })),
     yieldTurn,
   });
-  if (onTerminal) {
-    const resized = (): void => device.resized({ columns: stdout.columns, rows: stdout.rows });
+  for (const [index, { config }] of ports.entries()) {
+    if (!isOnTerminal(config)) continue;
+    const resized = (): void => device.resized(index, size());
     stdout.on('resize', resized);
     resources.defer(() => void stdout.off('resize', resized));
   }
-  return device;
+  return [{ slot: CONSOLE_SLOT, device }];
+}
+
+/** What Linux calls a serial port or a virtio console. */
+function consoleName(port: SerialConfig, all: readonly SerialConfig[]): string {
+  if (port.hardware === undefined) return `ttyS${port.num - 1}`;
+  return `hvc${all.filter(({ hardware }) => hardware === port.hardware).indexOf(port)}`;
 }
 
 const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
@@ -171,11 +185,11 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       return { output, ...(port.stdin ? { input: terminal.source } : {}) };
     };
     const serial: (SerialBackend | undefined)[] = [undefined, undefined, undefined, undefined];
-    const consoles: VirtioPlacement[] = [];
+    const consoles: { config: SerialConfig; backend: SerialBackend }[] = [];
     for (const port of config.serial) {
       const connected = backend(port);
       if (port.hardware === undefined) serial[port.num - 1] = connected;
-      else consoles.push({ slot: consoleSlot(port.num), device: virtioConsole(port, connected, resources) });
+      else consoles.push({ config: port, backend: connected });
     }
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
@@ -189,7 +203,10 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         serial,
         debugExitPort: config.debugExit?.port,
         noReboot: config.noReboot,
-        virtio: { transport: config.virtioTransport, devices: [...consoles, ...virtioDevices(config, resources)] },
+        virtio: {
+          transport: config.virtioTransport,
+          devices: [...virtioConsoles(consoles, resources), ...virtioDevices(config, resources)],
+        },
         progress: progress.update,
       },
       {

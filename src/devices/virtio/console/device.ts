@@ -1,16 +1,13 @@
 /**
- * The console device (VIRTIO 1.2, section 5.3) with one port: bytes in, bytes out, the size of the terminal, emergency writes.
+ * The console device (VIRTIO 1.2, section 5.3): ports (port.ts), their control messages (control.ts), the size of a terminal,
+ * emergency writes.
  *
- * What the guest sends waits in its own buffers while the host's reader is slow, and what the host has for it waits with the
- * host while the guest gives no buffers: the device keeps at most one piece of either.
- *
- * MULTIPORT is not offered. So nothing says when a program in the guest opens the console; Linux drops what comes in the
- * moment between its driver's start and its terminal's.
+ * With MULTIPORT a port's input waits until the driver says that it is open. A driver without it has the first port alone, and
+ * Linux then drops what comes in the moment between its driver's start and its terminal's.
  *
  * @module
  */
 import type { AccessWidth } from '../../../bus/bus-device.ts';
-import type { ByteSink, ByteSource } from '../../../bus/byte-stream.ts';
 import {
   type Features,
   features,
@@ -22,75 +19,74 @@ import {
   VIRTIO_ID_CONSOLE,
 } from '../defs.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
-import type { Chain } from '../queue/chain.ts';
+import { takeChains } from '../queue/take-chains.ts';
+import { Announcements, parseControl } from './control.ts';
 import * as C from './defs.ts';
+import { ConsolePort, type ConsolePortOptions, type ConsoleSize, type PortProgress } from './port.ts';
 
 const QUEUE_SIZE = 256;
-/** Bytes that are moved at once. */
-const PIECE_BYTES = 4096;
-/** Pieces and chains that a turn moves at most. */
-const STEPS_PER_TURN = 64;
-
-export interface ConsoleSize {
-  readonly columns: number;
-  readonly rows: number;
-}
+const CONTROL_CHAINS_PER_TURN = 64;
 
 export interface ConsoleOptions {
-  readonly name: string;
-  readonly input: ByteSource;
-  readonly output: ByteSink;
-  /** The terminal's size, where there is a terminal. */
-  readonly size?: ConsoleSize | undefined;
+  /** One at least; each is a console of the guest's, in this order. */
+  readonly ports: readonly ConsolePortOptions[];
   /** Calls back after the host's event loop has turned. */
   readonly yieldTurn: (resume: () => void) => void;
 }
 
 export class ConsoleDevice implements VirtioDevice {
-  readonly name: string;
+  readonly name = 'console';
   readonly type: number = VIRTIO_ID_CONSOLE;
   readonly features: Features;
-  readonly queueSizes: readonly number[] = [QUEUE_SIZE, QUEUE_SIZE];
+  readonly queueSizes: readonly number[];
   readonly configBytes: number = C.CONSOLE_CONFIG_BYTES;
-  readonly #options: ConsoleOptions;
+  readonly #yieldTurn: (resume: () => void) => void;
   readonly #config = new DataView(new ArrayBuffer(C.CONSOLE_CONFIG_BYTES));
-  readonly #piece = new Uint8Array(PIECE_BYTES);
+  readonly #ports: readonly ConsolePort[];
+  readonly #announcements: Announcements;
+  readonly #control = new Uint8Array(C.CONSOLE_CONTROL_BYTES);
   #session: DriverSession | undefined;
-  /** Taken from the host, not yet in the guest. */
-  #received: Uint8Array = new Uint8Array(0);
-  /** A chain of the guest's that is being sent, and how much of it has been. */
-  #sending: Chain | undefined;
-  #sent = 0;
+  #isMultiport = false;
   #waiting = false;
   #changed: () => void = () => {};
 
-  constructor(options: ConsoleOptions) {
-    this.#options = options;
-    this.name = options.name;
+  constructor({ ports, yieldTurn }: ConsoleOptions) {
+    this.#yieldTurn = yieldTurn;
+    this.#ports = ports.map((port) => new ConsolePort(port));
+    this.#announcements = new Announcements(ports.length);
+    this.queueSizes = Array.from({ length: C.queueCount(ports.length) }, () => QUEUE_SIZE);
     this.features = features(
       VIRTIO_F_INDIRECT_DESC,
       VIRTIO_F_EVENT_IDX,
       VIRTIO_F_RING_PACKED,
       VIRTIO_F_IN_ORDER,
+      C.VIRTIO_CONSOLE_F_MULTIPORT,
       C.VIRTIO_CONSOLE_F_EMERG_WRITE,
-      ...(options.size === undefined ? [] : [C.VIRTIO_CONSOLE_F_SIZE]),
+      ...(ports[0]?.size === undefined ? [] : [C.VIRTIO_CONSOLE_F_SIZE]),
     );
-    this.#setSize(options.size);
-    this.#config.setUint32(C.CONSOLE_CONFIG_MAX_NR_PORTS, 1, true);
-    options.input.onReadable(() => this.#serve());
-    options.output.onDrain(() => this.#serve());
+    this.#config.setUint32(C.CONSOLE_CONFIG_MAX_NR_PORTS, ports.length, true);
+    this.#fillSize();
+    for (const { input, output } of this.#ports) {
+      input.onReadable(() => this.#serve());
+      output.onDrain(() => this.#serve());
+    }
   }
 
-  #setSize(size: ConsoleSize | undefined): void {
+  #fillSize(): void {
+    const size = this.#ports[0]?.size;
     this.#config.setUint16(C.CONSOLE_CONFIG_COLS, size?.columns ?? 0, true);
     this.#config.setUint16(C.CONSOLE_CONFIG_ROWS, size?.rows ?? 0, true);
   }
 
-  /** The terminal has another size: a driver that cares is told. */
-  resized(size: ConsoleSize): void {
-    if (!hasFeature(this.features, C.VIRTIO_CONSOLE_F_SIZE)) return;
-    this.#setSize(size);
-    this.#changed();
+  /** The terminal of a port that has one has another size: the driver is told. */
+  resized(index: number, size: ConsoleSize): void {
+    const port = this.#ports[index];
+    if (port?.size === undefined) return;
+    port.size = size;
+    this.#fillSize();
+    if (index === 0) this.#changed();
+    if (port.isOpen) this.#announcements.add(index, C.VIRTIO_CONSOLE_RESIZE);
+    this.#serve();
   }
 
   readConfig(offset: number, width: AccessWidth): number {
@@ -101,8 +97,8 @@ export class ConsoleDevice implements VirtioDevice {
 
   /** An emergency write is a character, whatever state the device is in (5.3.5.1); lost when the host's reader is slow. */
   writeConfig(offset: number, _: AccessWidth, value: number): void {
-    const { output } = this.#options;
-    if (offset === C.CONSOLE_CONFIG_EMERG_WR && !output.congested) output.write(Uint8Array.of(value & 0xff));
+    const output = this.#ports[0]?.output;
+    if (offset === C.CONSOLE_CONFIG_EMERG_WR && output?.congested === false) output.write(Uint8Array.of(value & 0xff));
   }
 
   onConfigChanged(listener: () => void): void {
@@ -111,93 +107,104 @@ export class ConsoleDevice implements VirtioDevice {
 
   activate(session: DriverSession): void {
     this.#session = session;
+    this.#isMultiport = hasFeature(session.features, C.VIRTIO_CONSOLE_F_MULTIPORT);
+    const [first] = this.#ports;
+    if (first !== undefined && !this.#isMultiport) first.isOpen = true;
     this.#serve();
   }
 
   reset(): undefined {
     this.#session = undefined;
-    this.#sending = undefined;
+    this.#announcements.clear();
+    for (const port of this.#ports) port.reset();
   }
 
   notify(): void {
     this.#serve();
   }
 
+  /** Does what there is to do in every queue, and what remains in another turn. */
   #serve(): void {
     const session = this.#session;
     if (session === undefined || this.#waiting) return;
-    if (this.#receive(session) && this.#transmit(session)) return;
-    if (session !== this.#session) return;
+    let remains = false;
+    const end = (queue: number, progress: PortProgress): void => {
+      if (session.queues[queue]?.publish()) session.interrupt(queue);
+      if (progress === 'more') remains = true;
+      else if (progress !== 'done') session.needsReset(`queue ${queue}: ${progress}`);
+    };
+    if (this.#isMultiport) {
+      end(C.CONTROL_TRANSMIT_QUEUE, this.#hear(session));
+      end(C.CONTROL_RECEIVE_QUEUE, this.#tell(session));
+    }
+    for (const [index, port] of this.#ports.entries()) {
+      const transmit = session.queues[C.transmitQueue(index)];
+      if (transmit !== undefined) end(C.transmitQueue(index), port.transmit(transmit));
+      const receive = session.queues[C.receiveQueue(index)];
+      if (receive !== undefined && port.isOpen) end(C.receiveQueue(index), port.receive(receive));
+      if (!this.#isMultiport) break;
+    }
+    if (!remains) return;
     this.#waiting = true;
-    this.#options.yieldTurn(() => {
+    this.#yieldTurn(() => {
       this.#waiting = false;
       this.#serve();
     });
   }
 
-  /** Host to guest. False when there is more to do than a turn allows. */
-  #receive(session: DriverSession): boolean {
-    const queue = session.queues[C.RECEIVE_QUEUE];
-    if (queue === undefined) return true;
-    let isDone = false;
-    for (let step = 0; step < STEPS_PER_TURN && !isDone; step++) {
-      if (this.#received.length === 0) this.#received = this.#options.input.read(PIECE_BYTES);
-      if (this.#received.length === 0) {
-        // Buffers that are made available are of no interest until there are bytes.
-        queue.disableNotifications();
-        isDone = true;
-        continue;
-      }
-      const chain = queue.pop();
-      if (typeof chain === 'string') {
-        session.needsReset(`queue ${C.RECEIVE_QUEUE}: ${chain}`);
-        return true;
-      }
-      if (chain === undefined) isDone = !queue.enableNotifications();
-      else {
-        const written = chain.write(0, this.#received);
-        this.#received = this.#received.subarray(written);
-        queue.complete(chain, written);
-      }
-    }
-    if (queue.publish()) session.interrupt(C.RECEIVE_QUEUE);
-    return isDone;
+  /** The driver's control messages. */
+  #hear(session: DriverSession): PortProgress {
+    const queue = session.queues[C.CONTROL_TRANSMIT_QUEUE];
+    if (queue === undefined) return 'done';
+    const end = takeChains(
+      queue,
+      (chain) => {
+        if (chain.read(0, this.#control) === this.#control.length) this.#obey(this.#control);
+        queue.complete(chain, 0);
+      },
+      CONTROL_CHAINS_PER_TURN,
+    );
+    return end === 'empty' ? 'done' : end;
   }
 
-  /** Guest to host. False when there is more to do than a turn allows. */
-  #transmit(session: DriverSession): boolean {
-    const queue = session.queues[C.TRANSMIT_QUEUE];
-    if (queue === undefined) return true;
-    let isDone = false;
-    queue.disableNotifications();
-    for (let step = 0; step < STEPS_PER_TURN && !isDone; step++) {
-      // `onDrain` goes on from here.
-      if (this.#options.output.congested) {
-        isDone = true;
+  #obey(bytes: Uint8Array): void {
+    const { port: index, event, value } = parseControl(bytes);
+    if (event === C.VIRTIO_CONSOLE_DEVICE_READY) {
+      // The driver names no port here, and a driver that has failed says 0.
+      if (value === 1) for (const port of this.#ports.keys()) this.#announcements.add(port, C.VIRTIO_CONSOLE_PORT_ADD);
+      return;
+    }
+    const port = this.#ports[index];
+    if (port === undefined) return;
+    if (event === C.VIRTIO_CONSOLE_PORT_OPEN) port.isOpen = value === 1;
+    else if (event === C.VIRTIO_CONSOLE_PORT_READY && value === 1) {
+      this.#announcements.add(index, C.VIRTIO_CONSOLE_CONSOLE_PORT);
+      if (port.size !== undefined) this.#announcements.add(index, C.VIRTIO_CONSOLE_RESIZE);
+      this.#announcements.add(index, C.VIRTIO_CONSOLE_PORT_OPEN);
+    }
+  }
+
+  /** What the driver is to be told, as far as it gives buffers. */
+  #tell(session: DriverSession): PortProgress {
+    const queue = session.queues[C.CONTROL_RECEIVE_QUEUE];
+    if (queue === undefined) return 'done';
+    for (let step = 0; step < CONTROL_CHAINS_PER_TURN; step++) {
+      const due = this.#announcements.next((port) => this.#ports[port]?.size);
+      if (due === undefined) {
+        queue.disableNotifications();
+        return 'done';
+      }
+      const chain = queue.pop();
+      if (typeof chain === 'string') return chain;
+      if (chain === undefined) {
+        if (!queue.enableNotifications()) return 'done';
         continue;
       }
-      if (this.#sending === undefined) {
-        const chain = queue.pop();
-        if (typeof chain === 'string') {
-          session.needsReset(`queue ${C.TRANSMIT_QUEUE}: ${chain}`);
-          return true;
-        }
-        if (chain === undefined) {
-          isDone = !queue.enableNotifications();
-          if (!isDone) queue.disableNotifications();
-          continue;
-        }
-        this.#sending = chain;
-        this.#sent = 0;
-      }
-      const bytes = this.#sending.read(this.#sent, this.#piece);
-      if (bytes > 0) this.#options.output.write(this.#piece.subarray(0, bytes));
-      this.#sent += bytes;
-      if (this.#sent < this.#sending.readableBytes) continue;
-      queue.complete(this.#sending, 0);
-      this.#sending = undefined;
+      const written = chain.write(0, due.message);
+      // A buffer that is too short is the driver's loss; it has the message cut off.
+      due.done();
+      queue.complete(chain, written);
     }
-    if (queue.publish()) session.interrupt(C.TRANSMIT_QUEUE);
-    return isDone;
+    return 'more';
   }
 }
