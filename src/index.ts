@@ -28,6 +28,8 @@ export type {
   WasmVcpuStats,
 } from './hypervisor/stats.ts';
 export {
+  type BlockConfig,
+  DEFAULT_BLOCK,
   DEFAULT_CONFIG,
   type DebugExitConfig,
   type HypervisorName,
@@ -39,3 +41,4 @@ export {
   type TraceConfig,
 } from './vm/config.ts';
 export { ExitCode } from './vm/exit-code.ts';
+export type { VirtioTransport } from './vm/virtio-bus.ts';

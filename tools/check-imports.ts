@@ -28,7 +28,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   hypervisor:       { pure: true,  mayImport: ['util', 'memory', 'bus'] },
   disk:             { pure: true,  mayImport: ['util'] },
   net:              { pure: true,  mayImport: ['util'] },
-  devices:          { pure: true,  mayImport: ['util', 'memory', 'bus'] },
+  devices:          { pure: true,  mayImport: ['util', 'memory', 'bus', 'disk/disk.ts'] },
   vm:               { pure: true,  mayImport: CORE },
   'host/node':      { pure: false, mayImport: [...CORE, 'vm'] },
   'host/browser':   { pure: true,  mayImport: [...CORE, 'vm'] },

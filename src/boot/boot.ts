@@ -6,6 +6,7 @@
  */
 import { type GuestMemory, gpa } from '../memory/guest-memory.ts';
 import { writeAcpiTables } from './acpi/acpi.ts';
+import type { VirtioMmioResource } from './acpi/dsdt.ts';
 import type { ByteFile, LoadProgress } from './byte-file.ts';
 import type { CpuBootState } from './cpu-boot-state.ts';
 import { buildE820 } from './e820.ts';
@@ -46,6 +47,8 @@ export interface BootOptions {
   /** MAXPHYADDR that CPUID announces; 36 by default. */
   readonly physicalAddressBits?: number | undefined;
   readonly smbios?: SmbiosOptions | undefined;
+  /** Virtio devices that are not on PCI. */
+  readonly virtioMmio?: readonly VirtioMmioResource[] | undefined;
   readonly progress?: LoadProgress | undefined;
 }
 
@@ -82,6 +85,7 @@ export function prepareBoot(options: BootOptions): CpuBootState {
     ramBytes,
     vcpuCount,
     physicalAddressBits: options.physicalAddressBits ?? DEFAULT_PHYSICAL_ADDRESS_BITS,
+    virtioMmio: options.virtioMmio,
   });
   writeMpTable(memory, vcpuCount);
   writeSmbios(memory, ramBytes, vcpuCount, options.smbios);

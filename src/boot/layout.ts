@@ -7,6 +7,7 @@
  *     0x0010_0000  RAM        kernel from 0x200000, initrd as high as the kernel allows
  *     0xd000_0000  PCI        32-bit MMIO window
  *     0xf400_0000  PCI        ECAM, 64 buses
+ *     0xf800_0000  virtio     32 MMIO devices, where they are not on PCI
  *     0xfec0_0000  IO-APIC    0xfee0_0000 local APIC; 0xfeff_c000 KVM's identity map page and TSS
  *     0x1_0000_0000 RAM       what does not fit below 0xd0000000; then the 64-bit PCI window
  *
@@ -89,6 +90,10 @@ export const PCI_LOW_MMIO_END: number = PCI_ECAM_START;
 /** 1 MiB of configuration space a bus. */
 export const PCI_ECAM_BUSES = 64;
 export const PCI_ECAM_BYTES: number = PCI_ECAM_BUSES * MIB;
+
+/** Pages for virtio devices on MMIO, one a slot: behind ECAM, where crosvm has nothing. */
+export const VIRTIO_MMIO_START: number = PCI_ECAM_START + PCI_ECAM_BYTES;
+export const VIRTIO_MMIO_BYTES = 0x1000;
 
 export const IOAPIC_ADDRESS = 0xfec0_0000;
 /** As the IO-APIC's ID register reads after reset. */

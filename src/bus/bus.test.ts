@@ -70,6 +70,17 @@ test('ranges that overlap are refused, both named', () => {
   bus.add('two', 0x18, 1, probe('b', []));
 });
 
+test('a range that was removed answers no more, and its addresses are free again', () => {
+  const log: Access[] = [];
+  const bus = new Bus();
+  bus.add('a', 0x10, 4, probe('a', log));
+  assert.equal(bus.read(0x10, 1), 0x61);
+  bus.remove(0x10);
+  assert.equal(bus.read(0x10, 1), 0xff);
+  bus.add('b', 0x0e, 4, probe('b', log));
+  assert.equal(bus.read(0x10, 1), 0x62);
+});
+
 test('an empty range is refused', () => {
   assert.throws(() => new Bus().add('nothing', 0x10, 0, probe('a', [])), /"nothing" at 0x10 is empty/);
 });

@@ -27,19 +27,28 @@ export class Bus {
   /** @throws RangeError when the range is empty or overlaps one that is there. */
   add(name: string, base: number, bytes: number, device: BusDevice): void {
     if (!(bytes > 0)) throw new RangeError(`bus range of "${name}" at 0x${base.toString(16)} is empty`);
-    let at = this.#ranges.length;
-    while (at > 0 && this.#ranges[at - 1]!.base > base) at--;
-    const below = this.#ranges[at - 1];
-    const above = this.#ranges[at];
-    const rival =
-      below && below.base + below.bytes > base ? below : above && above.base < base + bytes ? above : undefined;
+    const rival = this.overlapping(base, bytes);
     if (rival) {
       throw new RangeError(
         `bus range of "${name}" at 0x${base.toString(16)}+0x${bytes.toString(16)} overlaps "${rival.name}" ` +
           `at 0x${rival.base.toString(16)}+0x${rival.bytes.toString(16)}`,
       );
     }
+    let at = this.#ranges.length;
+    while (at > 0 && this.#ranges[at - 1]!.base > base) at--;
     this.#ranges.splice(at, 0, { name, base, bytes, device });
+  }
+
+  /** Takes away the range that starts at `base`. */
+  remove(base: number): void {
+    const at = this.#ranges.findIndex((range) => range.base === base);
+    if (at >= 0) this.#ranges.splice(at, 1);
+    this.#last = undefined;
+  }
+
+  /** The first range that shares an address with this one. */
+  overlapping(base: number, bytes: number): BusRange | undefined {
+    return this.#ranges.find((range) => range.base < base + bytes && base < range.base + range.bytes);
   }
 
   /** What is attached, by rising address. */

@@ -6,6 +6,7 @@
  *     +64     doorbell: i32 counter, rung when the VMM thread has work; i32 flag "the VMM thread sleeps"
  *     +128    one VcpuControl record of 64 bytes per vCPU
  *     ...     one mailbox of 64 bytes per vCPU: one synchronous port or MMIO access
+ *     ...     the ranges of MMIO whose writes are posted   (posted-mmio.ts)
  *     ...     one ring per vCPU: 64 bytes of head and tail, then posted writes of 16 bytes each
  *
  * Every record starts on a cache line of its own. All words are i32.
@@ -13,6 +14,7 @@
  * @module
  */
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
+import { POSTED_MMIO_WORDS } from './posted-mmio.ts';
 
 export const CONTROL_VERSION = 1;
 /** The most vCPUs that the control area has room for. */
@@ -78,6 +80,8 @@ export class ControlArea {
   readonly vcpuCount: number;
   /** Posted writes that fit into each vCPU's ring; a power of two. */
   readonly ringEntries: number;
+  /** Index into `words` of the table of posted MMIO ranges. */
+  readonly postedMmioAt: number;
   readonly #mailboxes: number;
   readonly #rings: number;
   readonly #ringWords: number;
@@ -88,7 +92,8 @@ export class ControlArea {
     this.words = new Int32Array(buffer, map.control, map.controlBytes / 4);
     this.vcpuCount = map.vcpuCount;
     this.#mailboxes = VCPUS + map.vcpuCount * LINE_WORDS;
-    this.#rings = this.#mailboxes + map.vcpuCount * LINE_WORDS;
+    this.postedMmioAt = this.#mailboxes + map.vcpuCount * LINE_WORDS;
+    this.#rings = this.postedMmioAt + POSTED_MMIO_WORDS;
     const wordsEach = Math.floor((this.words.length - this.#rings) / map.vcpuCount) - LINE_WORDS;
     this.ringEntries = Math.min(MAX_RING_ENTRIES, 2 ** Math.floor(Math.log2(wordsEach / ENTRY_WORDS)));
     this.#ringWords = LINE_WORDS + this.ringEntries * ENTRY_WORDS;

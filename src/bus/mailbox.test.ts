@@ -8,6 +8,7 @@ import type { AccessWidth } from './bus-device.ts';
 import { ControlArea, REQUEST_STOP } from './control.ts';
 import { MailboxClient } from './mailbox-client.ts';
 import { MailboxServer } from './mailbox-server.ts';
+import { PostedMmio } from './posted-mmio.ts';
 import { PortTable } from './port-table.ts';
 
 /** What a vCPU thread of these tests is asked to do; the numbers it read come back as a message. */
@@ -179,6 +180,29 @@ else {
       assert.deepEqual(written, [1, 2, 3]);
       assert.deepEqual(answer.results, [3]);
       assert.equal(answer.posted, 3);
+    }));
+
+  test('a write to a doorbell is posted, and done before the call that follows it', () =>
+    withRig(async ({ control, mmio, vcpu }) => {
+      const written: number[][] = [];
+      mmio.add('device', 0xd000_0000, 0x2000, {
+        read: () => written.length,
+        write: (...access) => void written.push(access),
+      });
+      new PostedMmio(control).add(0xd000_1000, 0x1000);
+      const answer = await vcpu([
+        ['store', 0xd000_1004, 2, 7],
+        ['store', 0xd000_1008, 4, 0xffff_fffe],
+        ['load', 0xd000_0000, 4],
+        ['store', 0xd000_0000, 4, 1],
+      ]);
+      assert.deepEqual(written, [
+        [0x1004, 2, 7],
+        [0x1008, 4, 0xffff_fffe],
+        [0, 4, 1],
+      ]);
+      assert.deepEqual(answer.results, [2]);
+      assert.deepEqual([answer.posted, answer.calls], [2, 2]);
     }));
 
   test('a write of several ports is posted when its first allows it', () =>

@@ -31,15 +31,16 @@ export class GuestMemory {
   readonly highBytes: number;
   /** The RAM from address 0 on. Over shared memory: copy before passing to APIs that refuse shared buffers. */
   readonly ram: Uint8Array;
-  readonly #all: Uint8Array;
+  /** All RAM: what is above 4 GiB lies directly behind the rest. `place` says where an address is. */
+  readonly all: Uint8Array;
   readonly #view: DataView;
 
   /** RAM lies at `offset` in the buffer, what is above 4 GiB directly behind the rest. */
   constructor(buffer: ArrayBufferLike, offset: number, bytes: number, highBytes = 0) {
     this.bytes = bytes;
     this.highBytes = highBytes;
-    this.#all = new Uint8Array(buffer, offset, bytes + highBytes);
-    this.ram = highBytes === 0 ? this.#all : this.#all.subarray(0, bytes);
+    this.all = new Uint8Array(buffer, offset, bytes + highBytes);
+    this.ram = highBytes === 0 ? this.all : this.all.subarray(0, bytes);
     this.#view = new DataView(buffer, offset, bytes + highBytes);
   }
 
@@ -53,16 +54,21 @@ export class GuestMemory {
     return address >= 0 && address + bytes <= this.bytes;
   }
 
+  /** Where an address in RAM is in `all`. It has been checked. */
+  place(address: number): number {
+    return address >= FOUR_GIB ? address - FOUR_GIB + this.bytes : address;
+  }
+
   /** Where a range is in the views. */
   #offset(address: number, bytes: number): number {
     if (!this.contains(address, bytes)) throw new GuestMemoryError(address, bytes);
-    return address >= FOUR_GIB ? address - FOUR_GIB + this.bytes : address;
+    return this.place(address);
   }
 
   /** A live view of a range of RAM; no copy. */
   slice(address: Gpa, bytes: number): Uint8Array {
     const at = this.#offset(address, bytes);
-    return this.#all.subarray(at, at + bytes);
+    return this.all.subarray(at, at + bytes);
   }
 
   readU8(address: Gpa): number {
@@ -99,11 +105,11 @@ export class GuestMemory {
   }
 
   write(address: Gpa, bytes: Uint8Array): void {
-    this.#all.set(bytes, this.#offset(address, bytes.length));
+    this.all.set(bytes, this.#offset(address, bytes.length));
   }
 
   fill(address: Gpa, bytes: number, value: number): void {
     const at = this.#offset(address, bytes);
-    this.#all.fill(value, at, at + bytes);
+    this.all.fill(value, at, at + bytes);
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
+  alias,
   boolean,
   choice,
   integer,
@@ -213,4 +214,11 @@ test('every string comes back from its quoted form', () => {
     }),
     { seed: 3, numRuns: 2000 },
   );
+});
+
+test('a key is known by its other names, and is the same key', () => {
+  const schema = { path: string(), 'block-size': alias(withDefault(integer(512, 4096), 512), 'block_size', 'bs') };
+  assert.deepEqual(parseKeyValues('a,block_size=1024', schema), { path: 'a', 'block-size': 1024 });
+  assert.deepEqual(parseKeyValues('a,bs=2048', schema), { path: 'a', 'block-size': 2048 });
+  assert.throws(() => parseKeyValues('a,bs=512,block-size=512', schema), /duplicate key "block-size" at position 9/);
 });

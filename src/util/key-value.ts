@@ -37,6 +37,8 @@ export interface Value<T> {
   readonly bare?: T;
   /** What the structure gets when the key is absent; absent itself when the key is required. */
   readonly absent?: () => T;
+  /** Other names of the key, which older command lines have. */
+  readonly aliases?: readonly string[];
 }
 
 /** The keys of a structure in order: the first is the one whose name may be left out. */
@@ -152,6 +154,13 @@ export const optional = <T>(value: Value<T>): Value<T | undefined> => ({ ...valu
 /** A key that has a value when it is absent. */
 export const withDefault = <T>(value: Value<T>, absent: T): Value<T> => ({ ...value, absent: () => absent });
 
+/** A key that has other names too. */
+export const alias = <T>(value: Value<T>, ...aliases: readonly string[]): Value<T> => ({ ...value, aliases });
+
+/** The key that a name stands for. */
+const canonical = (name: string, schema: Schema): string =>
+  Object.entries(schema).find(([, value]) => value.aliases?.includes(name))?.[0] ?? name;
+
 /** A field ends at a comma, which is taken, or before a bracket or the end. */
 function endField(cursor: Cursor): void {
   if (!atSeparator(cursor)) fail("expected ','", cursor);
@@ -164,7 +173,7 @@ function endField(cursor: Cursor): void {
  */
 function readKey(cursor: Cursor, schema: Schema, first: boolean): { key: string; hasValue: boolean } {
   const start = cursor.position;
-  const key = take(cursor, IDENTIFIER);
+  const key = canonical(take(cursor, IDENTIFIER), schema);
   const hasEqual = cursor.text[cursor.position] === '=';
   if (first && !(key !== '' && (hasEqual || Object.hasOwn(schema, key)))) {
     cursor.position = start;

@@ -7,6 +7,7 @@
 
 import type { CheckTranslation } from '../hypervisor/check-translation.ts';
 import type { LogLevel } from '../util/log.ts';
+import type { VirtioTransport } from './virtio-bus.ts';
 
 export const MIB = 0x10_0000;
 
@@ -29,6 +30,8 @@ export const SERIAL_NUMBERS: readonly SerialNumber[] = [1, 2, 3, 4];
 export type SerialType = 'stdout' | 'file' | 'sink';
 
 export interface SerialConfig {
+  /** A 16550, ttyS0 and so on in Linux, when absent; virtio consoles are hvc0 and so on in the order of their numbers. */
+  readonly hardware?: 'virtio-console';
   readonly num: SerialNumber;
   readonly type: SerialType;
   /** The file; present exactly when `type` is 'file'. */
@@ -60,6 +63,41 @@ export interface TraceConfig {
 export const DEFAULT_TRACE_MIB = 64;
 export const MAX_TRACE_MIB = 1024;
 
+/** A virtio disk. */
+export interface BlockConfig {
+  /** A raw image or a block device of the host. */
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** The root file system: the kernel command line says so. At most one disk. */
+  readonly root: boolean;
+  /** Offers to take discards. */
+  readonly sparse: boolean;
+  /** A power of two. */
+  readonly blockSize: number;
+  /** What the guest reads as its serial number. */
+  readonly id: string;
+  /** Past the host's page cache. */
+  readonly direct: boolean;
+  readonly queues: number;
+  /** Offers packed rings. */
+  readonly packed: boolean;
+}
+
+export const DEFAULT_BLOCK: Omit<BlockConfig, 'path'> = {
+  readOnly: false,
+  root: false,
+  sparse: true,
+  blockSize: 512,
+  id: '',
+  direct: false,
+  queues: 16,
+  packed: false,
+};
+export const MIN_BLOCK_SIZE = 512;
+export const MAX_BLOCK_SIZE = 4096;
+export const MAX_BLOCK_ID_LENGTH = 20;
+export const MAX_BLOCK_QUEUES = 64;
+
 export interface RunConfig {
   /** Path of the kernel image; absent: the embedded guest's kernel. */
   readonly kernel?: string;
@@ -71,7 +109,7 @@ export interface RunConfig {
   readonly memBytes: number;
   /** Number of vCPUs. */
   readonly cpus: number;
-  /** The ports that were configured, at most one a number; the other ports exist and forget what is written to them. */
+  /** The ports that were configured, at most one a number and hardware; the other 16550s exist and forget what is written to them. */
   readonly serial: readonly SerialConfig[];
   readonly hypervisor: HypervisorName;
   /** The WebAssembly CPU translates hot code; else it interprets all. */
@@ -91,6 +129,12 @@ export interface RunConfig {
   /** Write down what happens when. */
   readonly trace?: TraceConfig;
   readonly debugExit?: DebugExitConfig;
+  /** Disks in the guest's order: vda, vdb, ... */
+  readonly block: readonly BlockConfig[];
+  /** A virtio entropy device. */
+  readonly rng: boolean;
+  /** Where virtio devices are. */
+  readonly virtioTransport: VirtioTransport;
 }
 
 /** COM1 on the terminal. */
@@ -109,4 +153,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   name: 'typervisor',
   logLevel: 'warn',
   stats: false,
+  block: [],
+  rng: true,
+  virtioTransport: 'pci',
 };

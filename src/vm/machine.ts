@@ -17,6 +17,7 @@ import {
 } from '../bus/control.ts';
 import { MailboxServer } from '../bus/mailbox-server.ts';
 import { PortTable } from '../bus/port-table.ts';
+import { PostedMmio } from '../bus/posted-mmio.ts';
 import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
 import type { VcpuStats } from '../hypervisor/stats.ts';
 import type { VirtualMachine, VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
@@ -33,6 +34,7 @@ import type { Logger } from '../util/log.ts';
 import type { Timers } from '../util/timers.ts';
 import type { Trace } from '../util/trace.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from './vcpu-thread.ts';
+import { VirtioBus, type VirtioPlacement, type VirtioTransport } from './virtio-bus.ts';
 
 /** Why a machine ended. */
 export type MachineEnd =
@@ -64,7 +66,7 @@ export interface MachineHost {
   readonly wallClock: WallClock;
   readonly timers: Timers;
   readonly logger: Logger;
-  readonly random: (into: Uint8Array) => void;
+  readonly random: (into: Uint8Array<ArrayBuffer>) => void;
   readonly startVcpu: (config: VcpuThreadConfig) => VcpuThread;
   /** `setImmediate` or its like. */
   readonly yieldTurn: (resume: () => void) => void;
@@ -83,6 +85,7 @@ export interface MachineOptions {
   readonly serial: readonly (SerialBackend | undefined)[];
   readonly debug?: ByteSink | undefined;
   readonly debugExitPort?: number | undefined;
+  readonly virtio?: { readonly transport: VirtioTransport; readonly devices: readonly VirtioPlacement[] } | undefined;
   /** A reset ends the machine. */
   readonly noReboot: boolean;
   readonly progress?: LoadProgress | undefined;
@@ -104,6 +107,7 @@ export class Machine {
   readonly #ports: PortTable;
   readonly #vm: VirtualMachine;
   readonly #platform: Platform;
+  readonly #virtio: VirtioBus;
   readonly #server: MailboxServer;
   #threads: VcpuThread[] = [];
   #end: MachineEnd | undefined;
@@ -155,6 +159,19 @@ export class Machine {
       ...(options.debug === undefined ? {} : { debug: options.debug }),
       ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
     });
+    this.#virtio = new VirtioBus({
+      transport: options.virtio?.transport ?? 'pci',
+      memory: this.#guestMemory,
+      ramBytes,
+      physicalAddressBits: hypervisor.physicalAddressBits,
+      pci: this.#platform.pci,
+      mmio: this.#platform.mmioBus,
+      line: (gsi) => this.#vm.line(gsi),
+      sendMsi: (address, data) => void this.#vm.msi(address, data),
+      postedMmio: new PostedMmio(this.#control),
+      logger: host.logger,
+    });
+    for (const placement of options.virtio?.devices ?? []) this.#virtio.add(placement);
     this.#server = new MailboxServer({
       control: this.#control,
       ports: this.#platform.portBus,
@@ -181,6 +198,8 @@ export class Machine {
     await serving;
     // What was posted before the end still goes out.
     while (this.#server.service());
+    // Nothing reads or writes the guest's memory any more when this is over: its disks may be closed.
+    await this.#virtio.reset();
     const vcpus = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value.stats] : []));
     return { end: this.#end as MachineEnd, vcpus };
   }
@@ -206,6 +225,7 @@ export class Machine {
       commandLine,
       random: this.#host.random,
       physicalAddressBits: this.#options.hypervisor.physicalAddressBits,
+      virtioMmio: this.#virtio.mmioResources,
       progress,
     });
   }
@@ -298,6 +318,9 @@ export class Machine {
     if (this.#end !== undefined) return;
     // What the guest wrote before the reset goes to the devices as they were.
     while (this.#server.service());
+    // A read that is still under way must not land in the new guest.
+    await this.#virtio.reset();
+    if (this.#end !== undefined) return;
     this.#platform.reset();
     this.#vm.reset();
     const initial = this.#traced('load kernel', () => this.#boot(undefined));

@@ -8,12 +8,14 @@
 import { parseArgs } from 'node:util';
 import {
   cacheFolder,
+  fetchPackage,
   installPackages,
   missingPackages,
   type Prepared,
   whyNoDebian,
 } from '../../tools/debian-packages.ts';
 import { busyboxInitrdFile, debianKernel, debianModules, debianVmlinux } from './debian.ts';
+import { debianSystem } from './debian-system.ts';
 
 /** Package and what tests use it for. */
 // biome-ignore format: a table
@@ -28,6 +30,7 @@ const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ['libc6-dev',       'native programs to compare with'],
   ['gdb',             'the debugger protocol'],
   ['busybox-static',  'a userland'],
+  ['debootstrap',     'a whole Debian system'],
   ['cpio',            'judges the archives written here'],
 ];
 
@@ -53,6 +56,8 @@ for (const flavour of ['cloud', 'full'] as const) {
 attempt("Debian's cloud kernel as ELF", debianVmlinux('cloud'));
 attempt("Debian's kernel modules", debianModules('cloud'));
 attempt('busybox initrd', busyboxInitrdFile());
+attempt('a Debian system', debianSystem());
+attempt('a package to install there', fetchPackage('hello'));
 
 if (skipped.length === 0) {
   console.log(`test set-up: everything is there (${cacheFolder()})`);

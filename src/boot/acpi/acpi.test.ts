@@ -155,13 +155,28 @@ test('writing puts the RSDP at 0xe0000 and leaves no stale bytes behind', () => 
 
 const iasl = spawnSync('iasl', ['-v']).error ? 'iasl is not installed (Debian package acpica-tools)' : false;
 
+test('virtio devices on MMIO are in the DSDT with their page and their line', () => {
+  const dsdt = (virtioMmio: { slot: number; address: number; gsi: number }[]): string => {
+    const found = buildAcpiTables({ ...options, virtioMmio }).find((current) => signature(current) === 'DSDT');
+    return Buffer.from(found?.bytes ?? []).toString('latin1');
+  };
+  assert.doesNotMatch(dsdt([]), /LNRO0005/);
+  const table = dsdt([{ slot: 18, address: 0xf801_2000, gsi: 18 }]);
+  const device = table.slice(table.indexOf('V012'));
+  assert.match(device, /^V012.{6}LNRO0005\0/s);
+  // Memory32Fixed at the address, of 4 KiB; then the extended interrupt: level, low, shared, GSI 18.
+  const resources = '\x86\x09\x00\x01\x00\x20\x01\xf8\x00\x10\x00\x00\x89\x06\x00\x0d\x01\x12\x00\x00\x00';
+  assert.ok(device.includes(resources));
+});
+
 for (const vcpuCount of [1, 300]) {
   test(`iasl disassembles and recompiles every table of ${vcpuCount} processors to the same bytes, without a remark`, {
     skip: iasl,
   }, (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'acpi-'));
     t.after(() => rmSync(folder, { recursive: true }));
-    for (const current of buildAcpiTables({ ...options, vcpuCount })) {
+    const virtioMmio = [2, 31].map((slot) => ({ slot, address: 0xf800_0000 + slot * 0x1000, gsi: 16 + (slot & 7) }));
+    for (const current of buildAcpiTables({ ...options, vcpuCount, virtioMmio })) {
       const name = signature(current);
       if (name === 'RSD') continue; // iasl takes tables with a header, and the FACS
       writeFileSync(join(folder, `${name}.dat`), current.bytes);

@@ -8,7 +8,7 @@
 import { type GuestMemory, gpa } from '../../memory/guest-memory.ts';
 import { ACPI_ADDRESS, ACPI_END, pciHighMmio } from '../layout.ts';
 import { checksum, concat, littleEndian, TableWriter } from '../table-writer.ts';
-import { buildDsdt } from './dsdt.ts';
+import { buildDsdt, type VirtioMmioResource } from './dsdt.ts';
 import { buildFacs, buildFadt } from './fadt.ts';
 import { buildMadt, buildMcfg } from './madt.ts';
 import { ACPI_OEM_ID, systemTable } from './sdt.ts';
@@ -26,6 +26,7 @@ export interface AcpiOptions {
   readonly vcpuCount: number;
   /** MAXPHYADDR of the processor: the 64-bit PCI window ends there. */
   readonly physicalAddressBits: number;
+  readonly virtioMmio?: readonly VirtioMmioResource[] | undefined;
 }
 
 export interface AcpiTable {
@@ -47,7 +48,7 @@ function buildRsdp(rsdt: number, xsdt: number): Uint8Array {
 }
 
 /** Builds all tables, RSDP first, with their guest-physical addresses. Throws RangeError when they exceed their 64 KiB. */
-export function buildAcpiTables({ ramBytes, vcpuCount, physicalAddressBits }: AcpiOptions): AcpiTable[] {
+export function buildAcpiTables({ ramBytes, vcpuCount, physicalAddressBits, virtioMmio }: AcpiOptions): AcpiTable[] {
   let free = ACPI_ADDRESS;
   const reserve = (bytes: number, alignment: number = ALIGNMENT): number => {
     const address = Math.ceil(free / alignment) * alignment;
@@ -62,7 +63,7 @@ export function buildAcpiTables({ ramBytes, vcpuCount, physicalAddressBits }: Ac
 
   const rsdpAddress = reserve(RSDP_BYTES);
   const facs = place(buildFacs(), FACS_ALIGNMENT);
-  const dsdt = place(buildDsdt({ vcpuCount, highMmio: pciHighMmio(ramBytes, physicalAddressBits) }));
+  const dsdt = place(buildDsdt({ vcpuCount, virtioMmio, highMmio: pciHighMmio(ramBytes, physicalAddressBits) }));
   const tables = [
     place(buildFadt({ facs: facs.address, dsdt: dsdt.address })),
     place(buildMadt(vcpuCount)),

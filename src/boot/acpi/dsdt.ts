@@ -2,7 +2,7 @@
  * The DSDT: what the machine's devices are and where, in AML. The PCI host bridge with its windows and interrupt routing,
  * the fixed ISA devices, the processors, and the way to soft off.
  *
- * Nothing here depends on what is plugged in: PCI devices are found by configuration cycles.
+ * PCI devices are not here, they are found by configuration cycles; virtio devices on MMIO are.
  *
  * @module
  */
@@ -26,6 +26,7 @@ import {
   RTC_PORT,
   SERIAL_PORT_BYTES,
   SERIAL_PORTS,
+  VIRTIO_MMIO_BYTES,
 } from '../layout.ts';
 import { concat } from '../table-writer.ts';
 import {
@@ -58,6 +59,7 @@ import {
   io,
   ioWindow,
   irq,
+  levelInterrupt,
   memory32Fixed,
   memoryWindow32,
   memoryWindow64,
@@ -71,8 +73,17 @@ const DSDT_REVISION = 2;
 const PCI_DEVICES = 32;
 const PCI_PINS = 4;
 
+/** A virtio device on MMIO. */
+export interface VirtioMmioResource {
+  /** Tells it from others; stays what it is when others come and go. */
+  readonly slot: number;
+  readonly address: number;
+  readonly gsi: number;
+}
+
 export interface DsdtOptions {
   readonly vcpuCount: number;
+  readonly virtioMmio?: readonly VirtioMmioResource[] | undefined;
   /** The 64-bit PCI window; `end` is the first byte behind it. Empty: no window. */
   readonly highMmio: { readonly start: number; readonly end: number };
 }
@@ -184,6 +195,17 @@ const pvpanic = (): Term =>
     name('_CRS', resourceTemplate(io(PVPANIC_PORT, 1))),
   );
 
+/** Linux's virtio_mmio finds its devices by this identifier. */
+const virtioMmio = (devices: readonly VirtioMmioResource[]): Term[] =>
+  devices.map(({ slot, address, gsi }) =>
+    device(
+      `V${slot.toString(16).toUpperCase().padStart(3, '0')}`,
+      name('_HID', string('LNRO0005')),
+      name('_UID', integer(slot)),
+      name('_CRS', resourceTemplate(memory32Fixed(address, VIRTIO_MMIO_BYTES), levelInterrupt(gsi))),
+    ),
+  );
+
 /** One device per processor; _UID is the one of the MADT. */
 const processors = (count: number): Term[] =>
   Array.from({ length: count }, (_, index) =>
@@ -211,6 +233,7 @@ export function buildDsdt(options: DsdtOptions): Uint8Array {
         ...serialPorts(),
         realTimeClock(),
         pvpanic(),
+        ...virtioMmio(options.virtioMmio ?? []),
         ...processors(options.vcpuCount),
       ),
     ),

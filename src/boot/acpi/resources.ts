@@ -13,6 +13,7 @@ const IRQ_NO_FLAGS = 0x22;
 const IO_PORT = 0x47;
 const END_TAG = 0x79;
 const MEMORY_32_FIXED = 0x86;
+const EXTENDED_INTERRUPT = 0x89;
 const DWORD_ADDRESS = 0x87;
 const WORD_ADDRESS = 0x88;
 const QWORD_ADDRESS = 0x8a;
@@ -36,6 +37,11 @@ export const io = (port: number, bytes: number): Resource =>
 
 /** An ISA interrupt: edge-triggered, active high, not shared. */
 export const irq = (line: number): Resource => resource([IRQ_NO_FLAGS], littleEndian(1 << line, 2));
+
+/** A GSI as PCI's lines are: level-triggered, active low, shared; the device consumes it (6.4.3.6). */
+const LEVEL_LOW_SHARED_CONSUMER = 0x0d;
+export const levelInterrupt = (gsi: number): Resource =>
+  resource([EXTENDED_INTERRUPT], littleEndian(6, 2), [LEVEL_LOW_SHARED_CONSUMER, 1], littleEndian(gsi, 4));
 
 export const memory32Fixed = (address: number, bytes: number): Resource =>
   resource([MEMORY_32_FIXED], littleEndian(9, 2), [READ_WRITE], littleEndian(address, 4), littleEndian(bytes, 4));

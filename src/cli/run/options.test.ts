@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CONSOLE_ON_STDOUT, DEFAULT_CONFIG, MIB, type RunConfig } from '../../vm/config.ts';
+import { CONSOLE_ON_STDOUT, DEFAULT_BLOCK, DEFAULT_CONFIG, MIB, type RunConfig } from '../../vm/config.ts';
 import { UsageError } from '../usage-error.ts';
 import { parseRunArguments, RUN_OPTIONS } from './options.ts';
 
@@ -221,4 +221,70 @@ test('a trace has a file, and a limit of 64 MiB where none is given', () => {
   );
   refused(['--trace-file', 'limit=2'], '--trace-file "limit=2": key "path" is missing at position 7');
   refused(['--trace-file', 'path=""'], '--trace-file "path=\\"\\"": the path is empty');
+});
+
+test('a disk has the defaults of crosvm, and every key its place', () => {
+  assert.deepEqual(parse('-b', 'disk.img').block, [{ ...DEFAULT_BLOCK, path: 'disk.img' }]);
+  assert.deepEqual(
+    parse('--block', 'path=a,ro,root,sparse=false,block-size=4096,id=X1,direct,num-queues=2,packed-queue,format=raw')
+      .block,
+    [
+      {
+        path: 'a',
+        readOnly: true,
+        root: true,
+        sparse: false,
+        blockSize: 4096,
+        id: 'X1',
+        direct: true,
+        queues: 2,
+        packed: true,
+      },
+    ],
+  );
+  const [old] = parse('-b', 'a,o_direct=true,block_size=1024').block;
+  assert.deepEqual([old?.direct, old?.blockSize], [true, 1024]);
+});
+
+test('disks that make no sense are refused with the reason', () => {
+  refused(['-b', 'path=""'], '--block "path=\\"\\"": the path is empty');
+  refused(['-b', 'a,block-size=1000'], '--block "a,block-size=1000": a block size of 1000 is no power of two');
+  const long = 'a,id=123456789012345678901';
+  refused(['-b', long], `--block "${long}": an id is at most 20 characters of ASCII`);
+  refused(['-b', 'a,root', '-b', 'b,root'], '--block "b,root": another disk is the root already');
+  refused(['-b', 'a,format=qcow2'], '--block "a,format=qcow2": "qcow2" is not raw at position 9');
+  refused(Array.from({ length: 18 }, () => ['-b', 'a']).flat(), '--block "a": more than 17 disks');
+});
+
+test('virtio devices are on PCI unless it is said otherwise, the entropy device among them', () => {
+  assert.deepEqual([parse().virtioTransport, parse().rng], ['pci', true]);
+  assert.deepEqual([parse('--virtio-transport', 'mmio').virtioTransport, parse('--no-rng').rng], ['mmio', false]);
+  refused(['--virtio-transport', 'ccw'], '--virtio-transport "ccw": "ccw" is not pci or mmio at position 0');
+});
+
+test('a virtio console is counted apart from the serial ports', () => {
+  assert.deepEqual(parse('--serial', 'stdout,hardware=virtio-console,console,stdin').serial, [
+    { hardware: 'virtio-console', num: 1, type: 'stdout', console: true, stdin: true },
+  ]);
+  const { serial } = parse(
+    '--serial',
+    'sink',
+    '--serial',
+    'sink,hardware=virtio-console',
+    '--serial',
+    'sink,num=2,hardware=virtio-console',
+  );
+  assert.equal(serial.length, 3);
+  refused(
+    ['--serial', 'hardware=virtio-console', '--serial', 'hardware=virtio-console'],
+    '--serial "hardware=virtio-console": port 1 is configured twice',
+  );
+  // It alone leaves the first serial port on standard output.
+  assert.deepEqual(
+    parse('--serial', 'sink,hardware=virtio-console').serial.map(({ hardware, console }) => [hardware, console]),
+    [
+      ['virtio-console', false],
+      [undefined, true],
+    ],
+  );
 });

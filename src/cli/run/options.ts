@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  alias,
   boolean,
   choice,
   integer,
@@ -17,23 +18,30 @@ import {
 } from '../../util/key-value.ts';
 import { LOG_LEVELS, type LogLevel } from '../../util/log.ts';
 import {
+  type BlockConfig,
   CONSOLE_ON_STDOUT,
+  DEFAULT_BLOCK,
   DEFAULT_CONFIG,
   DEFAULT_MEM_MIB,
   DEFAULT_TRACE_MIB,
   type HypervisorName,
+  MAX_BLOCK_ID_LENGTH,
+  MAX_BLOCK_QUEUES,
+  MAX_BLOCK_SIZE,
   MAX_CPUS,
   MAX_KVM_MEM_MIB,
   MAX_MEM_MIB,
   MAX_TRACE_MIB,
   MAX_WASM_CPUS,
   MIB,
+  MIN_BLOCK_SIZE,
   MIN_MEM_MIB,
   type RunConfig,
   SERIAL_NUMBERS,
   type SerialConfig,
 } from '../../vm/config.ts';
 import { portOwner } from '../../vm/ports.ts';
+import { MAX_DISKS } from '../../vm/slots.ts';
 import { type OptionSpec, type ParsedArguments, parseArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
 
@@ -70,11 +78,46 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     help: 'Connects one of the four serial ports, which always exist: a port that is not connected forgets its output. As long as no port is the console and the first is not mentioned, the first is the console, on standard input and output.',
     keys: [
       ['type=TYPE', 'stdout, file (appends to path) or sink (forgets, the default).'],
-      ['num=N', '1 to 4, ttyS0 to ttyS3 in Linux. The default is 1.'],
+      [
+        'hardware=WHAT',
+        'serial, a 16550 (the default), or virtio-console, which is faster and there only when configured.',
+      ],
+      [
+        'num=N',
+        '1 to 4, ttyS0 to ttyS3 in Linux; virtio consoles are counted apart, and hvc0 and so on in this order. The default is 1.',
+      ],
       ['path=PATH', 'The file of type=file.'],
       ['console', "The kernel's console: its name goes on the kernel command line. One port at most."],
       ['stdin', 'Takes standard input. One port at most.'],
     ],
+  },
+  {
+    name: '--block',
+    short: '-b',
+    value: 'PATH[,KEY=VALUE,...]',
+    repeatable: true,
+    help: `Adds a disk, a raw image or a block device of the host; the guest sees them as vda, vdb and so on. Up to ${MAX_DISKS}.`,
+    keys: [
+      ['path=PATH', 'The image.'],
+      ['ro', 'Read-only: the guest is told, and the image is never written.'],
+      ['root', 'The root file system: adds root=/dev/vdX and ro or rw to the kernel command line. One disk at most.'],
+      ['sparse=BOOL', 'Whether the guest may discard what it needs no more. The default is true.'],
+      [
+        'block-size=BYTES',
+        `What the guest reads and writes at least: ${MIN_BLOCK_SIZE} (the default) to ${MAX_BLOCK_SIZE}.`,
+      ],
+      ['id=TEXT', `The serial number that the guest reads, up to ${MAX_BLOCK_ID_LENGTH} characters.`],
+      ['direct', "Past the host's page cache (O_DIRECT)."],
+      ['num-queues=N', `Request queues, 1 to ${MAX_BLOCK_QUEUES}. The default is ${DEFAULT_BLOCK.queues}.`],
+      ['packed-queue', 'Offers packed virtqueues.'],
+      ['format=raw', 'What the image is. It is never guessed from its contents, which a guest can write.'],
+    ],
+  },
+  { name: '--no-rng', help: 'Leaves the entropy device out, which gives the guest random numbers.' },
+  {
+    name: '--virtio-transport',
+    value: 'pci|mmio',
+    help: 'How the guest reaches its virtio devices: as PCI functions (the default), or as memory-mapped devices that ACPI names.',
   },
   {
     name: '--hypervisor',
@@ -142,8 +185,25 @@ const HYPERVISOR = {
   model: withDefault(choice('x86-64-v2', 'x86-64-v3'), DEFAULT_CONFIG.model),
 };
 const TRACE = { path: string(), limit: withDefault(integer(1, MAX_TRACE_MIB, 'MiB'), DEFAULT_TRACE_MIB) };
+const BLOCK = {
+  path: string(),
+  ro: withDefault(boolean(), DEFAULT_BLOCK.readOnly),
+  root: withDefault(boolean(), DEFAULT_BLOCK.root),
+  sparse: withDefault(boolean(), DEFAULT_BLOCK.sparse),
+  'block-size': alias(
+    withDefault(integer(MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, 'bytes'), DEFAULT_BLOCK.blockSize),
+    'block_size',
+  ),
+  id: withDefault(string(), DEFAULT_BLOCK.id),
+  direct: alias(withDefault(boolean(), DEFAULT_BLOCK.direct), 'o_direct'),
+  'num-queues': withDefault(integer(1, MAX_BLOCK_QUEUES), DEFAULT_BLOCK.queues),
+  'packed-queue': withDefault(boolean(), DEFAULT_BLOCK.packed),
+  format: withDefault(choice('raw'), 'raw'),
+};
+const VIRTIO_TRANSPORT = { transport: choice('pci', 'mmio') };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
+  hardware: withDefault(choice('serial', 'virtio-console'), 'serial'),
   num: withDefault(integer(1, SERIAL_NUMBERS.length), 1),
   path: optional(string()),
   console: withDefault(boolean(), false),
@@ -194,8 +254,9 @@ function serialPorts(args: ParsedArguments): SerialConfig[] {
   const ports: SerialConfig[] = [];
   for (const [index, parsed] of keyValues(args, '--serial', SERIAL).entries()) {
     const { type, path, console, stdin } = parsed;
+    const hardware = parsed.hardware === 'serial' ? undefined : parsed.hardware;
     const num = SERIAL_NUMBERS.find((candidate) => candidate === parsed.num) ?? 1;
-    const reason = ports.some((port) => port.num === num)
+    const reason = ports.some((port) => port.num === num && port.hardware === hardware)
       ? `port ${num} is configured twice`
       : console && ports.some((port) => port.console)
         ? 'another port is the console already'
@@ -207,12 +268,45 @@ function serialPorts(args: ParsedArguments): SerialConfig[] {
               ? `type=${type} takes no path`
               : undefined;
     if (reason !== undefined) throw invalid('--serial', texts[index] ?? '', reason);
-    ports.push({ num, type, console, stdin, ...(path !== undefined && { path }) });
+    ports.push({
+      ...(hardware !== undefined && { hardware }),
+      num,
+      type,
+      console,
+      stdin,
+      ...(path !== undefined && { path }),
+    });
   }
-  if (!ports.some((port) => port.console || port.num === 1)) {
+  if (!ports.some((port) => port.console || (port.num === 1 && port.hardware === undefined))) {
     ports.push({ ...CONSOLE_ON_STDOUT, stdin: !ports.some((port) => port.stdin) });
   }
   return ports.sort((a, b) => a.num - b.num);
+}
+
+/** The disks in order. */
+function blockDevices(args: ParsedArguments): BlockConfig[] {
+  const texts = args.options.get('--block') ?? [];
+  const disks: BlockConfig[] = [];
+  for (const [index, parsed] of keyValues(args, '--block', BLOCK).entries()) {
+    const { path, id, root, 'block-size': blockSize } = parsed;
+    const reason =
+      path === ''
+        ? 'the path is empty'
+        : (blockSize & (blockSize - 1)) !== 0
+          ? `a block size of ${blockSize} is no power of two`
+          : id.length > MAX_BLOCK_ID_LENGTH || !/^[ -~]*$/.test(id)
+            ? `an id is at most ${MAX_BLOCK_ID_LENGTH} characters of ASCII`
+            : root && disks.some((disk) => disk.root)
+              ? 'another disk is the root already'
+              : index >= MAX_DISKS
+                ? `more than ${MAX_DISKS} disks`
+                : undefined;
+    if (reason !== undefined) throw invalid('--block', texts[index] ?? '', reason);
+    const { ro, sparse, direct } = parsed;
+    const { 'num-queues': queues, 'packed-queue': packed } = parsed;
+    disks.push({ path, readOnly: ro, root, sparse, blockSize, id, direct, queues, packed });
+  }
+  return disks;
 }
 
 /** The configuration that arguments describe, or 'help'. Throws UsageError. */
@@ -235,6 +329,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'KVM translates nothing');
   }
   refuseForWasm(args, hypervisor?.name, mem?.size, cpus?.['num-cores']);
+  const [virtio] = keyValues(args, '--virtio-transport', VIRTIO_TRANSPORT);
   const [trace] = keyValues(args, '--trace-file', TRACE);
   if (trace?.path === '')
     throw invalid('--trace-file', args.options.get('--trace-file')?.[0] ?? '', 'the path is empty');
@@ -261,5 +356,8 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     stats: args.options.has('--stats'),
     ...(trace !== undefined && { trace: { path: trace.path, limitBytes: trace.limit * MIB } }),
     ...(debugExit !== undefined && { debugExit }),
+    block: blockDevices(args),
+    rng: !args.options.has('--no-rng'),
+    virtioTransport: virtio?.transport ?? DEFAULT_CONFIG.virtioTransport,
   };
 }

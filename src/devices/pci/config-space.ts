@@ -20,9 +20,23 @@ export const PCI_SUBCLASS = 0x0a;
 export const PCI_CLASS = 0x0b;
 export const PCI_CACHE_LINE_SIZE = 0x0c;
 export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_BASE_ADDRESS = 0x10;
 export const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
 export const PCI_SUBSYSTEM_ID = 0x2e;
+export const PCI_CAPABILITY_LIST = 0x34;
 export const PCI_INTERRUPT_LINE = 0x3c;
+export const PCI_INTERRUPT_PIN = 0x3d;
+
+/** Bits of the command and status registers. */
+export const PCI_COMMAND_MEMORY = 0x0002;
+export const PCI_COMMAND_MASTER = 0x0004;
+export const PCI_COMMAND_INTX_DISABLE = 0x0400;
+export const PCI_STATUS_INTERRUPT = 0x0008;
+export const PCI_STATUS_CAP_LIST = 0x0010;
+
+/** Capability identifiers. */
+export const PCI_CAP_ID_VENDOR = 0x09;
+export const PCI_CAP_ID_MSIX = 0x11;
 
 /** What a PCI root reaches: one function. Offsets may lie anywhere in 0..4095; must not throw. */
 export interface PciFunction {

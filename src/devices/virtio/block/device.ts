@@ -1,0 +1,274 @@
+/**
+ * The block device (VIRTIO 1.2, section 5.2): Parse (request.ts) -> Execute (execute.ts) -> Complete (here).
+ *
+ * Any number of requests is under way, as many as the queues hold, and they end in any order. What ends within one turn of
+ * the host's event loop is shown to the driver at once, with one interrupt a queue at most. A host error is an I/O error for
+ * the guest; the device goes on.
+ *
+ * Not offered: the legacy barrier and geometry features, CONFIG_WCE, SECURE_ERASE, zoned disks.
+ *
+ * @module
+ */
+import type { AccessWidth } from '../../../bus/bus-device.ts';
+import type { Disk } from '../../../disk/disk.ts';
+import {
+  type Features,
+  features,
+  hasFeature,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_ID_BLOCK,
+} from '../defs.ts';
+import type { DriverSession, VirtioDevice } from '../device.ts';
+import type { Chain } from '../queue/chain.ts';
+import { takeChains } from '../queue/take-chains.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
+import * as B from './defs.ts';
+import { type BlockTarget, execute, writtenBytes } from './execute.ts';
+import { type BlockLimits, type BlockRequest, faultStatus, parseRequest } from './request.ts';
+
+const QUEUE_SIZE = 256;
+/** Buffers of data in a request: all places of a queue but those of header and status. */
+const SEG_MAX = QUEUE_SIZE - 2;
+/** crosvm's limits of discards. */
+const MAX_RANGES = 32;
+const DISCARD_ALIGNMENT_SECTORS = 128;
+/** 32 MiB: where a host cannot make holes, it writes that many zeros. */
+const MAX_RANGE_SECTORS = 65536;
+/** What hosts' file systems work in. */
+const PHYSICAL_BLOCK_BYTES = 4096;
+
+export interface BlockOptions {
+  readonly disk: Disk;
+  /** For messages: "block vda". */
+  readonly name: string;
+  readonly readOnly: boolean;
+  /** What GET_ID answers; at most VIRTIO_BLK_ID_BYTES of ASCII. */
+  readonly id: string;
+  /** A power of two from 512 on. */
+  readonly blockSize: number;
+  readonly queues: number;
+  /** Offers DISCARD. */
+  readonly sparse: boolean;
+  /** Offers packed rings. */
+  readonly packed: boolean;
+  /** Calls back after the host's event loop has turned. */
+  readonly yieldTurn: (resume: () => void) => void;
+  /** Told of the first of the host's errors in a row. */
+  readonly onError: (message: string) => void;
+}
+
+export class BlockDevice implements VirtioDevice {
+  readonly name: string;
+  readonly type: number = VIRTIO_ID_BLOCK;
+  readonly features: Features;
+  readonly queueSizes: readonly number[];
+  readonly configBytes: number = B.BLK_CONFIG_BYTES;
+  readonly #options: BlockOptions;
+  readonly #config = new DataView(new ArrayBuffer(B.BLK_CONFIG_BYTES));
+  readonly #status = new Uint8Array(1);
+  readonly #id: Uint8Array;
+  #limits: BlockLimits;
+  #target: BlockTarget;
+  #session: DriverSession | undefined;
+  /** Queues with something to publish, by index; and whether a turn to do it is asked for. */
+  readonly #ended: boolean[];
+  #publishing = false;
+  /** Queues that wait for another turn to be taken from. */
+  readonly #waiting: boolean[];
+  #underWay = 0;
+  #idle: (() => void) | undefined;
+  #failing = false;
+  #changed: () => void = () => {};
+
+  constructor(options: BlockOptions) {
+    const { disk, name, id, queues } = options;
+    const readOnly = options.readOnly || disk.readOnly;
+    this.#options = { ...options, readOnly };
+    this.name = name;
+    this.queueSizes = Array.from({ length: queues }, () => QUEUE_SIZE);
+    this.#ended = this.queueSizes.map(() => false);
+    this.#waiting = this.queueSizes.map(() => false);
+    this.#id = new Uint8Array(B.VIRTIO_BLK_ID_BYTES);
+    for (let n = 0; n < Math.min(id.length, B.VIRTIO_BLK_ID_BYTES); n++) this.#id[n] = id.charCodeAt(n) & 0x7f;
+    const bits = [
+      ...[VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, B.VIRTIO_BLK_F_SEG_MAX, B.VIRTIO_BLK_F_BLK_SIZE],
+      B.VIRTIO_BLK_F_TOPOLOGY,
+      ...(options.packed ? [VIRTIO_F_RING_PACKED] : []),
+      ...(queues > 1 ? [B.VIRTIO_BLK_F_MQ] : []),
+      ...(readOnly ? [B.VIRTIO_BLK_F_RO] : [B.VIRTIO_BLK_F_FLUSH, B.VIRTIO_BLK_F_WRITE_ZEROES]),
+      ...(!readOnly && options.sparse ? [B.VIRTIO_BLK_F_DISCARD] : []),
+    ];
+    this.features = features(...bits);
+    this.#limits = this.#limitsFor(0n);
+    this.#target = { disk, id: this.#id, writeThrough: true };
+    this.#fillConfig();
+  }
+
+  #limitsFor(negotiated: Features): BlockLimits {
+    return {
+      capacitySectors: Math.floor(this.#options.disk.bytes / B.SECTOR_BYTES),
+      readOnly: this.#options.readOnly,
+      canDiscard: hasFeature(negotiated, B.VIRTIO_BLK_F_DISCARD),
+      canWriteZeroes: hasFeature(negotiated, B.VIRTIO_BLK_F_WRITE_ZEROES),
+      maxRanges: MAX_RANGES,
+      maxRangeSectors: MAX_RANGE_SECTORS,
+    };
+  }
+
+  #fillConfig(): void {
+    const { blockSize, queues } = this.#options;
+    const config = this.#config;
+    const { capacitySectors } = this.#limits;
+    config.setUint32(B.BLK_CONFIG_CAPACITY, capacitySectors % 0x1_0000_0000, true);
+    config.setUint32(B.BLK_CONFIG_CAPACITY + 4, Math.floor(capacitySectors / 0x1_0000_0000), true);
+    config.setUint32(B.BLK_CONFIG_SEG_MAX, SEG_MAX, true);
+    config.setUint32(B.BLK_CONFIG_BLK_SIZE, blockSize, true);
+    const physical = Math.max(blockSize, PHYSICAL_BLOCK_BYTES);
+    config.setUint8(B.BLK_CONFIG_PHYSICAL_BLOCK_EXP, Math.log2(physical / blockSize));
+    config.setUint16(B.BLK_CONFIG_MIN_IO_SIZE, physical / blockSize, true);
+    config.setUint16(B.BLK_CONFIG_NUM_QUEUES, queues, true);
+    config.setUint32(B.BLK_CONFIG_MAX_DISCARD_SECTORS, MAX_RANGE_SECTORS, true);
+    config.setUint32(B.BLK_CONFIG_MAX_DISCARD_SEG, MAX_RANGES, true);
+    config.setUint32(B.BLK_CONFIG_DISCARD_SECTOR_ALIGNMENT, DISCARD_ALIGNMENT_SECTORS, true);
+    config.setUint32(B.BLK_CONFIG_MAX_WRITE_ZEROES_SECTORS, MAX_RANGE_SECTORS, true);
+    config.setUint32(B.BLK_CONFIG_MAX_WRITE_ZEROES_SEG, MAX_RANGES, true);
+    config.setUint8(B.BLK_CONFIG_WRITE_ZEROES_MAY_UNMAP, 1);
+  }
+
+  readConfig(offset: number, width: AccessWidth): number {
+    let value = 0;
+    for (let byte = 0; byte < width; byte++) value |= this.#config.getUint8(offset + byte) << (byte * 8);
+    return value >>> 0;
+  }
+
+  /** All of it is the device's: WCE is not offered. */
+  writeConfig(): void {}
+
+  onConfigChanged(listener: () => void): void {
+    this.#changed = listener;
+  }
+
+  /** The disk has another size: the driver is told. Requests beyond a new end that are under way fail on the host. */
+  resized(): void {
+    this.#limits = this.#limitsFor(this.#session?.features ?? 0n);
+    this.#fillConfig();
+    this.#changed();
+  }
+
+  activate(session: DriverSession): void {
+    this.#session = session;
+    this.#limits = this.#limitsFor(session.features);
+    const writeThrough = !this.#options.readOnly && !hasFeature(session.features, B.VIRTIO_BLK_F_FLUSH);
+    this.#target = { disk: this.#options.disk, id: this.#id, writeThrough };
+  }
+
+  reset(): Promise<void> | undefined {
+    this.#session = undefined;
+    this.#ended.fill(false);
+    if (this.#underWay === 0) return undefined;
+    return new Promise((resolve) => {
+      const before = this.#idle;
+      this.#idle = () => {
+        before?.();
+        resolve();
+      };
+    });
+  }
+
+  notify(index: number): void {
+    if (this.#waiting[index] === false) this.#serve(index);
+  }
+
+  #serve(index: number): void {
+    const session = this.#session;
+    const queue = session?.queues[index];
+    if (session === undefined || queue === undefined) return;
+    const end = takeChains(queue, (chain) => this.#start(session, index, queue, chain));
+    if (end === 'more') {
+      this.#waiting[index] = true;
+      this.#options.yieldTurn(() => {
+        this.#waiting[index] = false;
+        this.#serve(index);
+      });
+    } else if (end !== 'empty') session.needsReset(`queue ${index}: ${end}`);
+  }
+
+  #start(session: DriverSession, index: number, queue: Virtqueue, chain: Chain): void {
+    // Without a byte for the status nothing can be said but that the chain is the driver's again.
+    if (chain.writableBytes === 0) {
+      this.#finish(session, index, queue, chain, undefined, 0);
+      return;
+    }
+    const request = parseRequest(chain, this.#limits);
+    if (typeof request === 'string') {
+      this.#finish(session, index, queue, chain, faultStatus(request), 0);
+      return;
+    }
+    this.#underWay++;
+    execute(request, chain, this.#target).then(
+      () => {
+        this.#failing = false;
+        const bytes = writtenBytes(request, this.#id.length);
+        this.#finish(session, index, queue, chain, B.VIRTIO_BLK_S_OK, bytes);
+        this.#ends();
+      },
+      (error: unknown) => {
+        this.#report(request, error);
+        this.#finish(session, index, queue, chain, B.VIRTIO_BLK_S_IOERR, 0);
+        this.#ends();
+      },
+    );
+  }
+
+  /** A guest that goes on writing to a full disk is told each time, the user once. */
+  #report(request: BlockRequest, error: unknown): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.onError(`${this.name}: ${request.kind} failed: ${reason}`);
+  }
+
+  #ends(): void {
+    if (--this.#underWay > 0) return;
+    const idle = this.#idle;
+    this.#idle = undefined;
+    idle?.();
+  }
+
+  /** `written`: bytes from the start of the writable part, the status not among them. */
+  #finish(
+    session: DriverSession,
+    index: number,
+    queue: Virtqueue,
+    chain: Chain,
+    status: number | undefined,
+    written: number,
+  ): void {
+    let total = written;
+    if (status !== undefined && !queue.closed) {
+      this.#status[0] = status;
+      chain.write(chain.writableBytes - 1, this.#status);
+      // The length says how much is written from the start on, without gaps.
+      if (total === chain.writableBytes - 1) total++;
+    }
+    queue.complete(chain, total);
+    if (session !== this.#session) return;
+    this.#ended[index] = true;
+    if (this.#publishing) return;
+    this.#publishing = true;
+    this.#options.yieldTurn(() => this.#publish());
+  }
+
+  #publish(): void {
+    this.#publishing = false;
+    const session = this.#session;
+    if (session === undefined) return;
+    for (let index = 0; index < this.#ended.length; index++) {
+      if (!this.#ended[index]) continue;
+      this.#ended[index] = false;
+      if (session.queues[index]?.publish()) session.interrupt(index);
+    }
+  }
+}

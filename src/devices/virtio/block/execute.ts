@@ -1,0 +1,48 @@
+/**
+ * Does a block request on a disk: data goes straight between guest memory and the host.
+ *
+ * @module
+ */
+import type { Disk } from '../../../disk/disk.ts';
+import type { Chain } from '../queue/chain.ts';
+import { BLK_REQ_HEADER_BYTES } from './defs.ts';
+import type { BlockRequest } from './request.ts';
+
+export interface BlockTarget {
+  readonly disk: Disk;
+  /** VIRTIO_BLK_ID_BYTES, filled up with zeros. */
+  readonly id: Uint8Array;
+  /** The driver does not flush: a write is durable when it is done (5.2.6.2). */
+  readonly writeThrough: boolean;
+}
+
+/** Rejects with the host's error. */
+export async function execute(request: BlockRequest, chain: Chain, target: BlockTarget): Promise<void> {
+  const { disk } = target;
+  switch (request.kind) {
+    case 'read':
+      return disk.read(request.offset, chain.writableViews(0, request.bytes));
+    case 'write':
+      await disk.write(request.offset, chain.readableViews(BLK_REQ_HEADER_BYTES, request.bytes));
+      break;
+    case 'flush':
+      return disk.flush();
+    case 'get-id':
+      chain.write(0, target.id);
+      return undefined;
+    case 'discard':
+      for (const { offset, bytes } of request.ranges) await disk.discard(offset, bytes);
+      break;
+    case 'write-zeroes':
+      for (const { offset, bytes, unmap } of request.ranges) await disk.writeZeroes(offset, bytes, unmap);
+      break;
+  }
+  if (target.writeThrough) await disk.flush();
+  return undefined;
+}
+
+/** Bytes from the start of the chain's writable part that a request that succeeded has written, without the status. */
+export function writtenBytes(request: BlockRequest, idBytes: number): number {
+  if (request.kind === 'read') return request.bytes;
+  return request.kind === 'get-id' ? idBytes : 0;
+}

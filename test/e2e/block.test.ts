@@ -1,0 +1,185 @@
+/** Disks and random numbers in real guests, on both transports. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { CpioEntry } from '../../guest/cpio.ts';
+import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
+import { type Console, launch } from './console.ts';
+import { temporaryFolder } from './programs.ts';
+
+const BOOT_LIMIT_MS = 600_000;
+const folder = temporaryFolder();
+const cloud = debianKernel('cloud');
+const modules = debianModules('cloud');
+const skip = skipReason(cloud) || skipReason(modules) || skipWithout('mke2fs');
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** An ext4 image of 64 MiB with a file /hello, made without mounting anything. */
+function ext4(name: string): string {
+  const root = join(folder, `${name}-root`);
+  mkdirSync(root);
+  writeFileSync(join(root, 'hello'), 'from the host\n');
+  const path = join(folder, name);
+  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', root, path, '64M'], { stdio: 'pipe' });
+  return path;
+}
+
+/** Fails when the file system has an error. */
+const check = (path: string): void => void execFileSync('e2fsck', ['-fn', path], { stdio: 'pipe' });
+
+const DRIVERS = {
+  pci: ['virtio/virtio_pci_legacy_dev', 'virtio/virtio_pci_modern_dev', 'virtio/virtio_pci'],
+  mmio: ['virtio/virtio_mmio'],
+};
+
+/** The modules that a Debian guest needs, in the order in which they are loaded. */
+const modulesOf = (transport: keyof typeof DRIVERS): string[] => [
+  'virtio/virtio',
+  'virtio/virtio_ring',
+  ...DRIVERS[transport],
+  'block/virtio_blk',
+  'char/hw_random/virtio-rng',
+];
+const moduleName = (path: string): string => `${path.split('/').at(-1)}.ko`;
+
+function debianInitrd(transport: keyof typeof DRIVERS): string {
+  const drivers = join(need(modules), 'lib/modules', need(cloud).release, 'kernel/drivers');
+  const entries = modulesOf(transport).map(
+    (path): CpioEntry => ({
+      kind: 'file',
+      path: `lib/${moduleName(path)}`,
+      data: readFileSync(join(drivers, `${path}.ko`)),
+    }),
+  );
+  const path = join(folder, `${transport}.cpio`);
+  writeFileSync(path, need(busyboxInitrd({ entries: [{ kind: 'directory', path: 'lib' }, ...entries] })));
+  return path;
+}
+
+async function loadModules(vm: Console, transport: keyof typeof DRIVERS): Promise<void> {
+  const load = modulesOf(transport).map((path) => `insmod /lib/${moduleName(path)}`);
+  await vm.run(`dmesg -n 1; ${load.join(' && ')}`);
+}
+
+/** Writes 8 MiB to the disk and reads them back past the page cache; the host finds the same in a clean file system. */
+async function writeAndCheck(vm: Console, image: string): Promise<void> {
+  await vm.run('mkdir /mnt; mount -t ext4 /dev/vda /mnt');
+  assert.equal(await vm.run('cat /mnt/hello'), 'from the host');
+  await vm.run('dd if=/dev/urandom of=/mnt/data bs=1M count=8 2>/dev/null; sync');
+  const written = await vm.run('sha256sum < /mnt/data');
+  assert.equal(await vm.run('echo 3 > /proc/sys/vm/drop_caches; sha256sum < /mnt/data'), written);
+  await vm.run('umount /mnt');
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+  check(image);
+  const data = execFileSync('debugfs', ['-R', 'cat /data', image], { maxBuffer: 2 ** 26, stdio: 'pipe' });
+  assert.equal(`${sha256(data)}  -`, written);
+}
+
+const readRandom = async (vm: Console): Promise<void> => {
+  assert.match(await vm.run('cat /sys/class/misc/hw_random/rng_available'), /virtio_rng/);
+  const [one, two] = [
+    await vm.run('head -c 64 /dev/hwrng | sha256sum'),
+    await vm.run('head -c 64 /dev/hwrng | sha256sum'),
+  ];
+  assert.notEqual(one, two);
+};
+
+test("Debian's kernel finds disk and entropy device on PCI, with MSI-X, and the file system stays clean", {
+  skip,
+}, async () => {
+  const image = ext4('pci.ext4');
+  await using vm = launch(['-m', '512', '-i', debianInitrd('pci'), '-b', `${image},id=DISK-1`, need(cloud).bzImage]);
+  await vm.prompt(BOOT_LIMIT_MS);
+  await loadModules(vm, 'pci');
+  const functions = await vm.run(
+    'cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/class $d/vendor $d/device $d/revision); done; cd /',
+  );
+  assert.deepEqual(functions.split('\n'), [
+    '0000:00:00.0 0x060000 0x8086 0x1237 0x02',
+    '0000:00:02.0 0x018000 0x1af4 0x1042 0x01',
+    '0000:00:03.0 0x088000 0x1af4 0x1044 0x01',
+  ]);
+  assert.match(await vm.run('grep virtio0-req /proc/interrupts'), /PCI-MSI/);
+  assert.equal(await vm.run('cat /sys/block/vda/serial; echo; cat /sys/block/vda/size'), 'DISK-1\n131072');
+  await readRandom(vm);
+  await writeAndCheck(vm, image);
+});
+
+test("Debian's kernel finds them on MMIO through ACPI, with packed rings", { skip }, async () => {
+  const image = ext4('mmio.ext4');
+  const disk = `${image},packed-queue`;
+  const transport = ['--virtio-transport', 'mmio'];
+  await using vm = launch(['-m', '512', '-i', debianInitrd('mmio'), '-b', disk, ...transport, need(cloud).bzImage]);
+  await vm.prompt(BOOT_LIMIT_MS);
+  await loadModules(vm, 'mmio');
+  assert.equal(await vm.run('ls /sys/bus/pci/devices'), '0000:00:00.0');
+  assert.match(await vm.run('ls -d /sys/bus/platform/devices/LNRO*'), /LNRO0005:00/);
+  await readRandom(vm);
+  await writeAndCheck(vm, image);
+});
+
+test('without MSI the line of the function does, shared and level-triggered', {
+  skip: skipWithout('mke2fs'),
+}, async () => {
+  const image = ext4('intx.ext4');
+  await using vm = launch(['-p', 'pci=nomsi', '-b', image]);
+  await vm.prompt();
+  assert.match(await vm.run('grep virtio /proc/interrupts'), /18-fasteoi +virtio/);
+  await writeAndCheck(vm, image);
+});
+
+test('a read-only disk is shown as one and its image keeps every byte', { skip: skipWithout('mke2fs') }, async () => {
+  const image = ext4('ro.ext4');
+  const before = sha256(readFileSync(image));
+  await using vm = launch(['-b', `${image},ro,root`]);
+  await vm.prompt();
+  assert.match(await vm.run('cat /proc/cmdline'), / root=\/dev\/vda ro /);
+  assert.equal(await vm.run('cat /sys/block/vda/ro'), '1');
+  assert.equal(await vm.run('mkdir /tmp/m; mount -t ext4 -o ro /dev/vda /tmp/m; cat /tmp/m/hello'), 'from the host');
+  await vm.run('dd if=/dev/zero of=/dev/vda count=1 2>/dev/null', 1);
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+  assert.equal(sha256(readFileSync(image)), before);
+});
+
+test('disks come in their order, each with its block size; discards where they are offered', async () => {
+  const images = ['a', 'b', 'c'].map((name, index) => {
+    const path = join(folder, name);
+    writeFileSync(path, new Uint8Array((index + 1) * 0x10_0000).fill(0x61 + index));
+    return path;
+  });
+  const [a, b, c] = images as [string, string, string];
+  await using vm = launch(['-b', a, '-b', `${b},block-size=4096,num-queues=1`, '-b', `${c},sparse=false`, '--no-rng']);
+  await vm.prompt();
+  assert.equal(await vm.run('head -c 1 /dev/vda; head -c 1 /dev/vdb; head -c 1 /dev/vdc; echo'), 'abc');
+  const queue = '/sys/block/vd?/queue';
+  assert.equal(await vm.run(`cat ${queue}/logical_block_size`), '512\n4096\n512');
+  assert.equal(await vm.run(`cat ${queue}/discard_max_bytes`), '33554432\n33554432\n0');
+  assert.equal(await vm.run('ls /sys/bus/pci/devices | cat'), '0000:00:00.0\n0000:00:02.0\n0000:00:10.0\n0000:00:11.0');
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+});
+
+test('a guest that reboots in place while it writes finds its disk again', {
+  skip: skipWithout('mke2fs'),
+}, async () => {
+  const image = ext4('reboot.ext4');
+  await using vm = launch(['-b', image]);
+  await vm.prompt();
+  await vm.run('mkdir /tmp/m; mount -t ext4 /dev/vda /tmp/m; echo kept > /tmp/m/kept; sync');
+  vm.type(
+    '(while :; do dd if=/dev/zero of=/tmp/m/noise bs=64k count=64 conv=fsync 2>/dev/null; done) & sleep 1; reboot -f\n',
+  );
+  await vm.see('Restarting system');
+  await vm.prompt();
+  assert.equal(await vm.run('mkdir -p /tmp/m; mount -t ext4 /dev/vda /tmp/m; cat /tmp/m/kept'), 'kept');
+  await vm.run('umount /tmp/m');
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+  check(image);
+});

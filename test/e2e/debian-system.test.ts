@@ -1,0 +1,68 @@
+/** A stock Debian with systemd from a virtio disk: login, a package from a repository on a second disk, power-off. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { test } from 'node:test';
+import { fetchPackage } from '../../tools/debian-packages.ts';
+import { need, skipReason, skipWithout } from '../guest/debian.ts';
+import { debianSystem } from '../guest/debian-system.ts';
+import { launch } from './console.ts';
+import { temporaryFolder } from './programs.ts';
+
+/** Some five billion instructions, of which most run a few times only. */
+const BOOT_LIMIT_MS = 900_000;
+const folder = temporaryFolder();
+const system = debianSystem();
+const hello = fetchPackage('hello');
+const skip = skipReason(system) || skipReason(hello) || skipWithout('mke2fs');
+
+/** A disk with a flat apt repository that has one package. */
+function repository(): string {
+  const root = join(folder, 'repository');
+  const { file } = need(hello);
+  mkdirSync(root);
+  copyFileSync(file, join(root, 'hello.deb'));
+  const control = execFileSync('dpkg-deb', ['-f', file], { encoding: 'utf8' }).trim();
+  const digest = createHash('sha256').update(readFileSync(file)).digest('hex');
+  const fields = [`Filename: ./hello.deb`, `Size: ${statSync(file).size}`, `SHA256: ${digest}`];
+  writeFileSync(join(root, 'Packages'), `${control}\n${fields.join('\n')}\n`);
+  const image = join(folder, 'repository.ext4');
+  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', root, image, '16M'], { stdio: 'pipe' });
+  return image;
+}
+
+const repositoryImage = skip === false ? repository() : '';
+
+for (const [name, disk, options] of [
+  ['PCI', 'root', []],
+  ['MMIO with packed rings', 'root,packed-queue', ['--virtio-transport', 'mmio']],
+] as const) {
+  test(`Debian with systemd boots from a disk on ${name}, installs a package, powers off and leaves a clean disk`, {
+    skip,
+  }, async () => {
+    const { image, kernel, initrd, password } = need(system);
+    const root = join(folder, `${basename(image)}-${options.length}`);
+    execFileSync('cp', ['--sparse=always', image, root]);
+    const disks = ['-b', `${root},${disk}`, '-b', `${repositoryImage},ro`];
+    await using vm = launch(['-m', '512', ...disks, ...options, '-i', initrd, kernel]);
+    await vm.see('debian login:', BOOT_LIMIT_MS);
+    vm.type('root\n');
+    await vm.see('Password:');
+    vm.type(`${password}\n`);
+    await vm.prompt();
+    assert.match(await vm.run('findmnt -no SOURCE,FSTYPE,OPTIONS /'), /^\/dev\/vda ext4 +rw/);
+    assert.equal(await vm.run('systemctl list-units --failed --no-legend --plain'), '');
+    await vm.run('mount /dev/vdb /mnt; echo "deb [trusted=yes] file:/mnt ./" > /etc/apt/sources.list');
+    await vm.run('apt-get -qq update && apt-get -qq install -y hello', 0, BOOT_LIMIT_MS);
+    assert.equal(await vm.run('hello'), 'Hello, world!');
+    await vm.run('umount /mnt');
+    vm.type('poweroff\n');
+    await vm.see('Power down', BOOT_LIMIT_MS);
+    await vm.exits(0);
+    execFileSync('e2fsck', ['-fn', root], { stdio: 'pipe' });
+    const installed = execFileSync('debugfs', ['-R', 'stat /usr/bin/hello', root], { encoding: 'utf8', stdio: 'pipe' });
+    assert.match(installed, /Type: regular/);
+  });
+}
