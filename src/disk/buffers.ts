@@ -61,7 +61,7 @@ export function isZero(buffer: Uint8Array): boolean {
   let at = 0;
   if (buffer.byteOffset % 8 === 0) {
     const words = new Float64Array(buffer.buffer, buffer.byteOffset, end >>> 3);
-    // Eight bytes at a time, four times as fast as one by one; a negative zero, equal to zero, is told by its sign below.
+    // Eight bytes at a time; a negative zero, which is equal to zero, is told by its sign below.
     for (const word of words) if (word !== 0) return false;
     const halves = new Uint32Array(buffer.buffer, buffer.byteOffset, words.length * 2);
     for (let index = 1; index < halves.length; index += 2) if (halves[index] !== 0) return false;

@@ -62,14 +62,14 @@ export class MemoryFile implements ImageFile {
     this.log.push({ kind: 'flush' });
   }
 
-  truncate = async (bytes: number): Promise<void> => {
+  truncate: ImageFile['truncate'] = async (bytes) => {
     this.log.push({ kind: 'truncate', bytes });
     this.#grow(bytes);
     this.contents.fill(0, bytes);
     this.bytes = bytes;
   };
 
-  punchHole = async (offset: number, bytes: number): Promise<void> => {
+  punchHole: ImageFile['punchHole'] = async (offset, bytes) => {
     const data = new Uint8Array(Math.max(0, Math.min(bytes, this.bytes - offset)));
     this.log.push({ kind: 'write', offset, data });
     this.#apply(offset, data);
