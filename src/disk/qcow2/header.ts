@@ -261,14 +261,18 @@ export function encodeHeader(header: NewHeader, image: string): Uint8Array {
     bytes[FIELD.compression_type] = isZstd ? defs.COMPRESSION_ZSTD : defs.COMPRESSION_ZLIB;
   }
   if (header.backing !== undefined) {
-    const format = encodeText(header.backing.format ?? '');
     const name = encodeText(header.backing.name);
-    const nameOffset = at + 8 + Math.ceil(format.length / 8) * 8 + 8;
+    if (header.backing.format !== undefined) {
+      const format = encodeText(header.backing.format);
+      view.setUint32(at, defs.EXTENSION_BACKING_FORMAT);
+      view.setUint32(at + 4, format.length);
+      bytes.set(format.subarray(0, bytes.length - at - 8), at + 8);
+      at += 8 + Math.ceil(format.length / 8) * 8;
+    }
+    // Behind the end of the extensions, which is eight zeros.
+    const nameOffset = at + 8;
     if (name.length > defs.MAX_BACKING_NAME_BYTES || nameOffset + name.length > bytes.length)
       throw new DiskFormatError(image, 'backing file name', name.length, 'bytes long, does not fit into the header');
-    view.setUint32(at, defs.EXTENSION_BACKING_FORMAT);
-    view.setUint32(at + 4, format.length);
-    bytes.set(format, at + 8);
     bytes.set(name, nameOffset);
     putU64(FIELD.backing_file_offset, nameOffset);
     view.setUint32(FIELD.backing_file_size, name.length);

@@ -1,0 +1,233 @@
+/**
+ * A disk image's file on Linux: positioned reads and writes on Node's pool, straight from and to the buffers, which may be
+ * the guest's memory.
+ *
+ * A file that may be written to is locked against everybody else, one that is only read against writers, with flock(2) as crosvm
+ * does it. Refuses folders, pipes and character devices.
+ *
+ * @module
+ */
+import {
+  close,
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  ftruncate,
+  openSync,
+  readv,
+  writev,
+  type Stats,
+} from 'node:fs';
+import { getSystemErrorName } from 'node:util';
+import type { ImageFile } from '../../disk/image-file.ts';
+import { sliceBuffers, totalBytes, fillZero, type Buffers } from '../../disk/buffers.ts';
+import { FileError, systemError } from './files.ts';
+import { LOCK_EX, LOCK_NB, LOCK_SH, type LinuxCalls, linuxCalls } from './linux-calls.ts';
+
+export interface ImageFileOptions {
+  readonly readOnly: boolean;
+  /** Whether others are kept from writing, and from reading what is written here. The default is true. */
+  readonly lock?: boolean;
+  /** Whether space may be given back. The default is true. */
+  readonly sparse?: boolean;
+  /** Makes the file: `new` refuses one that exists, `replace` empties it. Absent, the file has to exist. */
+  readonly create?: 'new' | 'replace';
+}
+
+const ROLE = 'disk';
+/** IOV_MAX of Linux. */
+const MAX_BUFFERS = 1024;
+
+function openDescriptor(path: string, { readOnly, create }: ImageFileOptions): number {
+  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK } = constants;
+  // A pipe without a writer would be waited for. A file that is to be replaced is emptied when it is locked.
+  const flags = (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK;
+  try {
+    return openSync(path, create === undefined ? flags : flags | O_CREAT | (create === 'new' ? O_EXCL : 0), 0o644);
+  } catch (error) {
+    throw systemError(ROLE, path, error);
+  }
+}
+
+function lockDescriptor(fd: number, path: string, readOnly: boolean, calls: LinuxCalls | undefined): void {
+  if (calls === undefined)
+    throw new FileError(
+      ROLE,
+      path,
+      'ENOLCK',
+      'it cannot be locked, for koffi is not installed; lock=false goes without',
+    );
+  const error = calls.flock(fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB);
+  if (error === 0) return;
+  const code = getSystemErrorName(-error);
+  const reason =
+    code === 'EAGAIN'
+      ? `it is in use${readOnly ? ' by a writer' : ''}; lock=false ignores that`
+      : 'it cannot be locked';
+  throw new FileError(ROLE, path, code, reason);
+}
+
+/** The length of what can hold an image. */
+function lengthOf(fd: number, path: string, stat: Stats, calls: LinuxCalls | undefined): number {
+  if (stat.isFile()) return stat.size;
+  if (stat.isDirectory()) throw new FileError(ROLE, path, 'EISDIR', 'it is a folder');
+  const bytes = stat.isBlockDevice() ? (calls?.lengthOf(fd) ?? -1) : -1;
+  if (bytes < 0) throw new FileError(ROLE, path, 'ENODEV', 'it is neither a file nor a block device of known length');
+  return bytes;
+}
+
+/** Which file it is, under whatever names. */
+export const identityOf = ({ dev, ino }: Stats): string => `${dev}:${ino}`;
+
+/** Opens an image's file. Throws FileError. */
+export async function openImageFile(path: string, options: ImageFileOptions): Promise<NodeImageFile> {
+  const calls = linuxCalls();
+  const fd = openDescriptor(path, options);
+  try {
+    const stat = fstatSync(fd);
+    const bytes = lengthOf(fd, path, stat, calls);
+    if (options.lock !== false) lockDescriptor(fd, path, options.readOnly, calls);
+    const file = new NodeImageFile(
+      path,
+      fd,
+      options.readOnly,
+      stat,
+      bytes,
+      options.sparse === false ? undefined : calls,
+    );
+    if (options.create === 'replace' && bytes > 0) await file.truncate?.(0);
+    return file;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+export class NodeImageFile implements ImageFile {
+  readonly name: string;
+  readonly readOnly: boolean;
+  /** Which file it is, under whatever names: equal for the same file. */
+  readonly identity: string;
+  readonly isBlockDevice: boolean;
+  readonly truncate: ((bytes: number) => Promise<void>) | undefined;
+  readonly punchHole: ((offset: number, bytes: number) => Promise<void>) | undefined;
+  readonly #fd: number;
+  #bytes: number;
+  /** Operations under way: the descriptor is closed behind the last, for its number may serve another file at once. */
+  #active = 0;
+  #idle: (() => void) | undefined;
+  #closed = false;
+  /** Why nothing can be called durable any more. */
+  #flushError: FileError | undefined;
+  #holes = true;
+
+  constructor(path: string, fd: number, readOnly: boolean, stat: Stats, bytes: number, calls: LinuxCalls | undefined) {
+    this.name = path;
+    this.readOnly = readOnly;
+    this.identity = identityOf(stat);
+    this.isBlockDevice = stat.isBlockDevice();
+    this.#fd = fd;
+    this.#bytes = bytes;
+    if (!this.isBlockDevice) {
+      this.truncate = async (length) => {
+        await this.#run((done) => ftruncate(fd, length, (error) => done(error, 0)));
+        this.#bytes = length;
+      };
+      if (calls !== undefined) this.punchHole = (offset, length) => this.#punch(calls, offset, length);
+    }
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async read(offset: number, into: Buffers): Promise<void> {
+    const total = totalBytes(into);
+    for (let done = 0; done < total; ) {
+      const buffers = done === 0 && into.length <= MAX_BUFFERS ? into : sliceBuffers(into, done, total - done);
+      const got = await this.#run((end) => readv(this.#fd, buffers.slice(0, MAX_BUFFERS), offset + done, end));
+      if (got === 0) return fillZero(sliceBuffers(into, done, total - done));
+      done += got;
+    }
+  }
+
+  async write(offset: number, from: Buffers): Promise<void> {
+    const total = totalBytes(from);
+    for (let done = 0; done < total; ) {
+      const buffers = done === 0 && from.length <= MAX_BUFFERS ? from : sliceBuffers(from, done, total - done);
+      done += await this.#run((end) => writev(this.#fd, buffers.slice(0, MAX_BUFFERS), offset + done, end));
+    }
+    if (total > 0) this.#bytes = Math.max(this.#bytes, offset + total);
+  }
+
+  /**
+   * After a failure Linux may have dropped what it could not write, and a later call would succeed without it: so once a flush
+   * has failed, all do.
+   */
+  async flush(): Promise<void> {
+    if (this.#flushError !== undefined) throw this.#flushError;
+    try {
+      await this.#run((end) => fdatasync(this.#fd, (error) => end(error, 0)));
+    } catch (error) {
+      this.#flushError ??= error instanceof FileError ? error : systemError(ROLE, this.name, error);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#active > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    await new Promise<void>((resolve, reject) => {
+      close(this.#fd, (error) =>
+        error === null || error === undefined ? resolve() : reject(systemError(ROLE, this.name, error)),
+      );
+    });
+  }
+
+  /** A file system that has no holes is asked once, and keeps its space from then on; what is to read as zeros is written. */
+  async #punch(calls: LinuxCalls, offset: number, bytes: number): Promise<void> {
+    const length = Math.min(bytes, this.#bytes - offset);
+    if (length <= 0) return;
+    if (this.#holes) {
+      const error = await this.#during(() => calls.punchHole(this.#fd, offset, length));
+      if (error === 0) return;
+      const code = getSystemErrorName(-error);
+      if (code !== 'EOPNOTSUPP') throw new FileError(ROLE, this.name, code, 'a hole cannot be punched');
+      this.#holes = false;
+    }
+    const zeros = new Uint8Array(Math.min(length, 1024 * 1024));
+    for (let done = 0; done < length; done += zeros.length) {
+      await this.write(offset + done, [zeros.subarray(0, Math.min(zeros.length, length - done))]);
+    }
+  }
+
+  /** Runs a call of Node's that ends with a number. */
+  #run(call: (end: (error: Error | null | undefined, result: number) => void) => void): Promise<number> {
+    return this.#during(
+      () =>
+        new Promise((resolve, reject) => {
+          call((error, result) => {
+            if (error === null || error === undefined) resolve(result);
+            else reject(systemError(ROLE, this.name, error));
+          });
+        }),
+    );
+  }
+
+  async #during<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new FileError(ROLE, this.name, 'EBADF', 'it is closed');
+    this.#active++;
+    try {
+      return await operation();
+    } finally {
+      this.#active--;
+      if (this.#active === 0) this.#idle?.();
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The system calls for disk images that Node does not have, through koffi when that is installed: it is an optional dependency.
+ *
+ * @module
+ */
+import { createRequire } from 'node:module';
+
+/** flock(2). */
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+/** fallocate(2). */
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+/** lseek(2). */
+const SEEK_END = 2;
+
+export interface LinuxCalls {
+  /** Returns 0, or the error's number. */
+  flock(fd: number, operation: number): number;
+  /** Punches a hole on a thread of the pool. Resolves with 0, or the error's number. */
+  punchHole(fd: number, offset: number, bytes: number): Promise<number>;
+  /** The length of a file or block device, negative when it has none. */
+  lengthOf(fd: number): number;
+}
+
+type Call = ((...args: number[]) => number) & {
+  async(...args: [...number[], (error: Error | null, result: number) => void]): void;
+};
+
+/** The part of koffi that is used here. */
+interface Koffi {
+  load(library: string): { func(declaration: string): Call };
+  errno(): number;
+}
+
+let loaded: LinuxCalls | null | undefined;
+
+/** The calls, or undefined where koffi or the C library is missing. */
+export function linuxCalls(): LinuxCalls | undefined {
+  loaded ??= load();
+  return loaded ?? undefined;
+}
+
+function load(): LinuxCalls | null {
+  try {
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    const libc = koffi.load('libc.so.6');
+    const flock = libc.func('int flock(int fd, int operation)');
+    const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t len)');
+    const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
+    return {
+      flock: (fd, operation) => (flock(fd, operation) === 0 ? 0 : koffi.errno()),
+      punchHole: (fd, offset, bytes) =>
+        new Promise((resolve, reject) => {
+          fallocate.async(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes, (error, result) => {
+            if (error !== null) reject(error);
+            else resolve(result === 0 ? 0 : koffi.errno());
+          });
+        }),
+      lengthOf: (fd) => lseek(fd, 0, SEEK_END),
+    };
+  } catch {
+    return null;
+  }
+}
