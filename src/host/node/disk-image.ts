@@ -1,0 +1,158 @@
+/**
+ * Opens a disk image by path: its file, its format, what lies below it, and what is put on top. This is what `--block` and the
+ * `disk` commands call.
+ *
+ * The format is what the user says, for a guest can write what it likes into a raw image: `auto` looks at the contents and is only
+ * for images that no guest ever wrote to. A backing file is opened only when the user allowed its name, with the format that the
+ * image names, read-only, at most ten deep and never one that is open above.
+ *
+ * @module
+ */
+import { statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { Disk } from '../../disk/disk.ts';
+import { DiskFormatError, quoteText } from '../../disk/disk-format-error.ts';
+import { OverlayDisk } from '../../disk/overlay.ts';
+import { checkQcow2 } from '../../disk/qcow2/check.ts';
+import type { BackingReference } from '../../disk/qcow2/header.ts';
+import { Qcow2Image } from '../../disk/qcow2/image.ts';
+import { RawDisk } from '../../disk/raw.ts';
+import { nodeDecompressors } from './decompressors.ts';
+import { identityOf, type NodeImageFile, openImageFile } from './image-file.ts';
+
+export const DISK_FORMATS = ['raw', 'qcow2'] as const;
+export type DiskFormat = (typeof DISK_FORMATS)[number];
+
+/** How deep images may lie above one another, as in crosvm. */
+const MAX_DEPTH = 10;
+
+export interface DiskImageOptions {
+  readonly path: string;
+  readonly format: DiskFormat | 'auto';
+  /** The default is false. */
+  readonly readOnly?: boolean;
+  /** Whether what the guest discards gives the host's space back. The default is true. */
+  readonly sparse?: boolean;
+  /** Whether two writers, or a writer and a reader, are kept apart. The default is true. */
+  readonly lock?: boolean;
+  /** Changes stay in memory, and the image is only read. The default is false. */
+  readonly snapshot?: boolean;
+  /** Backing files that may be opened, by the names in the images or by their paths; or any. The default is none. */
+  readonly backing?: readonly string[] | 'any';
+}
+
+/** What is the same for all images of a chain. */
+interface Chain {
+  readonly sparse: boolean;
+  readonly lock: boolean;
+  readonly backing: readonly string[] | 'any';
+  /** The files that are open above. */
+  readonly identities: readonly string[];
+}
+
+/** Opens an image. Throws FileError for its files, DiskFormatError for what is in them. */
+export async function openDiskImage(options: DiskImageOptions): Promise<Disk> {
+  const { path, format, snapshot = false } = options;
+  const disk = await openInChain(path, format, snapshot || (options.readOnly ?? false), chainOf(options));
+  return snapshot ? new OverlayDisk(disk) : disk;
+}
+
+/** Opens a qcow2 image as what it is, for commands that work on its insides. `repair` leaves a dirty image dirty. */
+export async function openQcow2Image(
+  options: Omit<DiskImageOptions, 'format' | 'snapshot'> & {
+    readonly withoutBacking?: boolean;
+    readonly keepDirty?: boolean;
+  },
+): Promise<Qcow2Image> {
+  const chain = chainOf(options);
+  const file = await openImageFile(options.path, { readOnly: options.readOnly ?? false, ...chain });
+  return closeOnFailure(file, () =>
+    openQcow2(file, chain, options.withoutBacking ?? false, options.keepDirty ?? false),
+  );
+}
+
+const chainOf = ({ sparse = true, lock = true, backing = [] }: Omit<DiskImageOptions, 'format'>): Chain => ({
+  sparse,
+  lock,
+  backing,
+  identities: [],
+});
+
+async function openInChain(path: string, format: DiskFormat | 'auto', readOnly: boolean, chain: Chain): Promise<Disk> {
+  const file = await openImageFile(path, { readOnly, sparse: chain.sparse, lock: chain.lock });
+  return closeOnFailure(file, async () => {
+    switch (format === 'auto' ? await detectFormat(file) : format) {
+      case 'raw':
+        return new RawDisk(file);
+      case 'qcow2':
+        return openQcow2(file, chain, false, false);
+    }
+  });
+}
+
+async function closeOnFailure<T>(file: NodeImageFile, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** What the contents look like. */
+export async function detectFormat(file: NodeImageFile): Promise<DiskFormat> {
+  const start = new Uint8Array(4);
+  await file.read(0, [start]);
+  return String.fromCharCode(...start) === 'QFI\xfb' ? 'qcow2' : 'raw';
+}
+
+async function openQcow2(
+  file: NodeImageFile,
+  chain: Chain,
+  withoutBacking: boolean,
+  keepDirty: boolean,
+): Promise<Qcow2Image> {
+  if (file.isBlockDevice) throw new DiskFormatError(file.name, 'format', 'qcow2', 'is not supported on a block device');
+  let header = await Qcow2Image.readHeader(file);
+  if (header.dirty && !file.readOnly && !keepDirty) {
+    await repair(file);
+    header = await Qcow2Image.readHeader(file);
+  }
+  const backing =
+    header.backing === undefined || withoutBacking ? undefined : await openBacking(file, header.backing, chain);
+  try {
+    return await Qcow2Image.open(file, header, backing, nodeDecompressors);
+  } catch (error) {
+    await backing?.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Somebody's process ended without writing all refcounts ("dirty bit"): they are counted anew. */
+async function repair(file: NodeImageFile): Promise<void> {
+  const image = await Qcow2Image.open(file, await Qcow2Image.readHeader(file), undefined, nodeDecompressors);
+  const { errors, repairedErrors } = await checkQcow2(image, 'all');
+  if (errors > repairedErrors)
+    throw new DiskFormatError(file.name, 'dirty bit', errors - repairedErrors, 'errors cannot be repaired');
+}
+
+async function openBacking(file: NodeImageFile, reference: BackingReference, chain: Chain): Promise<Disk> {
+  const { name, format } = reference;
+  const path = resolve(dirname(file.name), name);
+  const refuse = (reason: string): never => {
+    throw new DiskFormatError(file.name, 'backing file', name, reason);
+  };
+  if (chain.backing !== 'any' && !chain.backing.some((allowed) => allowed === name || resolve(allowed) === path))
+    refuse('is not allowed');
+  if (chain.identities.length + 1 >= MAX_DEPTH)
+    refuse(`would be image ${MAX_DEPTH + 1} of a chain of at most ${MAX_DEPTH}`);
+  const identities = [...chain.identities, file.identity];
+  // Before it is opened: the lock would refuse it for another reason.
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat !== undefined && identities.includes(identityOf(stat))) refuse('is the image itself, or one above it');
+  if (format === undefined) return refuse('has no format in the image, and none is guessed');
+  const known = DISK_FORMATS.find((candidate) => candidate === format);
+  if (known === undefined)
+    return refuse(`has the format ${quoteText(format)}, which is not ${DISK_FORMATS.join(' or ')}`);
+  return openInChain(path, known, true, { ...chain, identities });
+}
