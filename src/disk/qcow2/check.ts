@@ -144,13 +144,15 @@ class Checker {
   async #countSnapshots(tables: Map<number, { times: number; index: number | undefined }>): Promise<void> {
     const { header } = this.#image;
     let at = header.snapshotsOffset;
+    let end = at;
     for (let number = 0; number < header.snapshots; number++) {
       const entry = new DataView(await this.#bytes(at, 40));
       const l1Offset = entry.getUint32(0) * 2 ** 32 + entry.getUint32(4);
       const l1Bytes = entry.getUint32(8) * defs.ENTRY_BYTES;
       const variable = entry.getUint16(12) + entry.getUint16(14) + entry.getUint32(36);
+      end = at + 40 + variable;
       at += Math.ceil((40 + variable) / 8) * 8;
-      if (at > this.#file.bytes || l1Bytes > defs.MAX_L1_BYTES || l1Offset % this.#clusterBytes !== 0) {
+      if (end > this.#file.bytes || l1Bytes > defs.MAX_L1_BYTES || l1Offset % this.#clusterBytes !== 0) {
         this.error(`snapshot ${number} is malformed`);
         this.leaksUnknown = 'a snapshot cannot be read';
         return;
@@ -170,7 +172,7 @@ class Checker {
         else known.times++;
       }
     }
-    this.#refer('the snapshot table', header.snapshotsOffset, at - header.snapshotsOffset);
+    this.#refer('the snapshot table', header.snapshotsOffset, end - header.snapshotsOffset);
   }
 
   async #bytes(offset: number, bytes: number): Promise<ArrayBuffer> {
