@@ -24,6 +24,18 @@ const COMMANDS: readonly Command[] = [
     help: 'Boots a virtual machine.',
     execute: run,
   },
+  {
+    name: 'disk',
+    usage: 'disk COMMAND [ARGUMENTS]',
+    help: 'Makes, inspects and changes disk images: create, info, resize, check, convert, commit.',
+    execute: async (args) => (await import('./disk/disk.ts')).diskCommand(args),
+  },
+  {
+    name: 'create_qcow2',
+    usage: 'create_qcow2 PATH [SIZE]',
+    help: "Makes a qcow2 image, with crosvm's arguments.",
+    execute: async (args) => (await import('./disk/disk.ts')).crosvmDiskCommand('create_qcow2', args),
+  },
   { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
   { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
 ];
