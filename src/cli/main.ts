@@ -36,6 +36,12 @@ const COMMANDS: readonly Command[] = [
     help: "Makes a qcow2 image, with crosvm's arguments.",
     execute: async (args) => (await import('./disk/disk.ts')).crosvmDiskCommand('create_qcow2', args),
   },
+  {
+    name: 'create_composite',
+    usage: 'create_composite PATH PARTITION...',
+    help: "Makes a disk whose partitions are files, with crosvm's arguments.",
+    execute: async (args) => (await import('./disk/disk.ts')).crosvmDiskCommand('create_composite', args),
+  },
   { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
   { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
 ];

@@ -1,6 +1,6 @@
 /** `typervisor disk commit`: what an image holds goes into its backing file. @module */
 import { dirname, resolve } from 'node:path';
-import { DISK_FORMATS, openDiskImage, openQcow2Image } from '../../host/node/disk-image.ts';
+import { WRITABLE_FORMATS, openDiskImage, openQcow2Image } from '../../host/node/disk-image.ts';
 import { createProgressLine } from '../../host/node/progress.ts';
 import type { ParsedArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
@@ -34,7 +34,7 @@ async function commit(args: ParsedArguments): Promise<number> {
   const backingPath = resolve(dirname(path), backing.name);
   if (!allowed.some((name) => name === backing.name || resolve(name) === backingPath))
     throw new UsageError(`PATH ${quote(path)}: --allow-backing ${quote(backing.name)} is needed to write to that file`);
-  const format = DISK_FORMATS.find((candidate) => candidate === backing.format);
+  const format = WRITABLE_FORMATS.find((candidate) => candidate === backing.format);
   if (format === undefined)
     throw new UsageError(`PATH ${quote(path)}: its backing file has the format ${quote(backing.format ?? '')}`);
   await using target = disposable(await openDiskImage({ path: backingPath, format, backing: allowed }));

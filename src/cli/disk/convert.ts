@@ -1,5 +1,5 @@
 /** `typervisor disk convert`: the contents of an image in another format. @module */
-import { DISK_FORMATS, openDiskImage } from '../../host/node/disk-image.ts';
+import { WRITABLE_FORMATS, openDiskImage } from '../../host/node/disk-image.ts';
 import { createProgressLine } from '../../host/node/progress.ts';
 import type { ParsedArguments } from '../arguments.ts';
 import { UsageError } from '../usage-error.ts';
@@ -18,7 +18,12 @@ export const CONVERT: DiskCommand = {
   help: 'Copies what an image shows, with its backing files, to a new one. Zeros take no space there.',
   options: [
     FORMAT_OPTION,
-    { name: '--to', short: '-O', value: 'FORMAT', help: `What the new image is to be: ${DISK_FORMATS.join(' or ')}.` },
+    {
+      name: '--to',
+      short: '-O',
+      value: 'FORMAT',
+      help: `What the new image is to be: ${WRITABLE_FORMATS.join(' or ')}.`,
+    },
     ...NEW_IMAGE_OPTIONS,
     BACKING_OPTION,
   ],
@@ -28,7 +33,7 @@ export const CONVERT: DiskCommand = {
 
 async function convert(args: ParsedArguments): Promise<number> {
   const [sourcePath = '', targetPath = ''] = operandsOf(args, OPERANDS);
-  const to = choiceOf(args, '--to', DISK_FORMATS);
+  const to = choiceOf(args, '--to', WRITABLE_FORMATS);
   if (to === undefined) throw new UsageError('option --to is missing: it says what the new image is to be');
   const options = qcow2OptionsOf(args, to);
   const backing = args.options.get('--allow-backing') ?? [];

@@ -1,6 +1,6 @@
 /** `typervisor create_qcow2`: crosvm's command, with its arguments. @module */
 import { dirname, resolve } from 'node:path';
-import { DISK_FORMATS, detectFormat } from '../../host/node/disk-image.ts';
+import { WRITABLE_FORMATS, detectFormat } from '../../host/node/disk-image.ts';
 import { openImageFile } from '../../host/node/image-file.ts';
 import type { ParsedArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
@@ -43,7 +43,7 @@ async function create(args: ParsedArguments): Promise<number> {
     await makeImage(path, 'qcow2', { bytes: parseSize('SIZE', size ?? '') }, true);
     return 0;
   }
-  const format = choiceOf(args, '--backing-format', DISK_FORMATS) ?? (await plainFormat(path, name));
+  const format = choiceOf(args, '--backing-format', WRITABLE_FORMATS) ?? (await plainFormat(path, name));
   const bytes = await capacityOf(path, name, format);
   await makeImage(path, 'qcow2', { bytes, backing: { name, format } }, true);
   return 0;

@@ -1,6 +1,6 @@
 /** `typervisor disk create`: an empty image. @module */
 import { dirname, resolve } from 'node:path';
-import { DISK_FORMATS, openDiskImage } from '../../host/node/disk-image.ts';
+import { WRITABLE_FORMATS, openDiskImage } from '../../host/node/disk-image.ts';
 import type { ParsedArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
 import { choiceOf, type DiskCommand, operandsOf, optionOf, parseSize } from './command.ts';
@@ -17,7 +17,7 @@ export const CREATE: DiskCommand = {
       name: '--format',
       short: '-f',
       value: 'FORMAT',
-      help: `${DISK_FORMATS.join(' or ')}. The default is raw.`,
+      help: `${WRITABLE_FORMATS.join(' or ')}. The default is raw.`,
     },
     {
       name: '--backing',
@@ -37,9 +37,9 @@ export const CREATE: DiskCommand = {
 
 async function create(args: ParsedArguments): Promise<number> {
   const [path = '', size] = operandsOf(args, OPERANDS);
-  const format = choiceOf(args, '--format', DISK_FORMATS) ?? 'raw';
+  const format = choiceOf(args, '--format', WRITABLE_FORMATS) ?? 'raw';
   const name = optionOf(args, '--backing');
-  const backingFormat = choiceOf(args, '--backing-format', DISK_FORMATS);
+  const backingFormat = choiceOf(args, '--backing-format', WRITABLE_FORMATS);
   if (name !== undefined && format !== 'qcow2')
     throw new UsageError(`--backing ${quote(name)}: a ${format} image has none`);
   if ((name === undefined) !== (backingFormat === undefined))

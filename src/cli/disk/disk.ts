@@ -7,6 +7,7 @@ import { CHECK } from './check.ts';
 import type { DiskCommand } from './command.ts';
 import { COMMIT } from './commit.ts';
 import { CONVERT } from './convert.ts';
+import { CREATE_COMPOSITE } from './create-composite.ts';
 import { CREATE_QCOW2 } from './create-qcow2.ts';
 import { CREATE } from './create.ts';
 import { INFO } from './info.ts';
@@ -15,7 +16,7 @@ import { RESIZE } from './resize.ts';
 /** By the word behind `typervisor disk`. */
 const SUBCOMMANDS: readonly DiskCommand[] = [CREATE, INFO, RESIZE, CHECK, CONVERT, COMMIT];
 /** Commands of their own. */
-const CROSVM_COMMANDS: readonly DiskCommand[] = [CREATE_QCOW2];
+const CROSVM_COMMANDS: readonly DiskCommand[] = [CREATE_QCOW2, CREATE_COMPOSITE];
 
 export const DISK_COMMANDS: readonly DiskCommand[] = [...SUBCOMMANDS, ...CROSVM_COMMANDS];
 

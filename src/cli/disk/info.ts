@@ -1,11 +1,14 @@
 /** `typervisor disk info`: what an image says of itself. Opens no backing file. @module */
 import { statSync } from 'node:fs';
 import { Qcow2Image } from '../../disk/qcow2/image.ts';
-import { detectFormat } from '../../host/node/disk-image.ts';
-import { openImageFile } from '../../host/node/image-file.ts';
+import { AndroidSparseDisk } from '../../disk/android-sparse.ts';
+import type { Qcow2Header } from '../../disk/qcow2/header.ts';
+import { ZstdSeekableDisk } from '../../disk/zstd-seekable.ts';
+import { nodeDecompressors } from '../../host/node/decompressors.ts';
+import { DISK_FORMATS, detectFormat, type DiskFormat, readDescription } from '../../host/node/disk-image.ts';
+import { type NodeImageFile, openImageFile } from '../../host/node/image-file.ts';
 import type { ParsedArguments } from '../arguments.ts';
 import { choiceOf, type DiskCommand, FORMAT_OPTION, formatSize, operandsOf } from './command.ts';
-import { DISK_FORMATS } from '../../host/node/disk-image.ts';
 
 export const INFO: DiskCommand = {
   name: 'disk info',
@@ -22,33 +25,48 @@ export const INFO: DiskCommand = {
 /** A JSON value for each name, in the order in which they are printed. */
 type Facts = Readonly<Record<string, string | number | boolean>>;
 
-async function factsOf(path: string, format: 'raw' | 'qcow2' | 'auto'): Promise<Facts> {
+async function factsOf(path: string, format: DiskFormat | 'auto'): Promise<Facts> {
   // Others may use it meanwhile: a header that is being written is a moment's matter.
   const file = await openImageFile(path, { readOnly: true, lock: false });
   try {
     const known = format === 'auto' ? await detectFormat(file) : format;
     const common = { image: path, format: known };
     const used = { 'file-length': file.bytes, 'space-used': statSync(path).blocks * 512 };
-    if (known === 'raw') return { ...common, capacity: file.bytes, ...used };
-    const header = await Qcow2Image.readHeader(file);
-    return {
-      ...common,
-      capacity: header.diskBytes,
-      ...used,
-      version: header.version,
-      'cluster-size': 2 ** header.clusterBits,
-      'refcount-bits': 2 ** header.refcountOrder,
-      compression: header.compression,
-      ...(header.backing && { 'backing-file': header.backing.name }),
-      ...(header.backing?.format !== undefined && { 'backing-format': header.backing.format }),
-      ...(header.snapshots > 0 && { snapshots: header.snapshots }),
-      ...(header.dirty && { dirty: true }),
-      ...(header.corrupt && { corrupt: true }),
-    };
+    return { ...common, ...(await formatFacts(file, known)), ...used };
   } finally {
     await file.close();
   }
 }
+
+async function formatFacts(file: NodeImageFile, format: DiskFormat): Promise<Facts> {
+  switch (format) {
+    case 'raw':
+      return { capacity: file.bytes };
+    case 'qcow2':
+      return qcow2Facts(await Qcow2Image.readHeader(file));
+    case 'composite': {
+      const { components, bytes } = await readDescription(file);
+      return { capacity: bytes, components: components.map(({ path }) => path).join(', ') };
+    }
+    case 'android-sparse':
+      return { capacity: (await AndroidSparseDisk.open(file)).bytes };
+    case 'zstd':
+      return { capacity: (await ZstdSeekableDisk.open(file, nodeDecompressors)).bytes };
+  }
+}
+
+const qcow2Facts = (header: Qcow2Header): Facts => ({
+  capacity: header.diskBytes,
+  version: header.version,
+  'cluster-size': 2 ** header.clusterBits,
+  'refcount-bits': 2 ** header.refcountOrder,
+  compression: header.compression,
+  ...(header.backing && { 'backing-file': header.backing.name }),
+  ...(header.backing?.format !== undefined && { 'backing-format': header.backing.format }),
+  ...(header.snapshots > 0 && { snapshots: header.snapshots }),
+  ...(header.dirty && { dirty: true }),
+  ...(header.corrupt && { corrupt: true }),
+});
 
 const SIZES = new Set(['capacity', 'file-length', 'space-used', 'cluster-size']);
 

@@ -1,7 +1,7 @@
 /** The options of a new image, for the commands that make one. @module */
 import type { Qcow2Options } from '../../disk/qcow2/create.ts';
 import { createQcow2 } from '../../disk/qcow2/create.ts';
-import type { DiskFormat } from '../../host/node/disk-image.ts';
+import type { WritableFormat } from '../../host/node/disk-image.ts';
 import { openImageFile } from '../../host/node/image-file.ts';
 import { choice, integer, optional, string } from '../../util/key-value.ts';
 import type { OptionSpec, ParsedArguments } from '../arguments.ts';
@@ -32,7 +32,7 @@ const QCOW2_KEYS = {
 };
 
 /** What `--options` says. */
-export function qcow2OptionsOf(args: ParsedArguments, format: DiskFormat): Omit<Qcow2Options, 'bytes' | 'backing'> {
+export function qcow2OptionsOf(args: ParsedArguments, format: WritableFormat): Omit<Qcow2Options, 'bytes' | 'backing'> {
   if (format !== 'qcow2' && args.options.has('--options'))
     throw new UsageError(`--options ${quote(args.options.get('--options')?.[0] ?? '')}: a ${format} image has none`);
   const parsed = keyValuesOf(args, '--options', QCOW2_KEYS);
@@ -49,7 +49,7 @@ export function qcow2OptionsOf(args: ParsedArguments, format: DiskFormat): Omit<
 /** Makes an empty image. What is left of one that could not be made is removed by the next `--force`. */
 export async function makeImage(
   path: string,
-  format: DiskFormat,
+  format: WritableFormat,
   options: Qcow2Options,
   force: boolean,
 ): Promise<void> {

@@ -6,6 +6,7 @@
  * @module
  */
 import { DiskFormatError } from '../disk-format-error.ts';
+import { decodeUtf8, encodeUtf8 } from '../../util/utf8.ts';
 import * as defs from './defs.ts';
 
 const FIELD = defs.HeaderField;
@@ -47,16 +48,6 @@ function readU64(view: DataView, at: number): number {
   return hi > defs.MAX_OFFSET_HI ? Infinity : hi * 2 ** 32 + view.getUint32(at + 4);
 }
 
-/** The text of some bytes; undefined when they are not UTF-8 or hold a NUL. */
-function decodeText(bytes: Uint8Array): string | undefined {
-  try {
-    const text = decodeURIComponent(Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''));
-    return text.includes('\0') ? undefined : text;
-  } catch {
-    return undefined;
-  }
-}
-
 /** How many bytes `parseHeader` wants: the first cluster, in which all of the header lies. Throws DiskFormatError. */
 export function headerBytes(start: Uint8Array, image: string): number {
   if (start.length < defs.V2_HEADER_BYTES)
@@ -91,7 +82,7 @@ function parseExtensions(cluster: Uint8Array, start: number, end: number, image:
       throw new DiskFormatError(image, 'header extension length', bytes, `at ${at} goes beyond its area`);
     const data = cluster.subarray(at + 8, at + 8 + bytes);
     if (type === defs.EXTENSION_BACKING_FORMAT) {
-      backingFormat = decodeText(data);
+      backingFormat = decodeUtf8(data);
       if (backingFormat === undefined)
         throw new DiskFormatError(image, 'backing file format', data.length, 'bytes long, is no text');
     } else if (type === defs.EXTENSION_BITMAPS) bitmaps = true;
@@ -99,7 +90,7 @@ function parseExtensions(cluster: Uint8Array, start: number, end: number, image:
       for (let entry = 0; entry + defs.FEATURE_NAME_BYTES <= bytes; entry += defs.FEATURE_NAME_BYTES) {
         const padded = data.subarray(entry + 2, entry + defs.FEATURE_NAME_BYTES);
         const length = padded.indexOf(0);
-        const name = decodeText(length < 0 ? padded : padded.subarray(0, length));
+        const name = decodeUtf8(length < 0 ? padded : padded.subarray(0, length));
         if (data[entry] === 0 && name !== undefined) names.set(data[entry + 1] ?? 0, name);
       }
     }
@@ -222,7 +213,7 @@ function backingName(cluster: Uint8Array, view: DataView, offset: number, refuse
   if (bytes === 0 || bytes > defs.MAX_BACKING_NAME_BYTES) refuse('backing_file_size', bytes, 'is not from 1 to 1023');
   if (offset + bytes > cluster.length) refuse('backing_file_offset', offset, `+ ${bytes} is not in the first cluster`);
   return (
-    decodeText(cluster.subarray(offset, offset + bytes)) ?? refuse('backing file name', bytes, 'bytes long, is no text')
+    decodeUtf8(cluster.subarray(offset, offset + bytes)) ?? refuse('backing file name', bytes, 'bytes long, is no text')
   );
 }
 
@@ -261,9 +252,9 @@ export function encodeHeader(header: NewHeader, image: string): Uint8Array {
     bytes[FIELD.compression_type] = isZstd ? defs.COMPRESSION_ZSTD : defs.COMPRESSION_ZLIB;
   }
   if (header.backing !== undefined) {
-    const name = encodeText(header.backing.name);
+    const name = encodeUtf8(header.backing.name);
     if (header.backing.format !== undefined) {
-      const format = encodeText(header.backing.format);
+      const format = encodeUtf8(header.backing.format);
       view.setUint32(at, defs.EXTENSION_BACKING_FORMAT);
       view.setUint32(at + 4, format.length);
       bytes.set(format.subarray(0, bytes.length - at - 8), at + 8);
@@ -279,9 +270,3 @@ export function encodeHeader(header: NewHeader, image: string): Uint8Array {
   }
   return bytes;
 }
-
-/** A text in UTF-8. A lone surrogate, which has no encoding, throws URIError. */
-const encodeText = (text: string): Uint8Array =>
-  Uint8Array.from(encodeURIComponent(text).match(/%..|[^%]/g) ?? [], (unit) =>
-    unit.length === 3 ? Number.parseInt(unit.slice(1), 16) : unit.charCodeAt(0),
-  );

@@ -4,24 +4,40 @@
  *
  * The format is what the user says, for a guest can write what it likes into a raw image: `auto` looks at the contents and is only
  * for images that no guest ever wrote to. A backing file is opened only when the user allowed its name, with the format that the
- * image names, read-only, at most ten deep and never one that is open above.
+ * image names, read-only, at most ten deep and never one that is open above. The files of a composite disk are raw, and lie in the
+ * folder of their description or below it, or were allowed like a backing file.
  *
  * @module
  */
-import { statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { realpathSync, statSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { ANDROID_SPARSE_MAGIC, AndroidSparseDisk } from '../../disk/android-sparse.ts';
+import { allSettled } from '../../disk/buffers.ts';
+import { CompositeDisk, type Part } from '../../disk/composite/composite-disk.ts';
+import {
+  COMPOSITE_MAGIC,
+  type Description,
+  MAX_DESCRIPTION_BYTES,
+  parseDescription,
+} from '../../disk/composite/description.ts';
 import type { Disk } from '../../disk/disk.ts';
 import { DiskFormatError, quoteText } from '../../disk/disk-format-error.ts';
 import { OverlayDisk } from '../../disk/overlay.ts';
 import { checkQcow2 } from '../../disk/qcow2/check.ts';
+import { QCOW2_MAGIC } from '../../disk/qcow2/defs.ts';
 import type { BackingReference } from '../../disk/qcow2/header.ts';
 import { Qcow2Image } from '../../disk/qcow2/image.ts';
 import { RawDisk } from '../../disk/raw.ts';
+import { ZSTD_MAGIC, ZSTD_SKIPPABLE_MAGIC } from '../../disk/zstd-frame.ts';
+import { ZstdSeekableDisk } from '../../disk/zstd-seekable.ts';
 import { nodeDecompressors } from './decompressors.ts';
 import { identityOf, type NodeImageFile, openImageFile } from './image-file.ts';
 
-export const DISK_FORMATS = ['raw', 'qcow2'] as const;
+export const DISK_FORMATS = ['raw', 'qcow2', 'composite', 'android-sparse', 'zstd'] as const;
 export type DiskFormat = (typeof DISK_FORMATS)[number];
+/** Formats that are made here, and that a backing file may have. */
+export const WRITABLE_FORMATS = ['raw', 'qcow2'] as const;
+export type WritableFormat = (typeof WRITABLE_FORMATS)[number];
 
 /** How deep images may lie above one another, as in crosvm. */
 const MAX_DEPTH = 10;
@@ -86,6 +102,12 @@ async function openInChain(path: string, format: DiskFormat | 'auto', readOnly: 
         return new RawDisk(file);
       case 'qcow2':
         return openQcow2(file, chain, false, false);
+      case 'composite':
+        return openComposite(file, chain);
+      case 'android-sparse':
+        return AndroidSparseDisk.open(file);
+      case 'zstd':
+        return ZstdSeekableDisk.open(file, nodeDecompressors);
     }
   });
 }
@@ -101,10 +123,63 @@ async function closeOnFailure<T>(file: NodeImageFile, work: () => Promise<T>): P
 
 /** What the contents look like. */
 export async function detectFormat(file: NodeImageFile): Promise<DiskFormat> {
-  const start = new Uint8Array(4);
+  const start = new Uint8Array(COMPOSITE_MAGIC.length);
   await file.read(0, [start]);
-  return String.fromCharCode(...start) === 'QFI\xfb' ? 'qcow2' : 'raw';
+  if (String.fromCharCode(...start) === COMPOSITE_MAGIC) return 'composite';
+  const view = new DataView(start.buffer);
+  if (view.getUint32(0) === QCOW2_MAGIC) return 'qcow2';
+  const magic = view.getUint32(0, true);
+  if (magic === ANDROID_SPARSE_MAGIC) return 'android-sparse';
+  return magic === ZSTD_MAGIC || (magic & ~15) >>> 0 === ZSTD_SKIPPABLE_MAGIC ? 'zstd' : 'raw';
 }
+
+/** The description of a composite disk, whose file holds nothing else. */
+export async function readDescription(file: NodeImageFile): Promise<Description> {
+  if (file.bytes > MAX_DESCRIPTION_BYTES)
+    throw new DiskFormatError(file.name, 'length', file.bytes, 'is too much for a description of a composite disk');
+  const bytes = new Uint8Array(file.bytes);
+  await file.read(0, [bytes]);
+  return parseDescription(bytes, file.name);
+}
+
+async function openComposite(file: NodeImageFile, chain: Chain): Promise<Disk> {
+  const { components, bytes } = await readDescription(file);
+  const folder = dirname(resolve(file.name));
+  const parts: Part[] = [];
+  try {
+    for (const { path: name, offset, writable, fileOffset } of components) {
+      const path = resolve(folder, name);
+      if (!isAllowed(chain, name, path) && !isInside(folder, path))
+        throw new DiskFormatError(
+          file.name,
+          'component',
+          name,
+          'is not in the folder of its description, and not allowed',
+        );
+      const { sparse, lock } = chain;
+      const disk = new RawDisk(await openImageFile(path, { readOnly: file.readOnly || !writable, sparse, lock }));
+      parts.push({ disk, offset, start: fileOffset });
+    }
+  } catch (error) {
+    await allSettled(parts.map(({ disk }) => disk.close())).catch(() => undefined);
+    throw error;
+  }
+  await file.close();
+  return new CompositeDisk(file.name, bytes, parts);
+}
+
+/** Whether a path is in a folder, after all symbolic links. What does not exist is told when it is opened. */
+function isInside(folder: string, path: string): boolean {
+  try {
+    const from = relative(realpathSync(folder), realpathSync(path));
+    return from !== '..' && !from.startsWith('../');
+  } catch {
+    return true;
+  }
+}
+
+const isAllowed = ({ backing }: Chain, name: string, path: string): boolean =>
+  backing === 'any' || backing.some((allowed) => allowed === name || resolve(allowed) === path);
 
 async function openQcow2(
   file: NodeImageFile,
@@ -142,8 +217,7 @@ async function openBacking(file: NodeImageFile, reference: BackingReference, cha
   const refuse = (reason: string): never => {
     throw new DiskFormatError(file.name, 'backing file', name, reason);
   };
-  if (chain.backing !== 'any' && !chain.backing.some((allowed) => allowed === name || resolve(allowed) === path))
-    refuse('is not allowed');
+  if (!isAllowed(chain, name, path)) refuse('is not allowed');
   if (chain.identities.length + 1 >= MAX_DEPTH)
     refuse(`would be image ${MAX_DEPTH + 1} of a chain of at most ${MAX_DEPTH}`);
   const identities = [...chain.identities, file.identity];
@@ -151,8 +225,8 @@ async function openBacking(file: NodeImageFile, reference: BackingReference, cha
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat !== undefined && identities.includes(identityOf(stat))) refuse('is the image itself, or one above it');
   if (format === undefined) return refuse('has no format in the image, and none is guessed');
-  const known = DISK_FORMATS.find((candidate) => candidate === format);
+  const known = WRITABLE_FORMATS.find((candidate) => candidate === format);
   if (known === undefined)
-    return refuse(`has the format ${quoteText(format)}, which is not ${DISK_FORMATS.join(' or ')}`);
+    return refuse(`has the format ${quoteText(format)}, which is not ${WRITABLE_FORMATS.join(' or ')}`);
   return openInChain(path, known, true, { ...chain, identities });
 }
