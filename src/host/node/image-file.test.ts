@@ -57,6 +57,15 @@ test('what lies past the end reads as zeros, also when the file was cut by someb
   await file.close();
 });
 
+test('large reads of what is in memory, of several buffers and past the end, fill all of them', async () => {
+  const contents = Uint8Array.from({ length: 10_000 }, (_, index) => index % 253);
+  const file = await openImageFile(fileWith(contents), { readOnly: true });
+  const into = new Uint8Array(new SharedArrayBuffer(12_000)).fill(0xff);
+  await file.read(1000, [into.subarray(0, 4096), into.subarray(4096, 8000), into.subarray(8000)]);
+  assert.deepEqual([...into], [...contents.subarray(1000), ...new Uint8Array(3000)]);
+  await file.close();
+});
+
 test('a second writer is refused, and so are a reader beside a writer and a writer beside a reader', {
   skip: noKoffi,
 }, async () => {
