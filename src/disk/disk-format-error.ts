@@ -8,8 +8,11 @@
 /** Longest text of an image that a message repeats, in characters: an image may hold anything. */
 const TEXT_LIMIT = 80;
 
-const show = (value: number | string): string =>
-  typeof value === 'number' ? (value < 4096 ? `${value}` : `0x${value.toString(16)}`) : quoteText(value);
+function show(value: number | string): string {
+  if (typeof value === 'string') return quoteText(value);
+  if (value === Infinity) return '(more than 53 bits)';
+  return value < 4096 ? `${value}` : `0x${value.toString(16)}`;
+}
 
 /** Text of an image or of the user as a message shows it: quoted, on one line, not endless. */
 export const quoteText = (text: string): string =>

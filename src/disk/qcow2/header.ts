@@ -151,7 +151,7 @@ export function parseHeader(cluster: Uint8Array, fileBytes: number, image: strin
       refuse(field, offset, `+ ${bytes} lies beyond the end of the file (${fileBytes} bytes)`);
   };
   const diskBytes = readU64(view, FIELD.size);
-  if (diskBytes === Infinity) refuse('size', 'of the disk', 'is too large');
+  if (diskBytes === Infinity) refuse('size', diskBytes, 'is too large');
   const l1Entries = view.getUint32(FIELD.l1_size);
   const l1Offset = readU64(view, FIELD.l1_table_offset);
   const l1Bytes = l1Entries * defs.ENTRY_BYTES;
