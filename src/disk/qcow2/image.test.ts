@@ -186,6 +186,19 @@ test('a disk that shrank and grew again reads as zeros where it was cut, over a 
   }
 });
 
+test('sizes that are asked for at once are set one after the other', async () => {
+  const file = await newFile();
+  const image = await open(file);
+  await image.write(0, [pattern(1 << 20, 1)]);
+  await Promise.all([image.resize(2 << 20), image.resize(1 << 19), image.resize(3 << 19)]);
+  assert.equal(image.bytes, 3 << 19);
+  assert.deepEqual(await read(image, 0, 1 << 19), pattern(1 << 20, 1).subarray(0, 1 << 19));
+  assert.ok((await read(image, 1 << 19, 1 << 20)).every((byte) => byte === 0));
+  await image.close();
+  assert.equal((await open(file)).bytes, 3 << 19);
+  assert.deepEqual(await problems(file), []);
+});
+
 test('more tables than memory is kept for are written and read again', async () => {
   // 512-byte clusters: a table maps 32 KiB, so the 16384 that are kept map half of this disk.
   const file = new MemoryFile();

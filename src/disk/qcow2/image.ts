@@ -9,10 +9,8 @@
  */
 import {
   allSettled,
-  fillZero,
   ReadOnlyDiskError,
   requireOnDisk,
-  scatter,
   sliceBuffers,
   totalBytes,
   zeroBuffers,
@@ -22,6 +20,8 @@ import type { Decompressors } from '../decompressors.ts';
 import type { Disk } from '../disk.ts';
 import { DiskFormatError } from '../disk-format-error.ts';
 import type { ImageFile } from '../image-file.ts';
+import { ClusterChanges } from './cluster-changes.ts';
+import { ClusterReader } from './cluster-reader.ts';
 import { CompressedReader } from './compressed.ts';
 import { ENTRY_BYTES, HeaderField, INCOMPAT_CORRUPT, V2_HEADER_BYTES } from './defs.ts';
 import { headerBytes, parseHeader, type Qcow2Header } from './header.ts';
@@ -56,8 +56,11 @@ export class Qcow2Image implements Disk {
   readonly file: ImageFile;
   readonly #ranges = new RangeLock();
   readonly #inFlight: InFlight;
-  readonly #compressed: CompressedReader;
+  readonly #reader: ClusterReader;
+  readonly #changes: ClusterChanges;
   #bytes: number;
+  /** The end of the last resize: they come one after the other. */
+  #resizes: Promise<void> = Promise.resolve();
   /** Why nothing may be written. */
   #corrupt: string | undefined;
   /** Set when the first write began: what is to be done before it. */
@@ -72,7 +75,8 @@ export class Qcow2Image implements Disk {
     this.clusterBytes = 2 ** header.clusterBits;
     this.metadata = parts.metadata;
     this.#inFlight = parts.inFlight;
-    this.#compressed = parts.compressed;
+    this.#reader = parts.reader;
+    this.#changes = new ClusterChanges(parts.metadata, this.#ranges, parts.reader, header.version);
     this.#bytes = header.diskBytes;
   }
 
@@ -110,10 +114,11 @@ export class Qcow2Image implements Disk {
     });
     const inFlight = new InFlight();
     const mapping = new Mapping(file, header, l1, cacheTables, () => refcounts.end * clusterBytes);
+    const compressed = new CompressedReader(file, clusterBytes, header.compression, decompressors);
     return new Qcow2Image(file, header, backing, {
       metadata: new Metadata(file, mapping, refcounts, inFlight),
       inFlight,
-      compressed: new CompressedReader(file, clusterBytes, header.compression, decompressors),
+      reader: new ClusterReader(file, clusterBytes, backing, compressed),
     });
   }
 
@@ -132,7 +137,7 @@ export class Qcow2Image implements Disk {
         const table = this.#cachedTable(at);
         const extent = this.#extent(table === undefined ? await this.#table(at) : table, at, bytes - done);
         const take = Math.min(bytes - done, extent.clusters * this.clusterBytes - (at % this.clusterBytes));
-        const operation = this.#readExtent(extent, at, sliceBuffers(into, done, take));
+        const operation = this.#reader.read(extent, at, sliceBuffers(into, done, take));
         if (operation !== undefined) operations.push(operation);
         done += take;
       }
@@ -170,7 +175,9 @@ export class Qcow2Image implements Disk {
   async discard(offset: number, bytes: number): Promise<void> {
     requireOnDisk(this, offset, bytes);
     const [first, end] = this.#wholeClusters(offset, bytes);
-    await this.#modify(() => this.#eachCluster(first, end, false, (table, each) => this.#discardCluster(table, each)));
+    await this.#modify(() =>
+      this.#changes.each(first, end, false, (table, each) => this.#changes.discard(table, each)),
+    );
   }
 
   async writeZeroes(offset: number, bytes: number, unmap: boolean): Promise<void> {
@@ -184,7 +191,7 @@ export class Qcow2Image implements Disk {
     if (this.header.version === 2 && this.backing !== undefined) await this.#writeExplicitZeroes(first, last - first);
     else {
       await this.#modify(() =>
-        this.#eachCluster(firstWhole, endWhole, true, (table, each) => this.#zeroCluster(table, each, unmap)),
+        this.#changes.each(firstWhole, endWhole, true, (table, each) => this.#changes.zero(table, each, unmap)),
       );
     }
     await this.#writeExplicitZeroes(last, end - last);
@@ -194,8 +201,9 @@ export class Qcow2Image implements Disk {
     if (!Number.isSafeInteger(bytes) || bytes < 0) throw new RangeError(`${this.name}: ${bytes} is no size`);
     if (this.header.snapshots > 0)
       throw new DiskFormatError(this.name, 'nb_snapshots', this.header.snapshots, 'must be 0 to change the size');
-    if (bytes > this.#bytes) await this.#grow(bytes);
-    else if (bytes < this.#bytes) await this.#shrink(bytes);
+    const turn = this.#resizes.then(() => (bytes > this.#bytes ? this.#grow(bytes) : this.#shrink(bytes)));
+    this.#resizes = turn.catch(() => undefined);
+    await turn;
   };
 
   async #grow(bytes: number): Promise<void> {
@@ -216,13 +224,14 @@ export class Qcow2Image implements Disk {
 
   /** First nobody may use what goes, then it goes, then the header says so. */
   async #shrink(bytes: number): Promise<void> {
+    if (bytes === this.#bytes) return;
     await this.#modify(async () => {
       const release = await this.#ranges.acquire(0, Infinity);
       const end = Math.ceil(this.#bytes / this.clusterBytes);
       this.#bytes = bytes;
       release();
-      await this.#eachCluster(Math.ceil(bytes / this.clusterBytes), end, false, (table, cluster) =>
-        this.#replaceEntry(table, cluster, 0, false),
+      await this.#changes.each(Math.ceil(bytes / this.clusterBytes), end, false, (table, cluster) =>
+        this.#changes.replace(table, cluster, 0, false),
       );
       await this.flush();
       await writeDiskBytes(this.file, bytes);
@@ -240,8 +249,8 @@ export class Qcow2Image implements Disk {
   /** Gives up what the image holds: all of the disk reads as the backing file. */
   async forgetAll(): Promise<void> {
     await this.#modify(async () => {
-      await this.#eachCluster(0, Math.ceil(this.#bytes / this.clusterBytes), false, (table, cluster) =>
-        this.#replaceEntry(table, cluster, 0, false),
+      await this.#changes.each(0, Math.ceil(this.#bytes / this.clusterBytes), false, (table, cluster) =>
+        this.#changes.replace(table, cluster, 0, false),
       );
       await this.metadata.exclusive(() => this.metadata.commit());
     });
@@ -323,38 +332,6 @@ export class Qcow2Image implements Disk {
     return this.metadata.mapping.extent(table, cluster, last - cluster + 1);
   }
 
-  /** Nothing is returned when nothing is to be waited for. */
-  #readExtent(extent: Extent, offset: number, into: Buffers): Promise<void> | undefined {
-    switch (extent.kind) {
-      case 'data':
-        return this.file.read(extent.host + (offset % this.clusterBytes), into);
-      case 'zero':
-        fillZero(into);
-        return undefined;
-      case 'compressed':
-        return this.#readCompressed(extent, offset % this.clusterBytes, into);
-      case 'unallocated':
-        return this.#readBacking(offset, into);
-    }
-  }
-
-  async #readCompressed(extent: Extent, skip: number, into: Buffers): Promise<void> {
-    const contents = await this.#compressed.read(extent);
-    scatter(contents.subarray(skip), into);
-  }
-
-  #readBacking(offset: number, into: Buffers): Promise<void> | undefined {
-    const bytes = totalBytes(into);
-    const there = Math.max(0, Math.min(bytes, (this.backing?.bytes ?? 0) - offset));
-    fillZero(sliceBuffers(into, there, bytes - there));
-    return there === 0 ? undefined : this.backing?.read(offset, sliceBuffers(into, 0, there));
-  }
-
-  /** Whether the extent at an offset reads as zeros without anything being read. */
-  #readsAsZero(extent: Extent, offset: number): boolean {
-    return extent.kind === 'zero' || (extent.kind === 'unallocated' && offset >= (this.backing?.bytes ?? 0));
-  }
-
   /** Writes the first clusters of what is left of a request to new clusters, or to ones kept for it. Returns how much it wrote. */
   async #writeNew(offset: number, from: Buffers, done: number, left: number): Promise<number> {
     const { clusterBytes, metadata } = this;
@@ -374,13 +351,13 @@ export class Qcow2Image implements Disk {
       const bytes = Math.min(limit, run.count * clusterBytes - skip);
       try {
         const head =
-          run.fresh && this.#readsAsZero(extent, offset - skip)
+          run.fresh && this.#reader.isZero(extent, offset - skip)
             ? undefined
             : await this.#old(extent, offset - skip, skip);
         const end = offset + bytes;
         const rest = run.count * clusterBytes - skip - bytes;
         const lastCluster = Math.floor((end - 1) / clusterBytes) * clusterBytes;
-        const tail = run.fresh && this.#readsAsZero(extent, lastCluster) ? [] : await this.#old(extent, end, rest);
+        const tail = run.fresh && this.#reader.isZero(extent, lastCluster) ? [] : await this.#old(extent, end, rest);
         const data = sliceBuffers(from, done, bytes);
         const host = run.first * clusterBytes;
         if (head === undefined) await this.file.write(host + skip, [...data, ...tail]);
@@ -388,7 +365,7 @@ export class Qcow2Image implements Disk {
         await metadata.exclusive(async () => {
           const table = await metadata.writableTable(first);
           for (let index = 0; index < run.count; index++) {
-            await this.#replaceEntry(table, first + index, (run.first + index) * clusterBytes, false);
+            this.#changes.replace(table, first + index, (run.first + index) * clusterBytes, false);
           }
         });
       } catch (error) {
@@ -406,11 +383,11 @@ export class Qcow2Image implements Disk {
   async #old(extent: Extent, offset: number, bytes: number): Promise<Buffers> {
     if (bytes === 0) return [];
     const there = Math.max(0, Math.min(bytes, this.#bytes - offset));
-    if (there === 0 || this.#readsAsZero(extent, offset)) return zeroBuffers(bytes);
+    if (there === 0 || this.#reader.isZero(extent, offset)) return zeroBuffers(bytes);
     const buffer = new Uint8Array(there);
     // Where an extent has several clusters, `offset` is in its first or in its last.
     const current = extent.clusters === 1 ? extent : this.#extent(await this.#table(offset), offset, there);
-    await this.#readExtent(current, offset, [buffer]);
+    await this.#reader.read(current, offset, [buffer]);
     return [buffer, ...zeroBuffers(bytes - there)];
   }
 
@@ -420,7 +397,7 @@ export class Qcow2Image implements Disk {
       const extent = this.#extent(await this.#table(at), at, bytes - done);
       const limit = extent.clusters * this.clusterBytes - (at % this.clusterBytes);
       const take = Math.min(bytes - done, limit, MAX_STEP_BYTES);
-      if (!this.#readsAsZero(extent, at)) await this.write(at, zeroBuffers(take));
+      if (!this.#reader.isZero(extent, at)) await this.write(at, zeroBuffers(take));
       done += take;
     }
   }
@@ -431,73 +408,10 @@ export class Qcow2Image implements Disk {
     const last = (offset + bytes) / this.clusterBytes;
     return [first, offset + bytes === this.#bytes ? Math.ceil(last) : Math.floor(last)];
   }
-
-  /**
-   * Calls `change` for each of the clusters, with its L2 table to be changed. Where there is no table, one is made when
-   * `createTables` says so and a backing file shows there; otherwise the clusters are left out.
-   */
-  async #eachCluster(
-    first: number,
-    end: number,
-    createTables: boolean,
-    change: (table: Table, cluster: number) => Promise<void>,
-  ): Promise<void> {
-    const { clusterBytes, metadata } = this;
-    const { mapping } = metadata;
-    for (let cluster = first; cluster < end; ) {
-      const next = Math.min(end, cluster - (cluster % mapping.l2Entries) + mapping.l2Entries);
-      const isNeeded = createTables && cluster * clusterBytes < (this.backing?.bytes ?? 0);
-      if (isNeeded || mapping.l1Entry(Math.floor(cluster / mapping.l2Entries)).offset !== 0) {
-        const release = await this.#ranges.acquire(cluster, next - 1);
-        try {
-          await metadata.exclusive(async () => {
-            const table = await metadata.writableTable(cluster);
-            for (let each = cluster; each < next; each++) await change(table, each);
-            await metadata.commitWhenCrowded();
-          });
-        } finally {
-          release();
-        }
-      }
-      cluster = next;
-    }
-  }
-
-  async #discardCluster(table: Table, cluster: number): Promise<void> {
-    const { kind } = this.metadata.mapping.entry(table, cluster % this.metadata.mapping.l2Entries, cluster);
-    const isBacked = cluster * this.clusterBytes < (this.backing?.bytes ?? 0);
-    // What the image never held it need not give up; and version 2 cannot say "zeros" over a backing file.
-    if (kind === 'unallocated' || (isBacked && this.header.version === 2)) return;
-    await this.#replaceEntry(table, cluster, 0, isBacked);
-  }
-
-  async #zeroCluster(table: Table, cluster: number, unmap: boolean): Promise<void> {
-    const { mapping } = this.metadata;
-    const extent = mapping.entry(table, cluster % mapping.l2Entries, cluster);
-    if (this.#readsAsZero(extent, cluster * this.clusterBytes) && (!unmap || extent.host === 0)) return;
-    // Without a backing file, what is not there reads as zeros in every version.
-    const isBacked = cluster * this.clusterBytes < (this.backing?.bytes ?? 0);
-    if (!unmap && this.header.version === 3 && extent.copied) mapping.setEntry(table, cluster, extent.host, true);
-    else await this.#replaceEntry(table, cluster, 0, isBacked);
-  }
-
-  /** Sets an entry and gives up what it referred to. Exclusive. */
-  async #replaceEntry(table: Table, cluster: number, host: number, zero: boolean): Promise<void> {
-    const { mapping } = this.metadata;
-    const old = mapping.entry(table, cluster % mapping.l2Entries, cluster);
-    mapping.setEntry(table, cluster, host, zero);
-    if (old.host === 0 || old.host === host) return;
-    const first = Math.floor(old.host / this.clusterBytes);
-    if (old.kind === 'compressed') {
-      this.#compressed.clear();
-      const last = Math.floor((old.host + old.compressedBytes - 1) / this.clusterBytes);
-      this.metadata.free({ first, count: last - first + 1 });
-    } else this.metadata.free({ first, count: 1 });
-  }
 }
 
 interface Parts {
   readonly metadata: Metadata;
   readonly inFlight: InFlight;
-  readonly compressed: CompressedReader;
+  readonly reader: ClusterReader;
 }

@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import type { ImageFile } from '../../disk/image-file.ts';
-import { sliceBuffers, totalBytes, fillZero, type Buffers } from '../../disk/buffers.ts';
+import { fillZero, sliceBuffers, totalBytes, zeroBuffers, type Buffers } from '../../disk/buffers.ts';
 import { FileError, systemError } from './files.ts';
 import {
   LOCK_EX,
@@ -95,9 +95,11 @@ export async function openImageFile(path: string, options: ImageFileOptions): Pr
   const calls = linuxCalls();
   const fd = openDescriptor(path, options);
   try {
+    lengthOf(fd, path, fstatSync(fd), calls);
+    if (options.lock !== false) lockDescriptor(fd, path, options.readOnly, calls);
+    // Only now nobody changes it any more.
     const stat = fstatSync(fd);
     const bytes = lengthOf(fd, path, stat, calls);
-    if (options.lock !== false) lockDescriptor(fd, path, options.readOnly, calls);
     const file = new NodeImageFile(path, fd, options, stat, bytes, calls);
     if (options.create === 'replace' && bytes > 0) await file.truncate?.(0);
     return file;
@@ -114,7 +116,6 @@ export class NodeImageFile implements ImageFile {
   readonly identity: string;
   readonly isBlockDevice: boolean;
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
-  readonly punchHole: ((offset: number, bytes: number) => Promise<void>) | undefined;
   readonly #fd: number;
   #bytes: number;
   /** Operations under way: the descriptor is closed behind the last, for its number may serve another file at once. */
@@ -123,7 +124,8 @@ export class NodeImageFile implements ImageFile {
   #closed = false;
   /** Why nothing can be called durable any more. */
   #flushError: FileError | undefined;
-  #holes = true;
+  /** For holes; undefined where there are none. */
+  #holeCalls: LinuxCalls | undefined;
   /** For reads without waiting; undefined where they are not to be had. */
   #cacheCalls: LinuxCalls | undefined;
 
@@ -147,13 +149,17 @@ export class NodeImageFile implements ImageFile {
         await this.#run((done) => ftruncate(fd, length, (error) => done(error, 0)));
         this.#bytes = length;
       };
-      if (calls !== undefined && options.sparse !== false)
-        this.punchHole = (offset, length) => this.#punch(calls, offset, length);
+      if (options.sparse !== false) this.#holeCalls = calls;
     }
   }
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  get punchHole(): ((offset: number, bytes: number) => Promise<void>) | undefined {
+    const calls = this.#holeCalls;
+    return calls && ((offset, bytes) => this.#punch(calls, offset, bytes));
   }
 
   async read(offset: number, into: Buffers): Promise<void> {
@@ -223,21 +229,16 @@ export class NodeImageFile implements ImageFile {
     });
   }
 
-  /** A file system that has no holes is asked once, and keeps its space from then on; what is to read as zeros is written. */
+  /** A file system that has no holes is asked once: that range is written, and there is no `punchHole` from then on. */
   async #punch(calls: LinuxCalls, offset: number, bytes: number): Promise<void> {
     const length = Math.min(bytes, this.#bytes - offset);
     if (length <= 0) return;
-    if (this.#holes) {
-      const error = await this.#during(() => calls.punchHole(this.#fd, offset, length));
-      if (error === 0) return;
-      const code = getSystemErrorName(-error);
-      if (code !== 'EOPNOTSUPP') throw new FileError(ROLE, this.name, code, 'a hole cannot be punched');
-      this.#holes = false;
-    }
-    const zeros = new Uint8Array(Math.min(length, 1024 * 1024));
-    for (let done = 0; done < length; done += zeros.length) {
-      await this.write(offset + done, [zeros.subarray(0, Math.min(zeros.length, length - done))]);
-    }
+    const error = await this.#during(() => calls.punchHole(this.#fd, offset, length));
+    if (error === 0) return;
+    const code = getSystemErrorName(-error);
+    if (code !== 'EOPNOTSUPP') throw new FileError(ROLE, this.name, code, 'a hole cannot be punched');
+    this.#holeCalls = undefined;
+    await this.write(offset, zeroBuffers(length));
   }
 
   /** Runs a call of Node's that ends with a number. */
