@@ -1,4 +1,4 @@
-/** Images on a file system that is full: writes fail, nothing else does. Needs root, for a small tmpfs. @module */
+/** Images on file systems that are full, or have no holes. Needs root, to mount them. @module */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,11 +13,15 @@ import { TemporaryFolder } from './temporary.ts';
 const MIB = 1 << 20;
 // Before the folder, which is removed when this has run.
 after(() => {
-  if (isMounted) spawnSync('umount', [mount]);
+  for (const path of [isMounted && mount, isRamfs && ramfs]) if (path !== false) spawnSync('umount', [path]);
 });
-const mount = new TemporaryFolder().at('small');
+const folder = new TemporaryFolder();
+const mount = folder.at('small');
+const ramfs = folder.at('ramfs');
 mkdirSync(mount);
+mkdirSync(ramfs);
 const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', mount]).status === 0;
+const isRamfs = spawnSync('mount', ['-t', 'ramfs', 'ramfs', ramfs]).status === 0;
 const skip = isMounted ? false : 'needs the right to mount a tmpfs';
 
 for (const format of ['raw', 'qcow2'] as const) {
@@ -54,3 +58,20 @@ for (const format of ['raw', 'qcow2'] as const) {
     rmSync(path);
   });
 }
+
+test('where there are no holes, zeros are written and discards do nothing', {
+  skip: isRamfs ? false : 'needs the right to mount a ramfs',
+}, async () => {
+  const path = `${ramfs}/disk.raw`;
+  writeFileSync(path, pattern(MIB, 1));
+  const disk = await openDiskImage({ path, format: 'raw' });
+  await disk.writeZeroes(0, 100_000, true);
+  await disk.writeZeroes(100_000, 100_000, true);
+  await disk.discard(300_000, 100_000);
+  const into = new Uint8Array(MIB);
+  await disk.read(0, [into]);
+  const expected = pattern(MIB, 1);
+  expected.fill(0, 0, 200_000);
+  assert.deepEqual(into, expected);
+  await disk.close();
+});

@@ -236,7 +236,7 @@ export class NodeImageFile implements ImageFile {
     const error = await this.#during(() => calls.punchHole(this.#fd, offset, length));
     if (error === 0) return;
     const code = getSystemErrorName(-error);
-    if (code !== 'EOPNOTSUPP') throw new FileError(ROLE, this.name, code, 'a hole cannot be punched');
+    if (code !== 'ENOTSUP') throw new FileError(ROLE, this.name, code, 'a hole cannot be punched');
     this.#holeCalls = undefined;
     await this.write(offset, zeroBuffers(length));
   }
