@@ -5,7 +5,7 @@
  */
 import type { ClusterReader } from './cluster-reader.ts';
 import type { Metadata } from './metadata.ts';
-import type { RangeLock } from './range-lock.ts';
+import type { RangeLock } from '../range-lock.ts';
 import type { Table } from './table-cache.ts';
 
 export class ClusterChanges {

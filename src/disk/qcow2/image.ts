@@ -28,7 +28,7 @@ import { headerBytes, parseHeader, type Qcow2Header } from './header.ts';
 import { InFlight } from './in-flight.ts';
 import { CorruptImageError, Mapping, type Extent } from './mapping.ts';
 import { Metadata } from './metadata.ts';
-import { RangeLock } from './range-lock.ts';
+import { RangeLock } from '../range-lock.ts';
 import { Refcounts } from './refcounts.ts';
 import { growL1, writeDiskBytes } from './resize.ts';
 import type { Table } from './table-cache.ts';

@@ -31,6 +31,7 @@ import { RawDisk } from '../../disk/raw.ts';
 import { ZSTD_MAGIC, ZSTD_SKIPPABLE_MAGIC } from '../../disk/zstd-frame.ts';
 import { ZstdSeekableDisk } from '../../disk/zstd-seekable.ts';
 import { nodeDecompressors } from './decompressors.ts';
+import { type DirectFile, openDirectFile } from './direct-file.ts';
 import { identityOf, type NodeImageFile, openImageFile } from './image-file.ts';
 
 export const DISK_FORMATS = ['raw', 'qcow2', 'composite', 'android-sparse', 'zstd'] as const;
@@ -51,6 +52,8 @@ export interface DiskImageOptions {
   readonly sparse?: boolean;
   /** Whether two writers, or a writer and a reader, are kept apart. The default is true. */
   readonly lock?: boolean;
+  /** Whether the host's page cache is gone past (O_DIRECT). The default is false. */
+  readonly direct?: boolean;
   /** Changes stay in memory, and the image is only read. The default is false. */
   readonly snapshot?: boolean;
   /** Backing files that may be opened, by the names in the images or by their paths; or any. The default is none. */
@@ -61,6 +64,7 @@ export interface DiskImageOptions {
 interface Chain {
   readonly sparse: boolean;
   readonly lock: boolean;
+  readonly direct: boolean;
   readonly backing: readonly string[] | 'any';
   /** The files that are open above. */
   readonly identities: readonly string[];
@@ -81,21 +85,32 @@ export async function openQcow2Image(
   },
 ): Promise<Qcow2Image> {
   const chain = chainOf(options);
-  const file = await openImageFile(options.path, { readOnly: options.readOnly ?? false, ...chain });
+  const file = await openFile(options.path, options.readOnly ?? false, chain);
   return closeOnFailure(file, () =>
     openQcow2(file, chain, options.withoutBacking ?? false, options.keepDirty ?? false),
   );
 }
 
-const chainOf = ({ sparse = true, lock = true, backing = [] }: Omit<DiskImageOptions, 'format'>): Chain => ({
+const chainOf = ({
+  sparse = true,
+  lock = true,
+  direct = false,
+  backing = [],
+}: Omit<DiskImageOptions, 'format'>): Chain => ({
   sparse,
   lock,
+  direct,
   backing,
   identities: [],
 });
 
+type HostFile = NodeImageFile | DirectFile;
+
+const openFile = (path: string, readOnly: boolean, { sparse, lock, direct }: Chain): Promise<HostFile> =>
+  direct ? openDirectFile(path, { readOnly, sparse, lock }) : openImageFile(path, { readOnly, sparse, lock });
+
 async function openInChain(path: string, format: DiskFormat | 'auto', readOnly: boolean, chain: Chain): Promise<Disk> {
-  const file = await openImageFile(path, { readOnly, sparse: chain.sparse, lock: chain.lock });
+  const file = await openFile(path, readOnly, chain);
   return closeOnFailure(file, async () => {
     switch (format === 'auto' ? await detectFormat(file) : format) {
       case 'raw':
@@ -112,7 +127,7 @@ async function openInChain(path: string, format: DiskFormat | 'auto', readOnly: 
   });
 }
 
-async function closeOnFailure<T>(file: NodeImageFile, work: () => Promise<T>): Promise<T> {
+async function closeOnFailure<T>(file: HostFile, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -122,7 +137,7 @@ async function closeOnFailure<T>(file: NodeImageFile, work: () => Promise<T>): P
 }
 
 /** What the contents look like. */
-export async function detectFormat(file: NodeImageFile): Promise<DiskFormat> {
+export async function detectFormat(file: HostFile): Promise<DiskFormat> {
   const start = new Uint8Array(COMPOSITE_MAGIC.length);
   await file.read(0, [start]);
   if (String.fromCharCode(...start) === COMPOSITE_MAGIC) return 'composite';
@@ -134,7 +149,7 @@ export async function detectFormat(file: NodeImageFile): Promise<DiskFormat> {
 }
 
 /** The description of a composite disk, whose file holds nothing else. */
-export async function readDescription(file: NodeImageFile): Promise<Description> {
+export async function readDescription(file: HostFile): Promise<Description> {
   if (file.bytes > MAX_DESCRIPTION_BYTES)
     throw new DiskFormatError(file.name, 'length', file.bytes, 'is too much for a description of a composite disk');
   const bytes = new Uint8Array(file.bytes);
@@ -142,7 +157,7 @@ export async function readDescription(file: NodeImageFile): Promise<Description>
   return parseDescription(bytes, file.name);
 }
 
-async function openComposite(file: NodeImageFile, chain: Chain): Promise<Disk> {
+async function openComposite(file: HostFile, chain: Chain): Promise<Disk> {
   const { components, bytes } = await readDescription(file);
   const folder = dirname(resolve(file.name));
   const parts: Part[] = [];
@@ -156,8 +171,7 @@ async function openComposite(file: NodeImageFile, chain: Chain): Promise<Disk> {
           name,
           'is not in the folder of its description, and not allowed',
         );
-      const { sparse, lock } = chain;
-      const disk = new RawDisk(await openImageFile(path, { readOnly: file.readOnly || !writable, sparse, lock }));
+      const disk = new RawDisk(await openFile(path, file.readOnly || !writable, chain));
       parts.push({ disk, offset, start: fileOffset });
     }
   } catch (error) {
@@ -182,7 +196,7 @@ const isAllowed = ({ backing }: Chain, name: string, path: string): boolean =>
   backing === 'any' || backing.some((allowed) => allowed === name || resolve(allowed) === path);
 
 async function openQcow2(
-  file: NodeImageFile,
+  file: HostFile,
   chain: Chain,
   withoutBacking: boolean,
   keepDirty: boolean,
@@ -204,14 +218,14 @@ async function openQcow2(
 }
 
 /** Somebody's process ended without writing all refcounts ("dirty bit"): they are counted anew. */
-async function repair(file: NodeImageFile): Promise<void> {
+async function repair(file: HostFile): Promise<void> {
   const image = await Qcow2Image.open(file, await Qcow2Image.readHeader(file), undefined, nodeDecompressors);
   const { errors, repairedErrors } = await checkQcow2(image, 'all');
   if (errors > repairedErrors)
     throw new DiskFormatError(file.name, 'dirty bit', errors - repairedErrors, 'errors cannot be repaired');
 }
 
-async function openBacking(file: NodeImageFile, reference: BackingReference, chain: Chain): Promise<Disk> {
+async function openBacking(file: HostFile, reference: BackingReference, chain: Chain): Promise<Disk> {
   const { name, format } = reference;
   const path = resolve(dirname(file.name), name);
   const refuse = (reason: string): never => {

@@ -39,9 +39,17 @@ export interface ImageFileOptions {
   readonly lock?: boolean;
   /** Whether space may be given back. The default is true. */
   readonly sparse?: boolean;
+  /**
+   * Past the page cache (O_DIRECT): offsets, lengths and addresses are multiples of `DIRECT_ALIGNMENT`, for which
+   * `direct-file.ts` cares. The default is false.
+   */
+  readonly direct?: boolean;
   /** Makes the file: `new` refuses one that exists, `replace` empties it. Absent, the file has to exist. */
   readonly create?: 'new' | 'replace';
 }
+
+/** What every device and file system takes for O_DIRECT. */
+export const DIRECT_ALIGNMENT = 4096;
 
 const ROLE = 'disk';
 /** IOV_MAX of Linux. */
@@ -49,13 +57,15 @@ const MAX_BUFFERS = 1024;
 /** Copying more at once would hold up the event loop for too long. */
 const MAX_CACHED_READ_BYTES = 256 * 1024;
 
-function openDescriptor(path: string, { readOnly, create }: ImageFileOptions): number {
-  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK } = constants;
+function openDescriptor(path: string, { readOnly, create, direct = false }: ImageFileOptions): number {
+  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_DIRECT } = constants;
   // A pipe without a writer would be waited for. A file that is to be replaced is emptied when it is locked.
-  const flags = (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK;
+  const flags = (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK | (direct ? O_DIRECT : 0);
   try {
     return openSync(path, create === undefined ? flags : flags | O_CREAT | (create === 'new' ? O_EXCL : 0), 0o644);
   } catch (error) {
+    if (direct && error instanceof Error && 'code' in error && error.code === 'EINVAL')
+      throw new FileError(ROLE, path, 'EINVAL', 'its file system cannot do without its cache: direct=false', error);
     throw systemError(ROLE, path, error);
   }
 }
@@ -117,6 +127,8 @@ export class NodeImageFile implements ImageFile {
   readonly isBlockDevice: boolean;
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
   readonly #fd: number;
+  /** A read that is no multiple of this long has reached the end of the file. */
+  readonly #unit: number;
   #bytes: number;
   /** Operations under way: the descriptor is closed behind the last, for its number may serve another file at once. */
   #active = 0;
@@ -143,7 +155,8 @@ export class NodeImageFile implements ImageFile {
     this.isBlockDevice = stat.isBlockDevice();
     this.#fd = fd;
     this.#bytes = bytes;
-    this.#cacheCalls = calls;
+    this.#cacheCalls = options.direct === true ? undefined : calls;
+    this.#unit = options.direct === true ? DIRECT_ALIGNMENT : 1;
     if (!this.isBlockDevice) {
       this.truncate = async (length) => {
         await this.#run((done) => ftruncate(fd, length, (error) => done(error, 0)));
@@ -167,8 +180,8 @@ export class NodeImageFile implements ImageFile {
     for (let done = this.#readCached(offset, into, total); done < total; ) {
       const buffers = done === 0 && into.length <= MAX_BUFFERS ? into : sliceBuffers(into, done, total - done);
       const got = await this.#run((end) => readv(this.#fd, buffers.slice(0, MAX_BUFFERS), offset + done, end));
-      if (got === 0) return fillZero(sliceBuffers(into, done, total - done));
       done += got;
+      if (got === 0 || got % this.#unit !== 0) return fillZero(sliceBuffers(into, done, total - done));
     }
   }
 

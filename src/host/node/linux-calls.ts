@@ -32,6 +32,8 @@ export interface LinuxCalls {
    * each of `MIN_CACHED_BYTES` and more.
    */
   readCached(fd: number, offset: number, into: readonly Uint8Array[]): number;
+  /** Whether the bytes begin at a multiple of `alignment` in memory, a power of two. */
+  isAligned(bytes: Uint8Array, alignment: number): boolean;
   /** The length of a file or block device, negative when it has none. */
   lengthOf(fd: number): number;
 }
@@ -84,6 +86,7 @@ function load(): LinuxCalls | null {
         const got = preadv2(fd, iov, into.length, offset, RWF_NOWAIT);
         return got < 0 ? -koffi.errno() : got;
       },
+      isAligned: (bytes, alignment) => (koffi.address(bytes) & BigInt(alignment - 1)) === 0n,
       lengthOf: (fd) => lseek(fd, 0, SEEK_END),
     };
   } catch {

@@ -1,6 +1,6 @@
 /**
- * Holds ranges of guest clusters while their mapping changes: two writers that need the same new cluster come one after the
- * other, all others side by side.
+ * Holds ranges of numbers, such as clusters whose mapping changes: two who need the same come one after the other, all others side
+ * by side.
  *
  * @module
  */
