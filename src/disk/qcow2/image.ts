@@ -20,6 +20,7 @@ import type { Decompressors } from '../decompressors.ts';
 import type { Disk } from '../disk.ts';
 import { DiskFormatError } from '../disk-format-error.ts';
 import type { ImageFile } from '../image-file.ts';
+import { RangeLock } from '../range-lock.ts';
 import { ClusterChanges } from './cluster-changes.ts';
 import { ClusterReader } from './cluster-reader.ts';
 import { CompressedReader } from './compressed.ts';
@@ -28,7 +29,6 @@ import { headerBytes, parseHeader, type Qcow2Header } from './header.ts';
 import { InFlight } from './in-flight.ts';
 import { CorruptImageError, Mapping, type Extent } from './mapping.ts';
 import { Metadata } from './metadata.ts';
-import { RangeLock } from '../range-lock.ts';
 import { Refcounts } from './refcounts.ts';
 import { growL1, writeDiskBytes } from './resize.ts';
 import type { Table } from './table-cache.ts';
@@ -186,15 +186,14 @@ export class Qcow2Image implements Disk {
     const end = offset + bytes;
     const first = Math.min(end, firstWhole * this.clusterBytes);
     const last = Math.max(first, Math.min(end, endWhole * this.clusterBytes));
-    await this.#writeExplicitZeroes(offset, first - offset);
-    // Version 2 cannot say "zeros" where a backing file shows.
-    if (this.header.version === 2 && this.backing !== undefined) await this.#writeExplicitZeroes(first, last - first);
-    else {
-      await this.#modify(() =>
-        this.#changes.each(firstWhole, endWhole, true, (table, each) => this.#changes.zero(table, each, unmap)),
-      );
-    }
-    await this.#writeExplicitZeroes(last, end - last);
+    await this.#modify(async () => {
+      await this.#writeExplicitZeroes(offset, first - offset);
+      // Version 2 cannot say "zeros" where a backing file shows.
+      if (this.header.version === 2 && this.backing !== undefined) await this.#writeExplicitZeroes(first, last - first);
+      else
+        await this.#changes.each(firstWhole, endWhole, true, (table, each) => this.#changes.zero(table, each, unmap));
+      await this.#writeExplicitZeroes(last, end - last);
+    });
   }
 
   readonly resize = async (bytes: number): Promise<void> => {
