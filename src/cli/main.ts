@@ -30,6 +30,24 @@ const COMMANDS: readonly Command[] = [
     help: 'Prints what this host offers: KVM and why not, and what else machines can use.',
     execute: async (args) => (await import('./doctor.ts')).doctorCommand(args),
   },
+  {
+    name: 'disk',
+    usage: 'disk COMMAND [ARGUMENTS]',
+    help: 'Makes, inspects and changes disk images: create, info, resize, check, convert, commit.',
+    execute: async (args) => (await import('./disk/disk.ts')).diskCommand(args),
+  },
+  {
+    name: 'create_qcow2',
+    usage: 'create_qcow2 PATH [SIZE]',
+    help: "Makes a qcow2 image, with crosvm's arguments.",
+    execute: async (args) => (await import('./disk/disk.ts')).crosvmDiskCommand('create_qcow2', args),
+  },
+  {
+    name: 'create_composite',
+    usage: 'create_composite PATH PARTITION...',
+    help: "Makes a disk whose partitions are files, with crosvm's arguments.",
+    execute: async (args) => (await import('./disk/disk.ts')).crosvmDiskCommand('create_composite', args),
+  },
   { name: 'help', usage: 'help [COMMAND]', help: 'Explains a command.', execute: help },
   { name: 'version', usage: 'version', help: 'Prints the version.', execute: version },
 ];

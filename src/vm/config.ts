@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { DiskFormat } from '../disk/formats.ts';
 import type { CheckTranslation } from '../hypervisor/check-translation.ts';
 import type { LogLevel } from '../util/log.ts';
 import type { VirtioTransport } from './virtio-bus.ts';
@@ -65,8 +66,15 @@ export const MAX_TRACE_MIB = 1024;
 
 /** A virtio disk. */
 export interface BlockConfig {
-  /** A raw image or a block device of the host. */
+  /** An image, or a block device of the host. */
   readonly path: string;
+  readonly format: DiskFormat;
+  /** Backing files and parts of composite disks that may be opened, by their paths or by the names in the image. */
+  readonly backing: readonly string[];
+  /** Changes stay in memory; the image is only read. */
+  readonly snapshot: boolean;
+  /** Two writers, or a writer and a reader, are kept apart. */
+  readonly lock: boolean;
   readonly readOnly: boolean;
   /** The root file system: the kernel command line says so. At most one disk. */
   readonly root: boolean;
@@ -84,6 +92,10 @@ export interface BlockConfig {
 }
 
 export const DEFAULT_BLOCK: Omit<BlockConfig, 'path'> = {
+  format: 'raw',
+  backing: [],
+  snapshot: false,
+  lock: true,
   readOnly: false,
   root: false,
   sparse: true,

@@ -183,3 +183,45 @@ test('a guest that reboots in place while it writes finds its disk again', {
   await vm.exits(0);
   check(image);
 });
+
+test('with snapshot the guest keeps what it writes until it ends, and the image every byte', {
+  skip: skipWithout('mke2fs'),
+}, async () => {
+  const image = ext4('snapshot.ext4');
+  const before = sha256(readFileSync(image));
+  await using vm = launch(['-b', `${image},snapshot`]);
+  await vm.prompt();
+  await vm.run('mkdir /tmp/m; mount -t ext4 /dev/vda /tmp/m; echo changed > /tmp/m/hello; umount /tmp/m');
+  assert.equal(await vm.run('mount -t ext4 /dev/vda /tmp/m; cat /tmp/m/hello; umount /tmp/m'), 'changed');
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+  assert.equal(sha256(readFileSync(image)), before);
+});
+
+test('a second machine is refused an image that the first one writes to, in one line', {
+  skip: skipWithout('mke2fs'),
+}, async () => {
+  const image = ext4('locked.ext4');
+  await using first = launch(['-b', image]);
+  await first.prompt();
+  await using second = launch(['-b', `${image},ro`]);
+  await second.exits(1);
+  assert.match(second.errors, /^typervisor: disk ".*locked\.ext4".*\n$/);
+  await using third = launch(['-b', `${image},ro,lock=false`]);
+  await third.prompt();
+});
+
+test('what an image is not, and what it may not open, is one line', { skip: skipWithout('qemu-img') }, async () => {
+  const base = ext4('base.ext4');
+  const top = join(folder, 'top.qcow2');
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', top], { stdio: 'pipe' });
+  for (const [block, message] of [
+    [`${base},format=qcow2`, /base\.ext4/],
+    [`${top},format=qcow2`, /backing file .*is not allowed/],
+  ] as const) {
+    await using vm = launch(['-b', block]);
+    await vm.exits(1);
+    assert.match(vm.errors, /^typervisor: [^\n]*\n$/);
+    assert.match(vm.errors, message);
+  }
+});

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fetchPackage } from '../../tools/debian-packages.ts';
 import { need, skipReason, skipWithout } from '../guest/debian.ts';
@@ -35,17 +35,50 @@ function repository(): string {
 
 const repositoryImage = skip === false ? repository() : '';
 
+/** A disk for a guest to write to, and what tells afterwards that it is whole: a raw file system to look into. */
+interface SystemDisk {
+  readonly block: string;
+  readonly check: () => string;
+}
+
+function rawCopy(name: string): string {
+  const path = join(folder, name);
+  execFileSync('cp', ['--sparse=always', need(system).image, path]);
+  return path;
+}
+
+function rawDisk(name: string, keys: string): SystemDisk {
+  const path = rawCopy(`${name}.ext4`);
+  return { block: `${path},${keys}`, check: () => path };
+}
+
+/** An image over the system's, which stays as it is. */
+function overlaidDisk(): SystemDisk {
+  const { image } = need(system);
+  const path = join(folder, 'overlaid.qcow2');
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image, '-F', 'raw', path], { stdio: 'pipe' });
+  const before = statSync(image).mtimeMs;
+  const check = (): string => {
+    execFileSync('qemu-img', ['check', '-q', path], { stdio: 'pipe' });
+    assert.equal(statSync(image).mtimeMs, before);
+    const flat = join(folder, 'overlaid.ext4');
+    execFileSync('qemu-img', ['convert', '-O', 'raw', path, flat], { stdio: 'pipe' });
+    return flat;
+  };
+  return { block: `${path},root,format=qcow2,backing=[${image}]`, check };
+}
+
 for (const [name, disk, options] of [
-  ['PCI', 'root', []],
-  ['MMIO with packed rings', 'root,packed-queue', ['--virtio-transport', 'mmio']],
+  ['a disk on PCI', () => rawDisk('pci', 'root'), []],
+  ['one on MMIO with packed rings', () => rawDisk('mmio', 'root,packed-queue'), ['--virtio-transport', 'mmio']],
+  ['a qcow2 image over a backing file', overlaidDisk, []],
 ] as const) {
-  test(`Debian with systemd boots from a disk on ${name}, installs a package, powers off and leaves a clean disk`, {
-    skip,
+  test(`Debian with systemd boots from ${name}, installs a package, powers off and leaves a clean disk`, {
+    skip: skip || skipWithout('qemu-img'),
   }, async () => {
-    const { image, kernel, initrd, password } = need(system);
-    const root = join(folder, `${basename(image)}-${options.length}`);
-    execFileSync('cp', ['--sparse=always', image, root]);
-    const disks = ['-b', `${root},${disk}`, '-b', `${repositoryImage},ro`];
+    const { kernel, initrd, password } = need(system);
+    const { block, check } = disk();
+    const disks = ['-b', block, '-b', `${repositoryImage},ro`];
     await using vm = launch(['-m', '512', ...disks, ...options, '-i', initrd, kernel]);
     await vm.see('debian login:', BOOT_LIMIT_MS);
     vm.type('root\n');
@@ -61,6 +94,7 @@ for (const [name, disk, options] of [
     vm.type('poweroff\n');
     await vm.see('Power down', BOOT_LIMIT_MS);
     await vm.exits(0);
+    const root = check();
     execFileSync('e2fsck', ['-fn', root], { stdio: 'pipe' });
     const installed = execFileSync('debugfs', ['-R', 'stat /usr/bin/hello', root], { encoding: 'utf8', stdio: 'pipe' });
     assert.match(installed, /Type: regular/);

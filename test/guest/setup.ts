@@ -23,6 +23,8 @@ const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ['qemu-system-x86', 'the other machine that guests are run on'],
   ['qemu-utils',      'disk images of other formats'],
   ['e2fsprogs',       'ext4 images'],
+  ['fdisk',           'sfdisk, which judges partition tables'],
+  ['android-sdk-libsparse-utils', 'img2simg, which makes sparse images'],
   ['acpica-tools',    'iasl, which judges the ACPI tables'],
   ['dmidecode',       'reads the SMBIOS structures'],
   ['binutils',        'objdump, which judges the decoder'],

@@ -8,6 +8,7 @@ import {
   boolean,
   choice,
   integer,
+  list,
   KeyValueError,
   optional,
   type Parsed,
@@ -16,6 +17,7 @@ import {
   string,
   withDefault,
 } from '../../util/key-value.ts';
+import { DISK_FORMATS } from '../../disk/formats.ts';
 import { LOG_LEVELS, type LogLevel } from '../../util/log.ts';
 import {
   type BlockConfig,
@@ -96,7 +98,7 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     short: '-b',
     value: 'PATH[,KEY=VALUE,...]',
     repeatable: true,
-    help: `Adds a disk, a raw image or a block device of the host; the guest sees them as vda, vdb and so on. Up to ${MAX_DISKS}.`,
+    help: `Adds a disk, an image or a block device of the host; the guest sees them as vda, vdb and so on. Up to ${MAX_DISKS}.`,
     keys: [
       ['path=PATH', 'The image.'],
       ['ro', 'Read-only: the guest is told, and the image is never written.'],
@@ -110,7 +112,19 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
       ['direct', "Past the host's page cache (O_DIRECT)."],
       ['num-queues=N', `Request queues, 1 to ${MAX_BLOCK_QUEUES}. The default is ${DEFAULT_BLOCK.queues}.`],
       ['packed-queue', 'Offers packed virtqueues.'],
-      ['format=raw', 'What the image is. It is never guessed from its contents, which a guest can write.'],
+      [
+        'format=FORMAT',
+        `What the image is: ${DISK_FORMATS.join(', ')}. The default is raw; it is never guessed from the contents, which a guest can write.`,
+      ],
+      [
+        'backing=[PATH,...]',
+        'Files that the image may read beside itself: backing files of qcow2 images, parts of composite disks outside their folder. None by default.',
+      ],
+      ['snapshot', 'Changes stay in memory and are gone at the end; the image is only read.'],
+      [
+        'lock=BOOL',
+        'Whether an image that is written to is kept from all others, and one that is read from writers. The default is true.',
+      ],
     ],
   },
   { name: '--no-rng', help: 'Leaves the entropy device out, which gives the guest random numbers.' },
@@ -198,7 +212,10 @@ const BLOCK = {
   direct: alias(withDefault(boolean(), DEFAULT_BLOCK.direct), 'o_direct'),
   'num-queues': withDefault(integer(1, MAX_BLOCK_QUEUES), DEFAULT_BLOCK.queues),
   'packed-queue': withDefault(boolean(), DEFAULT_BLOCK.packed),
-  format: withDefault(choice('raw'), 'raw'),
+  format: withDefault(choice(...DISK_FORMATS), DEFAULT_BLOCK.format),
+  backing: withDefault(list(string()), []),
+  snapshot: withDefault(boolean(), DEFAULT_BLOCK.snapshot),
+  lock: withDefault(boolean(), DEFAULT_BLOCK.lock),
 };
 const VIRTIO_TRANSPORT = { transport: choice('pci', 'mmio') };
 const SERIAL = {
@@ -302,9 +319,12 @@ function blockDevices(args: ParsedArguments): BlockConfig[] {
                 ? `more than ${MAX_DISKS} disks`
                 : undefined;
     if (reason !== undefined) throw invalid('--block', texts[index] ?? '', reason);
-    const { ro, sparse, direct } = parsed;
+    const { ro, sparse, direct, format, backing, snapshot, lock } = parsed;
     const { 'num-queues': queues, 'packed-queue': packed } = parsed;
-    disks.push({ path, readOnly: ro, root, sparse, blockSize, id, direct, queues, packed });
+    disks.push({
+      ...{ path, format, backing, snapshot, lock, readOnly: ro, root, sparse },
+      ...{ blockSize, id, direct, queues, packed },
+    });
   }
   return disks;
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
+import { DiskFormatError } from '../../disk/disk-format-error.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
@@ -27,7 +28,7 @@ import { HypervisorError, openHypervisor } from './hypervisor.ts';
 import { createLogger } from './log.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
-import { openRawDisk } from './raw-disk.ts';
+import { openDiskImage } from './disk-image.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
 import { TraceFile } from './trace-file.ts';
@@ -59,16 +60,21 @@ const random = (into: Uint8Array<ArrayBuffer>): void => void randomFillSync(into
 const yieldTurn = (resume: () => void): void => void setImmediate(resume);
 
 /** The virtio devices of a configuration; their disks are closed with `resources`. */
-function virtioDevices(config: RunConfig, logger: Logger, resources: AsyncDisposableStack): VirtioPlacement[] {
-  const devices: VirtioPlacement[] = config.block.map((block, index) => {
-    const { path, readOnly, direct, id, blockSize, queues, sparse, packed } = block;
-    const disk = openRawDisk(path, { readOnly, direct });
+async function virtioDevices(
+  config: RunConfig,
+  logger: Logger,
+  resources: AsyncDisposableStack,
+): Promise<VirtioPlacement[]> {
+  const devices: VirtioPlacement[] = [];
+  for (const [index, block] of config.block.entries()) {
+    const { readOnly, id, blockSize, queues, sparse, packed } = block;
+    const disk = await openDiskImage(block);
     resources.defer(() => disk.close());
     const name = `block ${diskName(index)}`;
     const onError = (message: string): void => logger.log('error', 'virtio', message);
     const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
-    return { slot: diskSlot(index), device: new BlockDevice(options) };
-  });
+    devices.push({ slot: diskSlot(index), device: new BlockDevice(options) });
+  }
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   return devices;
 }
@@ -126,7 +132,7 @@ export interface RunResult {
 }
 
 /** Errors of files, of the host and of sizes: their message is for people. */
-const REPORTED = [KernelFormatError, FileError, HypervisorError, SystemCallError, RangeError];
+const REPORTED = [KernelFormatError, FileError, DiskFormatError, HypervisorError, SystemCallError, RangeError];
 
 /** Builds and runs the machine. Errors in files are one line on standard error and status 1. */
 export async function runMachine(config: RunConfig): Promise<RunResult> {
@@ -195,7 +201,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         noReboot: config.noReboot,
         virtio: {
           transport: config.virtioTransport,
-          devices: [...virtioConsoles(consoles, resources), ...virtioDevices(config, logger, resources)],
+          devices: [...virtioConsoles(consoles, resources), ...(await virtioDevices(config, logger, resources))],
         },
         progress: progress.update,
       },

@@ -48,3 +48,13 @@ test('control characters of a file name do not reach the terminal', () => {
   progress.update('a\x1b]0;x\x07b', 1, 2);
   assert.match(written[0] ?? '', /loading a\?\]0;x\?b:/);
 });
+
+test('the line says what is done to the file', () => {
+  const written: string[] = [];
+  const clock = { ms: 0 };
+  const output = { isTTY: true, write: (text: string) => written.push(text) };
+  const progress = createProgressLine(output, () => clock.ms, 'converting');
+  clock.ms = 300;
+  progress.update('a.raw', MIB, 2 * MIB);
+  assert.deepEqual(written, ['\r\x1b[Kconverting a.raw: 50 %, 1 of 2 MiB']);
+});

@@ -1,5 +1,5 @@
 /**
- * One line on a terminal that says how far the loading of a large image has got, and vanishes afterwards.
+ * One line on a terminal that says how far work on a large file has got, and vanishes afterwards.
  *
  * @module
  */
@@ -24,8 +24,12 @@ export interface ProgressLine {
   end(): void;
 }
 
-/** A progress line; silent when `output` is no terminal. `now` counts milliseconds. */
-export function createProgressLine(output: ProgressOutput, now: () => number = () => performance.now()): ProgressLine {
+/** A progress line; silent when `output` is no terminal. `now` counts milliseconds; `activity` is what is done to the file. */
+export function createProgressLine(
+  output: ProgressOutput,
+  now: () => number = () => performance.now(),
+  activity = 'loading',
+): ProgressLine {
   const started = now();
   let last = -Infinity;
   let shown = false;
@@ -37,7 +41,7 @@ export function createProgressLine(output: ProgressOutput, now: () => number = (
       shown = true;
       const percent = Math.floor((doneBytes / totalBytes) * 100);
       const size = `${(doneBytes / MIB).toFixed(0)} of ${(totalBytes / MIB).toFixed(0)} MiB`;
-      output.write(`${CLEAR_LINE}loading ${printable(file)}: ${percent} %, ${size}`);
+      output.write(`${CLEAR_LINE}${activity} ${printable(file)}: ${percent} %, ${size}`);
     },
     end() {
       if (shown) output.write(CLEAR_LINE);

@@ -1,0 +1,95 @@
+/**
+ * The system calls for disk images that Node does not have, through koffi when that is installed: it is an optional dependency.
+ *
+ * @module
+ */
+import { createRequire } from 'node:module';
+
+/** flock(2). */
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+/** fallocate(2). */
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+/** lseek(2). */
+const SEEK_END = 2;
+/** preadv2(2). */
+const RWF_NOWAIT = 8;
+/** Buffers of one `readCached`. */
+export const MAX_CACHED_BUFFERS = 64;
+/** V8 keeps the bytes of smaller arrays in its heap, where they move: their address is no use. */
+export const MIN_CACHED_BYTES = 128;
+
+export interface LinuxCalls {
+  /** Returns 0, or the error's number. */
+  flock(fd: number, operation: number): number;
+  /** Punches a hole on a thread of the pool. Resolves with 0, or the error's number. */
+  punchHole(fd: number, offset: number, bytes: number): Promise<number>;
+  /**
+   * Fills buffers from what the system has in memory, without waiting for a device. Returns the number of bytes, or the negative
+   * number of an error: EAGAIN when none are there, EOPNOTSUPP when the file system cannot do that. At most `MAX_CACHED_BUFFERS`,
+   * each of `MIN_CACHED_BYTES` and more.
+   */
+  readCached(fd: number, offset: number, into: readonly Uint8Array[]): number;
+  /** Whether the bytes begin at a multiple of `alignment` in memory, a power of two. */
+  isAligned(bytes: Uint8Array, alignment: number): boolean;
+  /** The length of a file or block device, negative when it has none. */
+  lengthOf(fd: number): number;
+}
+
+type Call = ((...args: (number | BigUint64Array)[]) => number) & {
+  async(...args: [...number[], (error: Error | null, result: number) => void]): void;
+};
+
+/** The part of koffi that is used here. */
+interface Koffi {
+  load(library: string): { func(declaration: string): Call };
+  errno(): number;
+  address(bytes: Uint8Array): bigint;
+}
+
+let loaded: LinuxCalls | null | undefined;
+
+/** The calls, or undefined where koffi or the C library is missing. */
+export function linuxCalls(): LinuxCalls | undefined {
+  loaded ??= load();
+  return loaded ?? undefined;
+}
+
+function load(): LinuxCalls | null {
+  try {
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    const libc = koffi.load('libc.so.6');
+    const flock = libc.func('int flock(int fd, int operation)');
+    const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t len)');
+    const preadv2 = libc.func('int64_t preadv2(int fd, const void *iov, int iovcnt, int64_t offset, int flags)');
+    // struct iovec: address and length. The call is over when another begins.
+    const iov = new BigUint64Array(2 * MAX_CACHED_BUFFERS);
+    const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
+    return {
+      flock: (fd, operation) => (flock(fd, operation) === 0 ? 0 : koffi.errno()),
+      punchHole: (fd, offset, bytes) =>
+        new Promise((resolve, reject) => {
+          fallocate.async(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes, (error, result) => {
+            if (error !== null) reject(error);
+            else resolve(result === 0 ? 0 : koffi.errno());
+          });
+        }),
+      readCached: (fd, offset, into) => {
+        for (let index = 0; index < into.length; index++) {
+          const buffer = into[index];
+          if (buffer === undefined) break;
+          iov[2 * index] = koffi.address(buffer);
+          iov[2 * index + 1] = BigInt(buffer.length);
+        }
+        const got = preadv2(fd, iov, into.length, offset, RWF_NOWAIT);
+        return got < 0 ? -koffi.errno() : got;
+      },
+      isAligned: (bytes, alignment) => (koffi.address(bytes) & BigInt(alignment - 1)) === 0n,
+      lengthOf: (fd) => lseek(fd, 0, SEEK_END),
+    };
+  } catch {
+    return null;
+  }
+}
