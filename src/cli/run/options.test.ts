@@ -226,11 +226,17 @@ test('a trace has a file, and a limit of 64 MiB where none is given', () => {
 test('a disk has the defaults of crosvm, and every key its place', () => {
   assert.deepEqual(parse('-b', 'disk.img').block, [{ ...DEFAULT_BLOCK, path: 'disk.img' }]);
   assert.deepEqual(
-    parse('--block', 'path=a,ro,root,sparse=false,block-size=4096,id=X1,direct,num-queues=2,packed-queue,format=raw')
-      .block,
+    parse(
+      '--block',
+      'path=a,ro,root,sparse=false,block-size=4096,id=X1,direct,num-queues=2,packed-queue,format=qcow2,backing=[b,c/d],snapshot,lock=false',
+    ).block,
     [
       {
         path: 'a',
+        format: 'qcow2',
+        backing: ['b', 'c/d'],
+        snapshot: true,
+        lock: false,
         readOnly: true,
         root: true,
         sparse: false,
@@ -252,7 +258,11 @@ test('disks that make no sense are refused with the reason', () => {
   const long = 'a,id=123456789012345678901';
   refused(['-b', long], `--block "${long}": an id is at most 20 characters of ASCII`);
   refused(['-b', 'a,root', '-b', 'b,root'], '--block "b,root": another disk is the root already');
-  refused(['-b', 'a,format=qcow2'], '--block "a,format=qcow2": "qcow2" is not raw at position 9');
+  const unknown = 'a,format=vmdk';
+  refused(
+    ['-b', unknown],
+    `--block "${unknown}": "vmdk" is not raw, qcow2, composite, android-sparse or zstd at position 9`,
+  );
   refused(Array.from({ length: 18 }, () => ['-b', 'a']).flat(), '--block "a": more than 17 disks');
 });
 
