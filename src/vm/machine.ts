@@ -7,6 +7,7 @@ import type { LoadProgress, ByteFile } from '../boot/byte-file.ts';
 import { prepareBoot } from '../boot/boot.ts';
 import type { CpuBootState } from '../boot/cpu-boot-state.ts';
 import type { ByteSink } from '../bus/byte-stream.ts';
+import { CodeWrites } from '../bus/code-writes.ts';
 import {
   ControlArea,
   REQUEST_PAUSE,
@@ -22,7 +23,12 @@ import { createPlatform, type Platform, type SerialBackend } from '../devices/pl
 import type { VcpuStats } from '../hypervisor/stats.ts';
 import { IrqChip } from '../irqchip/irqchip.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
+import {
+  allocateMachineMemory,
+  GUEST_PAGE_BYTES,
+  type MachineMemoryMap,
+  planMachineMemory,
+} from '../memory/machine-memory.ts';
 import type { Clock, WallClock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Timers } from '../util/timers.ts';
@@ -106,6 +112,7 @@ export class Machine {
   readonly #irqchip: IrqChip;
   readonly #platform: Platform;
   readonly #virtio: VirtioBus;
+  readonly #codeWrites: CodeWrites;
   readonly #server: MailboxServer;
   #threads: VcpuThread[] = [];
   #end: MachineEnd | undefined;
@@ -156,6 +163,10 @@ export class Machine {
       ...(options.debug === undefined ? {} : { debug: options.debug }),
       ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
     });
+    this.#codeWrites = new CodeWrites(this.#control, {
+      ram: this.#guestMemory.ram,
+      codeMap: new Int32Array(buffer, this.#map.codeMap, ramBytes / GUEST_PAGE_BYTES),
+    });
     this.#virtio = new VirtioBus({
       transport: options.virtio?.transport ?? 'pci',
       memory: this.#guestMemory,
@@ -166,6 +177,7 @@ export class Machine {
       line: (gsi) => this.#irqchip.line(gsi),
       sendMsi: (address, data) => void this.#irqchip.msi(address, data),
       postedMmio: new PostedMmio(this.#control),
+      hostWrote: (parts) => this.#codeWrites.hostWrote(parts),
       logger: host.logger,
     });
     for (const placement of options.virtio?.devices ?? []) this.#virtio.add(placement);
@@ -188,6 +200,7 @@ export class Machine {
     for (let index = 0; index < this.#options.vcpuCount; index++) this.#startVcpu(index, initial);
     const serving = this.#server.run();
     await settled;
+    this.#codeWrites.release();
     for (let index = 0; index < this.#threads.length; index++) this.#control.vcpu(index).request(REQUEST_STOP);
     const ends = await Promise.allSettled(this.#threads.map((thread) => thread.ended));
     this.#server.stop();

@@ -8,12 +8,13 @@ import { test } from 'node:test';
 import type { CpioEntry } from '../../guest/cpio.ts';
 import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
 import { type Console, launch } from './console.ts';
-import { temporaryFolder } from './programs.ts';
+import { compiled, extendedInitrd, temporaryFolder } from './programs.ts';
 
 const BOOT_LIMIT_MS = 600_000;
 const folder = temporaryFolder();
 const cloud = debianKernel('cloud');
 const modules = debianModules('cloud');
+const checks = compiled('checks');
 const skip = skipReason(cloud) || skipReason(modules) || skipWithout('mke2fs');
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -250,3 +251,25 @@ test('what was flushed is there after the machine was killed', async () => {
     assert.equal(contents.toString('latin1', n * 512, (n + 1) * 512).trim(), String(n));
   }
 });
+
+for (const transport of ['pci', 'mmio']) {
+  test(`code that a disk writes over code that has run is what runs then, on ${transport}`, {
+    skip: skipReason(checks),
+  }, async () => {
+    // mov eax, n; ret
+    const functions = Array.from({ length: 16 }, (_, n) => {
+      const page = Buffer.alloc(4096);
+      page.set([0xb8, n, 0, 0, 0, 0xc3]);
+      return page;
+    });
+    const image = join(folder, `code-${transport}`);
+    writeFileSync(image, Buffer.concat(functions));
+    const program: CpioEntry = { kind: 'file', path: 'checks', data: readFileSync(need(checks)), mode: 0o755 };
+    const initrd = extendedInitrd(folder, [program]);
+    await using vm = launch(['-i', initrd, '-b', `${image},ro`, '--virtio-transport', transport]);
+    await vm.prompt();
+    assert.equal(await vm.run('/checks disk-code /dev/vda'), 'ok');
+    vm.type('poweroff -f\n');
+    await vm.exits(0);
+  });
+}
