@@ -7,6 +7,7 @@
  *     +128    one VcpuControl record of 64 bytes per vCPU
  *     ...     one mailbox of 64 bytes per vCPU: one synchronous port or MMIO access
  *     ...     the ranges of MMIO whose writes are posted   (posted-mmio.ts)
+ *     ...     pages of code that the host wrote over       (code-writes.ts)
  *     ...     one ring per vCPU: 64 bytes of head and tail, then posted writes of 16 bytes each
  *
  * Every record starts on a cache line of its own. All words are i32.
@@ -21,6 +22,7 @@ export const CONTROL_VERSION = 1;
 export const MAX_VCPUS = 64;
 
 const LINE_WORDS = 16;
+const CODE_WRITES_WORDS = 20 * LINE_WORDS;
 const VERSION = 0;
 const VCPU_COUNT = 1;
 const DOORBELL = LINE_WORDS;
@@ -39,6 +41,8 @@ export const REQUEST_PAUSE: number = 1 << 0;
 /** Leave for good. The only request that also ends a wait for the VMM thread. */
 export const REQUEST_STOP: number = 1 << 1;
 export const REQUEST_RESET: number = 1 << 2;
+/** Drop what was made of code that the host wrote over. */
+export const REQUEST_DROP_CODE: number = 1 << 3;
 
 /** What a vCPU is doing: its state word. */
 export const STATE_CREATED = 0;
@@ -82,6 +86,9 @@ export class ControlArea {
   readonly ringEntries: number;
   /** Index into `words` of the table of posted MMIO ranges. */
   readonly postedMmioAt: number;
+  /** Index and length of the table of overwritten code. */
+  readonly codeWritesAt: number;
+  readonly codeWritesWords: number = CODE_WRITES_WORDS;
   readonly #mailboxes: number;
   readonly #rings: number;
   readonly #ringWords: number;
@@ -93,7 +100,8 @@ export class ControlArea {
     this.vcpuCount = map.vcpuCount;
     this.#mailboxes = VCPUS + map.vcpuCount * LINE_WORDS;
     this.postedMmioAt = this.#mailboxes + map.vcpuCount * LINE_WORDS;
-    this.#rings = this.postedMmioAt + POSTED_MMIO_WORDS;
+    this.codeWritesAt = this.postedMmioAt + POSTED_MMIO_WORDS;
+    this.#rings = this.codeWritesAt + CODE_WRITES_WORDS;
     const wordsEach = Math.floor((this.words.length - this.#rings) / map.vcpuCount) - LINE_WORDS;
     this.ringEntries = Math.min(MAX_RING_ENTRIES, 2 ** Math.floor(Math.log2(wordsEach / ENTRY_WORDS)));
     this.#ringWords = LINE_WORDS + this.ringEntries * ENTRY_WORDS;

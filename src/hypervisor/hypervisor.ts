@@ -39,6 +39,11 @@ export interface Vcpu {
   reset(): void;
   /** Runs guest code until another thread asks the vCPU out, or it cannot go on. No access of the guest is then half done. */
   run(): VcpuExit;
+  /**
+   * Forgets what it made of these pages of RAM, or of all: somebody else has written there. Between two runs. A processor that
+   * keeps nothing needs none.
+   */
+  forgetCode?(pages: readonly number[] | 'all'): void;
   stats(): OwnVcpuStats;
 }
 

@@ -37,5 +37,7 @@ export interface VirtualMachineFactory {
   readonly maxRamBytes: number;
   /** MAXPHYADDR of the vCPUs, as CPUID announces it. */
   readonly physicalAddressBits: number;
+  /** The vCPUs keep what they made of the guest's code, and have to be told when somebody else writes over it. */
+  readonly keepsCode: boolean;
   create(parts: VirtualMachineParts): VirtualMachine;
 }

@@ -29,6 +29,7 @@ export function kvmMachine(kvm: Kvm): KvmMachineFactory {
     vcpuAreaBytes: VCPU_AREA_BYTES,
     maxRamBytes: MAX_KVM_MEM_MIB * MIB,
     physicalAddressBits: physicalAddressBits(kvm.supportedCpuid()),
+    keepsCode: false,
     create(parts) {
       machine = new KvmMachine({
         ...parts,

@@ -7,6 +7,7 @@ import type { LoadProgress, ByteFile } from '../boot/byte-file.ts';
 import { prepareBoot } from '../boot/boot.ts';
 import type { CpuBootState } from '../boot/cpu-boot-state.ts';
 import type { ByteSink } from '../bus/byte-stream.ts';
+import { CodeWrites } from '../bus/code-writes.ts';
 import {
   ControlArea,
   REQUEST_PAUSE,
@@ -25,6 +26,7 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import {
   allocateMachineMemory,
   FOUR_GIB,
+  GUEST_PAGE_BYTES,
   type MachineMemoryMap,
   planMachineMemory,
   splitRam,
@@ -108,6 +110,7 @@ export class Machine {
   readonly #vm: VirtualMachine;
   readonly #platform: Platform;
   readonly #virtio: VirtioBus;
+  readonly #codeWrites: CodeWrites | undefined;
   readonly #server: MailboxServer;
   #threads: VcpuThread[] = [];
   #end: MachineEnd | undefined;
@@ -159,6 +162,12 @@ export class Machine {
       ...(options.debug === undefined ? {} : { debug: options.debug }),
       ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
     });
+    if (hypervisor.keepsCode) {
+      this.#codeWrites = new CodeWrites(this.#control, {
+        ram: this.#guestMemory.ram,
+        codeMap: new Int32Array(buffer, this.#map.codeMap, ramBytes / GUEST_PAGE_BYTES),
+      });
+    }
     this.#virtio = new VirtioBus({
       transport: options.virtio?.transport ?? 'pci',
       memory: this.#guestMemory,
@@ -169,6 +178,7 @@ export class Machine {
       line: (gsi) => this.#vm.line(gsi),
       sendMsi: (address, data) => void this.#vm.msi(address, data),
       postedMmio: new PostedMmio(this.#control),
+      hostWrote: (parts) => this.#codeWrites?.hostWrote(parts),
       logger: host.logger,
     });
     for (const placement of options.virtio?.devices ?? []) this.#virtio.add(placement);
@@ -193,6 +203,7 @@ export class Machine {
     for (let index = 0; index < this.#options.vcpuCount; index++) this.#startVcpu(index, initial);
     const serving = this.#server.run();
     await settled;
+    this.#codeWrites?.release();
     const ends = await Promise.allSettled(this.#threads.map((thread) => thread.ended));
     this.#server.stop();
     await serving;

@@ -18,6 +18,7 @@ export function softwareMachine(options: SoftwareMachineOptions): VirtualMachine
     vcpuAreaBytes,
     maxRamBytes: LOW_RAM_LIMIT,
     physicalAddressBits,
+    keepsCode: true,
     create({ memory, map, control, clock }: VirtualMachineParts): VirtualMachine {
       const irqchip = new IrqChip({
         buffer: memory.buffer,

@@ -4,8 +4,10 @@
  * @module
  */
 import { Bus } from '../bus/bus.ts';
+import { takeCodeWrites } from '../bus/code-writes.ts';
 import {
   ControlArea,
+  REQUEST_DROP_CODE,
   REQUEST_PAUSE,
   REQUEST_RESET,
   REQUEST_STOP,
@@ -115,6 +117,12 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
     const exit = vcpu.run();
     const { requests } = control;
     if (exit.kind === 'kicked' && (requests & REQUEST_STOP) === 0) {
+      if ((requests & REQUEST_DROP_CODE) !== 0) {
+        control.clearRequest(REQUEST_DROP_CODE);
+        const { pages, acknowledge } = takeCodeWrites(area, index);
+        vcpu.forgetCode?.(pages);
+        acknowledge();
+      }
       if ((requests & REQUEST_PAUSE) !== 0) {
         control.state = STATE_PAUSED;
         while ((control.requests & (REQUEST_PAUSE | REQUEST_STOP)) === REQUEST_PAUSE) {

@@ -28,6 +28,7 @@ function rig(transport: VirtioTransport) {
     },
     sendMsi: () => {},
     postedMmio,
+    hostWrote: () => undefined,
     logger: { log: (level, component, message) => void logged.push(`${level} ${component}: ${message}`) },
   });
   const sessions: DriverSession[] = [];

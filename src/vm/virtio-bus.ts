@@ -20,6 +20,7 @@ import { PciMemory } from '../devices/pci/memory.ts';
 import type { SendMsi } from '../devices/pci/msix.ts';
 import type { PciRoot } from '../devices/pci/root.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
+import type { HostWrote } from '../devices/virtio/transport/core.ts';
 import { VirtioMmio } from '../devices/virtio/transport/mmio.ts';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../devices/virtio/transport/mmio-defs.ts';
 import { VirtioPci } from '../devices/virtio/transport/pci.ts';
@@ -45,6 +46,8 @@ export interface VirtioBusOptions {
   readonly line: (gsi: number) => InterruptLine;
   readonly sendMsi: SendMsi;
   readonly postedMmio: PostedMmio;
+  /** `CodeWrites.hostWrote`. */
+  readonly hostWrote: HostWrote;
   readonly logger: Logger;
 }
 
@@ -73,7 +76,7 @@ export class VirtioBus {
 
   /** Before the guest starts. */
   add({ slot, device }: VirtioPlacement): void {
-    const { transport, memory, line, sendMsi, postedMmio, pci, mmio } = this.#options;
+    const { transport, memory, line, sendMsi, postedMmio, hostWrote, pci, mmio } = this.#options;
     const gsi = pciIntxGsi(slot, 0);
     const onFault = this.#faultLog();
     if (transport === 'pci') {
@@ -84,13 +87,14 @@ export class VirtioBus {
         interrupt: { line: line(gsi), gsi },
         sendMsi,
         doorbells: postedMmio,
+        hostWrote,
         onFault,
       });
       made.endpoint.assign(0, PCI_LOW_MMIO_START + slot * BAR_SPACING);
       pci.add(0, slot, 0, made);
       this.#resets.push(() => made.reset());
     } else {
-      const made = new VirtioMmio({ device, memory, line: line(gsi), onFault });
+      const made = new VirtioMmio({ device, memory, line: line(gsi), hostWrote, onFault });
       const address = VIRTIO_MMIO_START + slot * VIRTIO_MMIO_BYTES;
       mmio.add(`virtio ${device.name}`, address, VIRTIO_MMIO_BYTES, made);
       postedMmio.add(address + VIRTIO_MMIO_QUEUE_NOTIFY, 4);

@@ -1,19 +1,20 @@
 /** Disks and random numbers in real guests, on both transports. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { CpioEntry } from '../../guest/cpio.ts';
 import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
 import { type Console, launch } from './console.ts';
-import { temporaryFolder } from './programs.ts';
+import { compiled, extendedInitrd, temporaryFolder } from './programs.ts';
 
 const BOOT_LIMIT_MS = 600_000;
 const folder = temporaryFolder();
 const cloud = debianKernel('cloud');
 const modules = debianModules('cloud');
+const checks = compiled('checks');
 const skip = skipReason(cloud) || skipReason(modules) || skipWithout('mke2fs');
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -183,6 +184,95 @@ test('a guest that reboots in place while it writes finds its disk again', {
   await vm.exits(0);
   check(image);
 });
+
+test('a sparse disk of 64 GiB is reached to its last sector and takes no space for the rest', async () => {
+  const path = join(folder, 'large');
+  writeFileSync(path, '');
+  truncateSync(path, 64 * 2 ** 30);
+  await using vm = launch(['-b', path]);
+  await vm.prompt();
+  const sectors = 64 * 2 ** 21;
+  assert.equal(await vm.run('cat /sys/block/vda/size'), String(sectors));
+  await vm.run(`echo last | dd of=/dev/vda seek=${sectors - 1} conv=sync,fsync 2>/dev/null`);
+  await vm.run('echo 3 > /proc/sys/vm/drop_caches');
+  assert.equal(await vm.run(`dd if=/dev/vda skip=${sectors - 1} 2>/dev/null | head -c 4`), 'last');
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+  const { size, blocks } = statSync(path);
+  assert.equal(size, 64 * 2 ** 30);
+  assert.ok(blocks * 512 < 2 ** 20, `${blocks} blocks`);
+});
+
+const isRoot = process.getuid?.() === 0;
+test('a host disk that is full is an I/O error in the guest, one line on standard error, and the guest goes on', {
+  skip: !isRoot && 'mounting a small tmpfs needs root',
+}, async (t) => {
+  const small = join(folder, 'small');
+  mkdirSync(small);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small], { encoding: 'utf8' });
+  if (mounted.status !== 0) {
+    t.skip(`no tmpfs: ${mounted.stderr.trim()}`);
+    return;
+  }
+  try {
+    const path = join(small, 'disk');
+    writeFileSync(path, '');
+    truncateSync(path, 8 * 2 ** 20);
+    await using vm = launch(['-b', path]);
+    await vm.prompt();
+    await vm.run('dd if=/dev/zero of=/dev/vda bs=64k count=8 conv=fsync 2>/dev/null');
+    await vm.run('dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync 2>/dev/null', 1);
+    assert.equal(
+      vm.errors,
+      `typervisor: virtio: block vda: write failed: disk "${path}": no space is left on its device (ENOSPC)\n`,
+    );
+    assert.equal(await vm.run('dd if=/dev/vda bs=64k count=8 2>/dev/null | wc -c'), '524288');
+    vm.type('poweroff -f\n');
+    await vm.exits(0);
+  } finally {
+    execFileSync('umount', [small]);
+  }
+});
+
+test('what was flushed is there after the machine was killed', async () => {
+  const path = join(folder, 'killed');
+  writeFileSync(path, new Uint8Array(2 ** 20));
+  await using vm = launch(['-b', path]);
+  await vm.prompt();
+  vm.type(
+    'n=0; while :; do n=$((n+1)); printf "%512d" $n | dd of=/dev/vda seek=$n conv=fsync 2>/dev/null; echo done=$n; done\n',
+  );
+  const last = 40;
+  await vm.see(new RegExp(`done=${last}\\r?\\n`));
+  process.kill(-(vm.child.pid as number), 'SIGKILL');
+  await vm.exits('SIGKILL');
+  const contents = readFileSync(path);
+  for (let n = 1; n <= last; n++) {
+    assert.equal(contents.toString('latin1', n * 512, (n + 1) * 512).trim(), String(n));
+  }
+});
+
+for (const transport of ['pci', 'mmio']) {
+  test(`code that a disk writes over code that has run is what runs then, on ${transport}`, {
+    skip: skipReason(checks),
+  }, async () => {
+    // mov eax, n; ret
+    const functions = Array.from({ length: 16 }, (_, n) => {
+      const page = Buffer.alloc(4096);
+      page.set([0xb8, n, 0, 0, 0, 0xc3]);
+      return page;
+    });
+    const image = join(folder, `code-${transport}`);
+    writeFileSync(image, Buffer.concat(functions));
+    const program: CpioEntry = { kind: 'file', path: 'checks', data: readFileSync(need(checks)), mode: 0o755 };
+    const initrd = extendedInitrd(folder, [program]);
+    await using vm = launch(['-i', initrd, '-b', `${image},ro`, '--virtio-transport', transport]);
+    await vm.prompt();
+    assert.equal(await vm.run('/checks disk-code /dev/vda'), 'ok');
+    vm.type('poweroff -f\n');
+    await vm.exits(0);
+  });
+}
 
 test('with snapshot the guest keeps what it writes until it ends, and the image every byte', {
   skip: skipWithout('mke2fs'),

@@ -28,7 +28,7 @@ const EMBEDDED_INITRD = new URL('../../guest/images/initrd.img', import.meta.url
 const RECIPES = {
   /** All the checks in one static binary: guest/checks.h. */
   checks: {
-    sources: ['main.c', 'numbers.c', 'memory.c', 'signals.c', 'processes.c', 'debug.c', 'wide.c'],
+    sources: ['main.c', 'numbers.c', 'memory.c', 'signals.c', 'processes.c', 'debug.c', 'wide.c', 'disk-code.c'],
     flags: ['-O2', '-static', '-Wall', '-Wextra', '-Wno-infinite-recursion', '-lm', '-lpthread'],
   },
   /** A 32-bit program that needs no 32-bit libraries. */

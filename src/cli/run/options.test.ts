@@ -298,3 +298,10 @@ test('a virtio console is counted apart from the serial ports', () => {
     ],
   );
 });
+
+test('translated code is not checked beside devices that write to memory', () => {
+  const reason = '--check-translation "10": it cannot go with --block or a virtio console';
+  refused(['--check-translation', '10', '-b', 'disk'], reason);
+  refused(['--check-translation', '10', '--serial', 'hardware=virtio-console'], reason);
+  assert.equal(parse('--check-translation', '10').rng, false);
+});

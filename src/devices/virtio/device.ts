@@ -18,6 +18,11 @@ export interface DriverSession {
   readonly queues: readonly (Virtqueue | undefined)[];
   /** Tells the driver that a queue has used buffers; after a `publish` that asked for it. */
   interrupt(queue: number): void;
+  /**
+   * Told of data that the host wrote into the driver's buffers and that the guest may execute. Before that is shown to the driver,
+   * what comes back must have resolved; undefined: at once.
+   */
+  hostWrote(parts: readonly Uint8Array[]): Promise<void> | undefined;
   /** The driver broke a rule: the device stops until it is reset. */
   needsReset(reason: string): void;
 }

@@ -3,35 +3,34 @@
  *
  * @module
  */
-import { randomFillSync } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
-import { type ByteSink, emptySource, nullSink } from '../../bus/byte-stream.ts';
+import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { DiskFormatError } from '../../disk/disk-format-error.ts';
-import { BlockDevice } from '../../devices/virtio/block/device.ts';
-import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
-import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
-import { RngDevice } from '../../devices/virtio/rng/device.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
-import type { Logger } from '../../util/log.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
-import { CONSOLE_SLOT, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
-import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
 import { HypervisorError, openHypervisor } from './hypervisor.ts';
 import { createLogger } from './log.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
-import { openDiskImage } from './disk-image.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
 import { TraceFile } from './trace-file.ts';
+import {
+  consoleName,
+  type ConnectedConsole,
+  createVirtioDevices,
+  diskName,
+  random,
+  yieldTurn,
+} from './virtio-devices.ts';
 
 /** The embedded guest, in the package. */
 const GUEST_IMAGES = new URL('../../../guest/images/', import.meta.url);
@@ -51,64 +50,6 @@ export function commandLine(config: RunConfig): string {
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
     ...config.params,
   ].join(' ');
-}
-
-/** What Linux calls disk `index`, counted from 0. */
-const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
-
-const random = (into: Uint8Array<ArrayBuffer>): void => void randomFillSync(into);
-const yieldTurn = (resume: () => void): void => void setImmediate(resume);
-
-/** The virtio devices of a configuration; their disks are closed with `resources`. */
-async function virtioDevices(
-  config: RunConfig,
-  logger: Logger,
-  resources: AsyncDisposableStack,
-): Promise<VirtioPlacement[]> {
-  const devices: VirtioPlacement[] = [];
-  for (const [index, block] of config.block.entries()) {
-    const { readOnly, id, blockSize, queues, sparse, packed } = block;
-    const disk = await openDiskImage(block);
-    resources.defer(() => disk.close());
-    const name = `block ${diskName(index)}`;
-    const onError = (message: string): void => logger.log('error', 'virtio', message);
-    const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
-    devices.push({ slot: diskSlot(index), device: new BlockDevice(options) });
-  }
-  if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
-  return devices;
-}
-
-/** The virtio consoles as ports of one device, where there are any; one on a terminal has its size, and learns of changes. */
-function virtioConsoles(
-  ports: readonly { readonly config: SerialConfig; readonly backend: SerialBackend }[],
-  resources: AsyncDisposableStack,
-): VirtioPlacement[] {
-  if (ports.length === 0) return [];
-  const { stdout } = process;
-  const size = (): ConsoleSize => ({ columns: stdout.columns, rows: stdout.rows });
-  const isOnTerminal = ({ type }: SerialConfig): boolean => type === 'stdout' && stdout.isTTY;
-  const device = new ConsoleDevice({
-    ports: ports.map(({ config, backend }) => ({
-      input: backend.input ?? emptySource,
-      output: backend.output ?? nullSink,
-      size: isOnTerminal(config) ? size() : undefined,
-    })),
-    yieldTurn,
-  });
-  for (const [index, { config }] of ports.entries()) {
-    if (!isOnTerminal(config)) continue;
-    const resized = (): void => device.resized(index, size());
-    stdout.on('resize', resized);
-    resources.defer(() => void stdout.off('resize', resized));
-  }
-  return [{ slot: CONSOLE_SLOT, device }];
-}
-
-/** What Linux calls a serial port or a virtio console. */
-function consoleName(port: SerialConfig, all: readonly SerialConfig[]): string {
-  if (port.hardware === undefined) return `ttyS${port.num - 1}`;
-  return `hvc${all.filter(({ hardware }) => hardware === port.hardware).indexOf(port)}`;
 }
 
 /** One line for people, for ends that are not the guest's own doing. */
@@ -181,7 +122,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       return { output, ...(port.stdin ? { input: terminal.source } : {}) };
     };
     const serial: (SerialBackend | undefined)[] = [undefined, undefined, undefined, undefined];
-    const consoles: { config: SerialConfig; backend: SerialBackend }[] = [];
+    const consoles: ConnectedConsole[] = [];
     for (const port of config.serial) {
       const connected = backend(port);
       if (port.hardware === undefined) serial[port.num - 1] = connected;
@@ -201,7 +142,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         noReboot: config.noReboot,
         virtio: {
           transport: config.virtioTransport,
-          devices: [...virtioConsoles(consoles, resources), ...(await virtioDevices(config, logger, resources))],
+          devices: await createVirtioDevices(config, consoles, logger, resources),
         },
         progress: progress.update,
       },

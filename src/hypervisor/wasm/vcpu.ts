@@ -304,6 +304,11 @@ export class WasmVcpu implements SoftwareVcpu {
     this.#blocks.flush();
   }
 
+  forgetCode(pages: readonly number[] | 'all'): void {
+    if (pages === 'all') this.#blocks.flush();
+    else for (const page of pages) this.#blocks.invalidatePage(page);
+  }
+
   tscOffset(): number {
     return this.cpu.state.f64[TSC_OFFSET >> 3] as number;
   }

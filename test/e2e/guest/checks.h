@@ -16,7 +16,7 @@
 typedef int check(const char *argument);
 
 check check_float, check_integer, check_rounding, check_signals, check_signal_state, check_threads, check_processes,
-	check_jit, check_single_step, check_breakpoints, check_jumps, check_time, check_memory, check_paging, check_wide;
+	check_jit, check_single_step, check_breakpoints, check_jumps, check_time, check_memory, check_paging, check_wide, check_disk_code;
 
 /* Prints what went wrong and where, and ends the program with status 1. */
 #define FAIL(...) (fprintf(stderr, "%s:%d: ", __FILE__, __LINE__), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), exit(1))

@@ -20,6 +20,7 @@ static const struct {
 	{ "memory", check_memory },
 	{ "paging", check_paging },
 	{ "wide", check_wide },
+	{ "disk-code", check_disk_code },
 };
 
 int main(int count, char **arguments)

@@ -150,6 +150,27 @@ for (const kind of TRANSPORTS) {
   });
 }
 
+test('data over code is shown to the driver when the processors have dropped it, also of a read that failed', async () => {
+  for (const failure of [undefined, new Error('broken')]) {
+    const { queues, driver, disk, used } = rig();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let bytes = 0;
+    driver.hostWrote = (parts) => {
+      bytes = parts.reduce((sum, part) => sum + part.length, 0);
+      return promise;
+    };
+    disk.failure = failure;
+    queues[0].add(blockRequest(0, 0, writable(512), writable(1024)));
+    driver.notify(0);
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    assert.deepEqual([bytes, queues[0].takeUsed()], [1536, undefined]);
+    resolve();
+    const [chain] = await used(1);
+    assert.equal(chain && queues[0].contents(chain).at(-1), failure === undefined ? 0 : 1);
+  }
+});
+
 test('the features are those of the options', () => {
   const low = (options: RigOptions): number => Number(rig(options).device.features & 0xffff_ffffn);
   const ring = 2 ** VIRTIO_F_EVENT_IDX + 2 ** VIRTIO_F_INDIRECT_DESC;

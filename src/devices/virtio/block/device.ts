@@ -102,7 +102,7 @@ export class BlockDevice implements VirtioDevice {
     ];
     this.features = features(...bits);
     this.#limits = this.#limitsFor(0n);
-    this.#target = { disk, id: this.#id, writeThrough: true };
+    this.#target = { disk, id: this.#id, writeThrough: true, hostWrote: () => undefined };
     this.#fillConfig();
   }
 
@@ -161,7 +161,12 @@ export class BlockDevice implements VirtioDevice {
     this.#session = session;
     this.#limits = this.#limitsFor(session.features);
     const writeThrough = !this.#options.readOnly && !hasFeature(session.features, B.VIRTIO_BLK_F_FLUSH);
-    this.#target = { disk: this.#options.disk, id: this.#id, writeThrough };
+    this.#target = {
+      disk: this.#options.disk,
+      id: this.#id,
+      writeThrough,
+      hostWrote: (parts) => session.hostWrote(parts),
+    };
   }
 
   reset(): Promise<void> | undefined {

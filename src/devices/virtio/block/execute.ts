@@ -12,6 +12,8 @@ export interface BlockTarget {
   readonly disk: Disk;
   /** VIRTIO_BLK_ID_BYTES, filled up with zeros. */
   readonly id: Uint8Array;
+  /** `DriverSession.hostWrote`. */
+  readonly hostWrote: (parts: readonly Uint8Array[]) => Promise<void> | undefined;
   /** The driver does not flush: a write is durable when it is done (5.2.6.2). */
   readonly writeThrough: boolean;
 }
@@ -21,7 +23,7 @@ export async function execute(request: BlockRequest, chain: Chain, target: Block
   const { disk } = target;
   switch (request.kind) {
     case 'read':
-      return disk.read(request.offset, chain.writableViews(0, request.bytes));
+      return readInto(chain.writableViews(0, request.bytes), request.offset, target);
     case 'write':
       await disk.write(request.offset, chain.readableViews(BLK_REQ_HEADER_BYTES, request.bytes));
       break;
@@ -39,6 +41,16 @@ export async function execute(request: BlockRequest, chain: Chain, target: Block
   }
   if (target.writeThrough) await disk.flush();
   return undefined;
+}
+
+async function readInto(parts: readonly Uint8Array[], offset: number, { disk, hostWrote }: BlockTarget): Promise<void> {
+  try {
+    await disk.read(offset, parts);
+  } finally {
+    // A read that failed may have written something too.
+    const dropped = hostWrote(parts);
+    if (dropped !== undefined) await dropped;
+  }
 }
 
 /** Bytes from the start of the chain's writable part that a request that succeeded has written, without the status. */

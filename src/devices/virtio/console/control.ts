@@ -65,7 +65,7 @@ export class Announcements {
     if (isResize) {
       const { columns, rows } = size(port) ?? { columns: 0, rows: 0 };
       const view = new DataView(message.buffer, C.CONSOLE_CONTROL_BYTES);
-      // As the specification has it, and Linux since 6.15 and in its stable branches; older ones take one for the other.
+      // The specification's order, and that of Linux 6.1.192; older kernels take one for the other.
       view.setUint16(0, columns, true);
       view.setUint16(2, rows, true);
     }

@@ -28,7 +28,7 @@ import {
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
 } from '../defs.ts';
-import type { VirtioDevice } from '../device.ts';
+import type { DriverSession, VirtioDevice } from '../device.ts';
 import { areasFault, createQueue } from '../queue/create-queue.ts';
 import type { QueueFormat, Virtqueue } from '../queue/virtqueue.ts';
 
@@ -38,6 +38,8 @@ const FEATURE_WORDS = 4;
 
 /** Which half of which area an address register sets. */
 export type QueueArea = 'descriptors' | 'driver' | 'device';
+
+export type HostWrote = DriverSession['hostWrote'];
 
 /** How a transport raises its two kinds of interrupts. */
 export interface TransportInterrupts {
@@ -49,6 +51,8 @@ export interface TransportCoreOptions {
   readonly device: VirtioDevice;
   readonly memory: GuestMemory;
   readonly interrupts: TransportInterrupts;
+  /** `DriverSession.hostWrote`; none where processors keep nothing of the code they run. */
+  readonly hostWrote?: HostWrote | undefined;
   /** Told why the device stopped; a guest can cause any number of these. */
   readonly onFault?: ((message: string) => void) | undefined;
   /**
@@ -235,7 +239,7 @@ export class TransportCore {
 
   #activate(): void {
     const format = this.#format;
-    const { memory, interrupts } = this.#options;
+    const { memory, interrupts, hostWrote } = this.#options;
     const queues = this.#registers.map((queue) => {
       if (!queue.enabled) return undefined;
       const areas = {
@@ -254,6 +258,7 @@ export class TransportCore {
         // A device that finishes something from before a reset has nobody to tell.
         if (this.#queues === queues) interrupts.queue(queue);
       },
+      hostWrote: hostWrote ?? (() => undefined),
       needsReset: (reason) => {
         if (this.#queues === queues) this.#fail(reason);
       },

@@ -9,13 +9,14 @@
 import type { AccessWidth, BusDevice, InterruptLine } from '../../../bus/bus-device.ts';
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import type { VirtioDevice } from '../device.ts';
-import { type QueueArea, TransportCore } from './core.ts';
+import { type HostWrote, type QueueArea, TransportCore } from './core.ts';
 import * as M from './mmio-defs.ts';
 
 export interface VirtioMmioOptions {
   readonly device: VirtioDevice;
   readonly memory: GuestMemory;
   readonly line: InterruptLine;
+  readonly hostWrote?: HostWrote | undefined;
   readonly onFault?: ((message: string) => void) | undefined;
 }
 
@@ -29,11 +30,12 @@ export class VirtioMmio implements BusDevice {
   readonly #line: InterruptLine;
   #interruptStatus = 0;
 
-  constructor({ device, memory, line, onFault }: VirtioMmioOptions) {
+  constructor({ device, memory, line, hostWrote, onFault }: VirtioMmioOptions) {
     this.#line = line;
     this.core = new TransportCore({
       device,
       memory,
+      hostWrote,
       onFault,
       showsDraining: false,
       interrupts: {

@@ -20,7 +20,7 @@ import type { PciMemory } from '../../pci/memory.ts';
 import { Msix, type SendMsi } from '../../pci/msix.ts';
 import { VIRTIO_ID_BLOCK, VIRTIO_ID_CONSOLE } from '../defs.ts';
 import type { VirtioDevice } from '../device.ts';
-import { type QueueArea, TransportCore } from './core.ts';
+import { type HostWrote, type QueueArea, TransportCore } from './core.ts';
 import * as C from './pci-defs.ts';
 
 /** Where a function's doorbells are, for the vCPUs to post. */
@@ -36,6 +36,7 @@ export interface VirtioPciOptions {
   readonly interrupt: { readonly line: InterruptLine; readonly gsi: number };
   readonly sendMsi: SendMsi;
   readonly doorbells: Doorbells;
+  readonly hostWrote?: HostWrote | undefined;
   readonly onFault?: ((message: string) => void) | undefined;
 }
 
@@ -60,7 +61,7 @@ export class VirtioPci implements PciFunction {
   readonly #queueVectors: number[];
 
   constructor(options: VirtioPciOptions) {
-    const { device, memory, onFault } = options;
+    const { device, memory, hostWrote, onFault } = options;
     const queues = device.queueSizes.length;
     if (queues > MAX_QUEUES) throw new RangeError(`virtio device "${device.name}": ${queues} queues`);
     this.#queueVectors = device.queueSizes.map(() => C.VIRTIO_MSI_NO_VECTOR);
@@ -68,6 +69,7 @@ export class VirtioPci implements PciFunction {
     this.core = new TransportCore({
       device,
       memory,
+      hostWrote,
       onFault,
       showsDraining: true,
       interrupts: {

@@ -20,6 +20,7 @@ import {
 } from '../defs.ts';
 import type { VirtioDevice } from '../device.ts';
 import type { QueueAreas } from '../queue/virtqueue.ts';
+import type { HostWrote } from './core.ts';
 import { VirtioMmio } from './mmio.ts';
 import * as M from './mmio-defs.ts';
 import { VirtioPci } from './pci.ts';
@@ -35,6 +36,8 @@ const BAR_ADDRESS = 0xd000_8000;
 /** A device behind a transport, as its driver sees it. */
 export abstract class TransportDriver {
   readonly faults: string[] = [];
+  /** What the device is to wait for when it has written data. */
+  hostWrote: HostWrote = () => undefined;
   abstract readonly kind: 'pci' | 'mmio';
   abstract readonly registers: BusDevice;
   abstract status: number;
@@ -92,6 +95,7 @@ class PciDriver extends TransportDriver {
       interrupt: { line: this.#line, gsi: 16 },
       sendMsi: () => {},
       doorbells: { add() {}, remove() {} },
+      hostWrote: (parts) => this.hostWrote(parts),
       onFault: (message) => void this.faults.push(message),
     });
     this.#enable();
@@ -188,7 +192,13 @@ class MmioDriver extends TransportDriver {
   constructor(device: VirtioDevice, memory: GuestMemory) {
     super();
     const onFault = (message: string): void => void this.faults.push(message);
-    this.registers = new VirtioMmio({ device, memory, line: this.#line, onFault });
+    this.registers = new VirtioMmio({
+      device,
+      memory,
+      line: this.#line,
+      hostWrote: (parts) => this.hostWrote(parts),
+      onFault,
+    });
   }
 
   get status(): number {

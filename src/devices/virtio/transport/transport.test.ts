@@ -100,6 +100,47 @@ for (const kind of TRANSPORTS) {
     }
   });
 
+  test(`${kind}: feature words beyond the last read as zero, and what is written there is in no other`, () => {
+    const { driver } = rig();
+    driver.status = ACKNOWLEDGE_DRIVER;
+    driver.writeFeatures(features(VIRTIO_F_VERSION_1));
+    const [deviceSelect, deviceWord, driverSelect, driverWord] =
+      kind === 'pci' ? ([0x00, 0x04, 0x08, 0x0c] as const) : ([0x14, 0x10, 0x24, 0x20] as const);
+    for (const word of [4, 5, 0x8000_0001, 0xffff_ffff]) {
+      driver.registers.write(deviceSelect, 4, word);
+      assert.equal(driver.registers.read(deviceWord, 4), 0);
+      driver.registers.write(driverSelect, 4, word);
+      driver.registers.write(driverWord, 4, 0xffff_ffff);
+    }
+    driver.status = UP_TO_FEATURES_OK;
+    assert.equal(driver.status, UP_TO_FEATURES_OK);
+    const other = rig().driver;
+    other.status = ACKNOWLEDGE_DRIVER;
+    other.writeFeatures(features(VIRTIO_F_VERSION_1));
+    // Words 2 and 3 exist; nothing in them is offered.
+    other.registers.write(driverSelect, 4, 3);
+    other.registers.write(driverWord, 4, 1);
+    other.status = UP_TO_FEATURES_OK;
+    assert.equal(other.status, ACKNOWLEDGE_DRIVER);
+  });
+
+  test(`${kind}: a queue whose areas lie on one another harms itself alone`, () => {
+    const { device, driver, memory } = rig();
+    const { areas } = new TestDriver(memory, 16);
+    driver.start([{ ...areas, driver: areas.descriptors, device: areas.descriptors }]);
+    assert.equal(driver.status, UP_TO_DRIVER_OK);
+    const queue = device.session?.queues[0];
+    for (let n = 0; n < 100; n++) {
+      memory.writeU16(gpa(areas.descriptors + 2), n);
+      const chain = queue?.pop();
+      if (chain instanceof Chain) queue?.complete(chain, 7);
+      queue?.publish();
+      queue?.enableNotifications();
+    }
+    driver.status = 0;
+    assert.equal(driver.status, 0);
+  });
+
   test(`${kind}: features are frozen by FEATURES_OK`, () => {
     const { device, driver } = rig();
     driver.status = ACKNOWLEDGE_DRIVER;
