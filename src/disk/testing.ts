@@ -75,6 +75,11 @@ export class MemoryFile implements ImageFile {
     this.#apply(offset, data);
   };
 
+  nextData: ImageFile['nextData'] = (offset) => {
+    const at = this.contents.subarray(0, this.bytes).findIndex((byte, index) => index >= offset && byte !== 0);
+    return at < 0 ? this.bytes : at;
+  };
+
   async close(): Promise<void> {
     this.closed = true;
   }

@@ -126,6 +126,7 @@ export class NodeImageFile implements ImageFile {
   readonly identity: string;
   readonly isBlockDevice: boolean;
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
+  readonly nextData: ((offset: number) => number) | undefined;
   readonly #fd: number;
   /** A read that is no multiple of this long has reached the end of the file. */
   readonly #unit: number;
@@ -158,6 +159,7 @@ export class NodeImageFile implements ImageFile {
     this.#cacheCalls = options.direct === true ? undefined : calls;
     this.#unit = options.direct === true ? DIRECT_ALIGNMENT : 1;
     if (!this.isBlockDevice) {
+      if (calls !== undefined) this.nextData = (offset) => this.#nextData(calls, offset);
       this.truncate = async (length) => {
         await this.#run((done) => ftruncate(fd, length, (error) => done(error, 0)));
         this.#bytes = length;
@@ -240,6 +242,15 @@ export class NodeImageFile implements ImageFile {
         error === null || error === undefined ? resolve() : reject(systemError(ROLE, this.name, error)),
       );
     });
+  }
+
+  #nextData(calls: LinuxCalls, offset: number): number {
+    if (this.#closed) throw new FileError(ROLE, this.name, 'EBADF', 'it is closed');
+    if (offset >= this.#bytes) return this.#bytes;
+    const at = calls.nextData(this.#fd, offset);
+    if (at >= 0) return at;
+    // Behind the last data there is a hole. Any other error means that nothing is known.
+    return getSystemErrorName(at) === 'ENXIO' ? this.#bytes : offset;
   }
 
   /** A file system that has no holes is asked once: that range is written, and there is no `punchHole` from then on. */

@@ -14,6 +14,7 @@ const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 /** lseek(2). */
 const SEEK_END = 2;
+const SEEK_DATA = 3;
 /** preadv2(2). */
 const RWF_NOWAIT = 8;
 /** Buffers of one `readCached`. */
@@ -32,6 +33,8 @@ export interface LinuxCalls {
    * each of `MIN_CACHED_BYTES` and more.
    */
   readCached(fd: number, offset: number, into: readonly Uint8Array[]): number;
+  /** The first byte from `offset` on that is no hole; the negative number of an error, ENXIO when there is none. */
+  nextData(fd: number, offset: number): number;
   /** Whether the bytes begin at a multiple of `alignment` in memory, a power of two. */
   isAligned(bytes: Uint8Array, alignment: number): boolean;
   /** The length of a file or block device, negative when it has none. */
@@ -87,6 +90,10 @@ function load(): LinuxCalls | null {
         return got < 0 ? -koffi.errno() : got;
       },
       isAligned: (bytes, alignment) => (koffi.address(bytes) & BigInt(alignment - 1)) === 0n,
+      nextData: (fd, offset) => {
+        const at = lseek(fd, offset, SEEK_DATA);
+        return at < 0 ? -koffi.errno() : at;
+      },
       lengthOf: (fd) => lseek(fd, 0, SEEK_END),
     };
   } catch {
