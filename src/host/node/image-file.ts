@@ -3,7 +3,7 @@
  * the guest's memory.
  *
  * A file that may be written to is locked against everybody else, one that is only read against writers, with flock(2) as crosvm
- * does it. Refuses folders, pipes and character devices.
+ * does it, and with QEMU's own locks (`qemu-locks.ts`). Refuses folders, pipes and character devices.
  *
  * @module
  */
@@ -23,6 +23,7 @@ import { getSystemErrorName } from 'node:util';
 import type { ImageFile } from '../../disk/image-file.ts';
 import { fillZero, sliceBuffers, totalBytes, zeroBuffers, type Buffers } from '../../disk/buffers.ts';
 import { FileError, systemError } from './files.ts';
+import { lockAsQemu } from './qemu-locks.ts';
 import {
   LOCK_EX,
   LOCK_NB,
@@ -79,7 +80,10 @@ function lockDescriptor(fd: number, path: string, readOnly: boolean, calls: Linu
       'it cannot be locked, for koffi is not installed; lock=false goes without',
     );
   const error = calls.flock(fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB);
-  if (error === 0) return;
+  if (error === 0) {
+    if (lockAsQemu(calls, fd, readOnly)) return;
+    throw new FileError(ROLE, path, 'EAGAIN', 'QEMU uses it; lock=false ignores that');
+  }
   const code = getSystemErrorName(-error);
   const reason =
     code === 'EAGAIN'
