@@ -76,8 +76,8 @@ export class MemoryFile implements ImageFile {
   };
 
   nextData: ImageFile['nextData'] = (offset) => {
-    const at = this.contents.subarray(0, this.bytes).findIndex((byte, index) => index >= offset && byte !== 0);
-    return at < 0 ? this.bytes : at;
+    for (let at = offset; at < this.bytes; at++) if (this.contents[at] !== 0) return at;
+    return this.bytes;
   };
 
   async close(): Promise<void> {
