@@ -23,5 +23,13 @@ export interface ImageFile {
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
   /** Gives the range's space back to the host; it then reads as zeros. Undefined where the host cannot. */
   readonly punchHole: ((offset: number, bytes: number) => Promise<void>) | undefined;
+  /** The first byte from `offset` on that may be something else than zero, or the length; undefined where the host cannot tell. */
+  readonly nextData: ((offset: number) => number) | undefined;
   close(): Promise<void>;
+}
+
+/** A disk that knows where it is empty: who copies it need not read that. */
+export interface SparseDisk {
+  /** The first byte from `offset` on that may be something else than zero, or the capacity. */
+  nextData(offset: number): Promise<number>;
 }

@@ -6,12 +6,12 @@
  */
 import { ReadOnlyDiskError, requireOnDisk, totalBytes, zeroBuffers, type Buffers } from './buffers.ts';
 import type { Disk } from './disk.ts';
-import type { ImageFile } from './image-file.ts';
+import type { ImageFile, SparseDisk } from './image-file.ts';
 
 /** Zeros are written in pieces of this size, so that a large range does not hold up other requests. */
 const ZERO_PIECE_BYTES = 1024 * 1024;
 
-export class RawDisk implements Disk {
+export class RawDisk implements Disk, SparseDisk {
   readonly name: string;
   readonly readOnly: boolean;
   readonly resize: ((bytes: number) => Promise<void>) | undefined;
@@ -67,6 +67,10 @@ export class RawDisk implements Disk {
     for (let done = 0; done < bytes; done += ZERO_PIECE_BYTES) {
       await this.#file.write(offset + done, zeroBuffers(Math.min(bytes - done, ZERO_PIECE_BYTES)));
     }
+  }
+
+  async nextData(offset: number): Promise<number> {
+    return Math.min(this.#bytes, this.#file.nextData?.(offset) ?? offset);
   }
 
   async close(): Promise<void> {

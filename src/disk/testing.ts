@@ -75,6 +75,11 @@ export class MemoryFile implements ImageFile {
     this.#apply(offset, data);
   };
 
+  nextData: ImageFile['nextData'] = (offset) => {
+    for (let at = offset; at < this.bytes; at++) if (this.contents[at] !== 0) return at;
+    return this.bytes;
+  };
+
   async close(): Promise<void> {
     this.closed = true;
   }

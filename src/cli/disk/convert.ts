@@ -47,7 +47,7 @@ async function convert(args: ParsedArguments): Promise<number> {
   await using target = disposable(await openDiskImage({ path: targetPath, format: to }));
   const line = createProgressLine(process.stderr, undefined, 'converting');
   try {
-    await copyData(source.disk, target.disk, 0, bytes, (done) => line.update(sourcePath, done, bytes));
+    await copyData(source.disk, target.disk, (done) => line.update(sourcePath, done, bytes));
   } finally {
     line.end();
   }

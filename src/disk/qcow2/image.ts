@@ -19,7 +19,7 @@ import {
 import type { Decompressors } from '../decompressors.ts';
 import type { Disk } from '../disk.ts';
 import { DiskFormatError } from '../disk-format-error.ts';
-import type { ImageFile } from '../image-file.ts';
+import type { ImageFile, SparseDisk } from '../image-file.ts';
 import { RangeLock } from '../range-lock.ts';
 import { ClusterChanges } from './cluster-changes.ts';
 import { ClusterReader } from './cluster-reader.ts';
@@ -46,7 +46,7 @@ export interface StoredRange {
   readonly kind: 'data' | 'zero' | 'unallocated';
 }
 
-export class Qcow2Image implements Disk {
+export class Qcow2Image implements Disk, SparseDisk {
   readonly name: string;
   readonly readOnly: boolean;
   readonly header: Qcow2Header;
@@ -243,6 +243,15 @@ export class Qcow2Image implements Disk {
     const { kind, clusters } = this.#extent(await this.#table(offset), offset, limit);
     const bytes = Math.min(limit, clusters * this.clusterBytes - (offset % this.clusterBytes));
     return { bytes, kind: kind === 'compressed' ? 'data' : kind };
+  }
+
+  async nextData(offset: number): Promise<number> {
+    for (let at = offset; at < this.#bytes; ) {
+      const extent = this.#extent(await this.#table(at), at, this.#bytes - at);
+      if (!this.#reader.isZero(extent, at)) return at;
+      at = (Math.floor(at / this.clusterBytes) + extent.clusters) * this.clusterBytes;
+    }
+    return this.#bytes;
   }
 
   /** Gives up what the image holds: all of the disk reads as the backing file. */

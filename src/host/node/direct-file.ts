@@ -66,6 +66,10 @@ export class DirectFile implements ImageFile {
     return punch && ((offset, bytes) => this.#holding(offset, offset + bytes, () => punch(offset, bytes)));
   }
 
+  get nextData(): ((offset: number) => number) | undefined {
+    return this.#file.nextData;
+  }
+
   async read(offset: number, into: Buffers): Promise<void> {
     const total = totalBytes(into);
     if (this.#isAligned(offset, into)) return this.#file.read(offset, into);

@@ -3,7 +3,7 @@
  * the guest's memory.
  *
  * A file that may be written to is locked against everybody else, one that is only read against writers, with flock(2) as crosvm
- * does it. Refuses folders, pipes and character devices.
+ * does it, and with QEMU's own locks (`qemu-locks.ts`). Refuses folders, pipes and character devices.
  *
  * @module
  */
@@ -23,6 +23,7 @@ import { getSystemErrorName } from 'node:util';
 import type { ImageFile } from '../../disk/image-file.ts';
 import { fillZero, sliceBuffers, totalBytes, zeroBuffers, type Buffers } from '../../disk/buffers.ts';
 import { FileError, systemError } from './files.ts';
+import { lockAsQemu } from './qemu-locks.ts';
 import {
   LOCK_EX,
   LOCK_NB,
@@ -79,7 +80,10 @@ function lockDescriptor(fd: number, path: string, readOnly: boolean, calls: Linu
       'it cannot be locked, for koffi is not installed; lock=false goes without',
     );
   const error = calls.flock(fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB);
-  if (error === 0) return;
+  if (error === 0) {
+    if (lockAsQemu(calls, fd, readOnly)) return;
+    throw new FileError(ROLE, path, 'EAGAIN', 'QEMU uses it; lock=false ignores that');
+  }
   const code = getSystemErrorName(-error);
   const reason =
     code === 'EAGAIN'
@@ -126,6 +130,7 @@ export class NodeImageFile implements ImageFile {
   readonly identity: string;
   readonly isBlockDevice: boolean;
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
+  readonly nextData: ((offset: number) => number) | undefined;
   readonly #fd: number;
   /** A read that is no multiple of this long has reached the end of the file. */
   readonly #unit: number;
@@ -158,6 +163,7 @@ export class NodeImageFile implements ImageFile {
     this.#cacheCalls = options.direct === true ? undefined : calls;
     this.#unit = options.direct === true ? DIRECT_ALIGNMENT : 1;
     if (!this.isBlockDevice) {
+      if (calls !== undefined) this.nextData = (offset) => this.#nextData(calls, offset);
       this.truncate = async (length) => {
         await this.#run((done) => ftruncate(fd, length, (error) => done(error, 0)));
         this.#bytes = length;
@@ -240,6 +246,15 @@ export class NodeImageFile implements ImageFile {
         error === null || error === undefined ? resolve() : reject(systemError(ROLE, this.name, error)),
       );
     });
+  }
+
+  #nextData(calls: LinuxCalls, offset: number): number {
+    if (this.#closed) throw new FileError(ROLE, this.name, 'EBADF', 'it is closed');
+    if (offset >= this.#bytes) return this.#bytes;
+    const at = calls.nextData(this.#fd, offset);
+    if (at >= 0) return at;
+    // Behind the last data there is a hole. Any other error means that nothing is known.
+    return getSystemErrorName(at) === 'ENXIO' ? this.#bytes : offset;
   }
 
   /** A file system that has no holes is asked once: that range is written, and there is no `punchHole` from then on. */
