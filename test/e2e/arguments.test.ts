@@ -85,6 +85,7 @@ const BAD_FILES: readonly (readonly [name: string, args: readonly string[], line
   ['a disk that does not exist', [kernel, '-b', join(folder, 'none')], /^disk ".*none": there is no such file \(ENOENT\)$/],
   ['a disk that is a folder', [kernel, '-b', join(folder, 'folder')], /^disk ".*folder": it is a folder \(EISDIR\)$/],
   ['a disk of less than a sector', [kernel, '-b', file('tiny', 'tiny')], /^disk ".*tiny": it has 4 bytes, less than a sector \(EMPTY\)$/],
+  ['a disk that is given twice and may be written', [kernel, '-b', file('twice', 'x'.repeat(512)), '-b', `${join(folder, 'twice')},ro`], /^disk ".*twice": it is given twice, and not both times read-only \(ESHARED\)$/],
   ['a bzImage of an old boot protocol', [file('old', buildBzImage({ version: 0x0201 }))], /old: .*0x201 /],
   ['a bzImage that is cut off', [file('short', buildBzImage().subarray(0, 0x230))], /short: .*0x/],
   ['an ELF kernel whose segment is outside the file', [file('cut', elf.subarray(0, -8))], /cut: .*0x/],

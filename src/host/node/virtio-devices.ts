@@ -5,6 +5,7 @@
  * @module
  */
 import { randomFillSync } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
@@ -12,10 +13,11 @@ import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
 import type { Logger } from '../../util/log.ts';
-import type { RunConfig, SerialConfig } from '../../vm/config.ts';
+import type { BlockConfig, RunConfig, SerialConfig } from '../../vm/config.ts';
 import { CONSOLE_SLOT, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { openDiskImage } from './disk-image.ts';
+import { FileError } from './files.ts';
 
 /** What Linux calls disk `index`, counted from 0. */
 export const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
@@ -48,11 +50,38 @@ export async function createVirtioDevices(
   return devices;
 }
 
+/** Which file a path names; undefined when it cannot be looked at: opening it says why. */
+function fileOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}
+
+const isOnlyRead = ({ readOnly, snapshot }: BlockConfig): boolean => readOnly || snapshot;
+
+/** Two writers, or a writer beside a reader that believes what it has read, end a file system. Locks would say it less plainly. */
+function refuseSharedDisks(disks: readonly BlockConfig[]): void {
+  const seen = new Map<string, BlockConfig>();
+  for (const disk of disks) {
+    const file = fileOf(disk.path);
+    if (file === undefined || !disk.lock) continue;
+    const other = seen.get(file);
+    if (other !== undefined && !(isOnlyRead(other) && isOnlyRead(disk))) {
+      throw new FileError('disk', disk.path, 'ESHARED', 'it is given twice, and not both times read-only');
+    }
+    seen.set(file, disk);
+  }
+}
+
 async function createDisks(
   config: RunConfig,
   logger: Logger,
   resources: AsyncDisposableStack,
 ): Promise<VirtioPlacement[]> {
+  refuseSharedDisks(config.block);
   const onError = (message: string): void => logger.log('error', 'virtio', message);
   const devices: VirtioPlacement[] = [];
   for (const [index, block] of config.block.entries()) {
