@@ -44,6 +44,7 @@ export function runHelp(): string {
       'Examples:',
       ['  typervisor run', '  typervisor run vmlinuz -i initrd.gz -p "quiet root=/dev/ram0" -m 1024'],
       [
+        '  typervisor run vmlinuz -i initrd.img -b debian.ext4,root -b data.img,ro -m 512',
         "  echo 'uname -a; poweroff -f' | typervisor run",
         '  typervisor run -p loglevel=7 --serial type=file,path=boot.log,num=2',
       ],
