@@ -19,6 +19,8 @@ import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { openDiskImage } from './disk-image.ts';
 import { FileError } from './files.ts';
 
+const SECTOR_BYTES = 512;
+
 /** What Linux calls disk `index`, counted from 0. */
 export const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
 
@@ -87,6 +89,10 @@ async function createDisks(
   for (const [index, block] of config.block.entries()) {
     const { readOnly, id, blockSize, queues, sparse, packed } = block;
     const disk = await openDiskImage(block);
+    if (disk.bytes < SECTOR_BYTES) {
+      await disk.close();
+      throw new FileError('disk', block.path, 'EMPTY', `it has ${disk.bytes} bytes, less than a sector`);
+    }
     const name = `block ${diskName(index)}`;
     resources.defer(() =>
       // What is lost here is told; there is nobody else to tell.
