@@ -47,12 +47,6 @@ for (const { hypervisor, skip } of HYPERVISORS) {
     await vm.exits(0);
   });
 
-  test(`${hypervisor}: nothing in the kernel log is a warning or worse`, { skip }, async () => {
-    await using vm = launch();
-    await vm.prompt();
-    assert.equal(await vm.run('dmesg -r | grep "^<[0-4]>"; true'), '');
-  });
-
   for (const how of ['reboot', 'reboot -f', 'echo b > /proc/sysrq-trigger']) {
     test(`${hypervisor}: after "${how}" the guest boots again in place`, { skip }, async () => {
       await using vm = launch();
@@ -109,6 +103,13 @@ for (const { hypervisor, skip } of HYPERVISORS) {
     await vm.exits(0);
   });
 }
+
+// On KVM the log depends on the processor of the host: its bugs, and what its leaves say of XSAVE.
+test('wasm: nothing in the kernel log is a warning or worse', async () => {
+  await using vm = launchAny(['--hypervisor', 'wasm']);
+  await vm.prompt();
+  assert.equal(await vm.run('dmesg -r | grep "^<[0-4]>"; true'), '');
+});
 
 test('the guest knows no vulnerability of its processor', async () => {
   await using vm = launchAny(['--hypervisor', 'wasm']);

@@ -4,6 +4,7 @@
  *
  *     /vmlinuz, /initrd   Debian's cloud kernel and a busybox userland, to be booted
  *     typervisor          this project's command line, from its sources
+ *     /typervisor         the project, with tests
  *     qemu                QEMU, for comparison
  *
  * @module
@@ -97,10 +98,9 @@ function nestInitrd(): Uint8Array {
   archive.program(NODE, 'bin/node', libraries);
   archive.file('bin/typervisor', '#!/bin/sh\nexec node /typervisor/bin/typervisor "$@"\n', 0o755);
   archive.copy(join(ROOT, 'package.json'), 'typervisor/package.json');
-  for (const folder of ['bin', 'guest/images', 'examples']) {
-    if (existsSync(join(ROOT, folder))) archive.tree(join(ROOT, folder), `typervisor/${folder}`);
+  for (const folder of ['bin', 'guest', 'examples', 'tools', 'src', 'test/e2e', 'test/boot', 'test/guest']) {
+    archive.tree(join(ROOT, folder), `typervisor/${folder}`);
   }
-  archive.tree(join(ROOT, 'src'), 'typervisor/src', /\.test\.ts$/);
   for (const name of ['koffi', '@koromix/koffi-linux-x64']) {
     const folder = join(NODE_MODULES, name);
     if (existsSync(folder)) archive.tree(folder, `typervisor/node_modules/${name}`);
@@ -179,6 +179,11 @@ export class Nest implements AsyncDisposable {
     await this.see(new RegExp(`^${PROMPT}$`, 'm'), limitMs);
   }
 
+  /** What has been printed of late, for failure messages. */
+  get tail(): string {
+    return this.#guest.transcript.slice(-6000);
+  }
+
   /** Types a command at the host's prompt, without waiting. Its end prints what `ended` waits for. */
   start(command: string): void {
     this.type(`${command}; echo "sta"tus=$?\n`);
@@ -197,6 +202,19 @@ export class Nest implements AsyncDisposable {
     await this.see(/^begin\n/m, limitMs);
     const [, printed = ''] = await this.see(/((?:.*\n)*?)finish\n/, limitMs);
     return printed.trimEnd();
+  }
+
+  /** Runs a test file of the project with options of Node's; how many tests passed and failed. */
+  async tests(
+    file: string,
+    options: string,
+    limitMs: number = PATIENCE_MS,
+  ): Promise<{ passed: number; failed: number }> {
+    this.start(`node --test-reporter=tap ${options} /typervisor/${file} | grep -v duration_ms`);
+    const [, passed] = await this.see(/^# pass (\d+)$/m, limitMs);
+    const [, failed] = await this.see(/^# fail (\d+)$/m);
+    await this.ended();
+    return { passed: Number(passed), failed: Number(failed) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

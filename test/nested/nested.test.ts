@@ -41,6 +41,21 @@ test('the host has KVM on a processor with SVM, and auto takes it', { skip }, as
   assert.equal(await nest.ended(), 0);
 });
 
+/** Tests that depend on the KVM under them: most test machines have one that does not run whole kernels. */
+const TESTS = [
+  ['vCPUs', 'src/hypervisor/kvm/vcpu.test.ts', ''],
+  ['virtual machines', 'src/hypervisor/kvm/vm.test.ts', '--test-skip-pattern=thousand'],
+  ['getting a vCPU out', 'src/hypervisor/kvm/kick.test.ts', ''],
+] as const;
+
+for (const [what, file, options] of TESTS) {
+  test(`the tests of ${what} pass on this KVM`, { skip }, async () => {
+    const { passed, failed } = await nest.tests(file, options);
+    assert.equal(failed, 0, nest.tail);
+    assert.ok(passed > 0, nest.tail);
+  });
+}
+
 for (const count of [1, 2, 4]) {
   test(`Debian's kernel boots to a shell with ${count} vCPUs, takes input, and powers off`, { skip }, async () => {
     await debian(`-m 512 -c num-cores=${count}`);

@@ -5,7 +5,7 @@
  */
 import { VCPU_AREA_BYTES } from '../../hypervisor/wasm/mmu/layout.ts';
 import { type CpuModel, PHYSICAL_ADDRESS_BITS } from '../../hypervisor/wasm/system/cpu-model.ts';
-import { KvmUnusableError } from '../../hypervisor/kvm/kvm.ts';
+import { type Kvm, KvmUnusableError } from '../../hypervisor/kvm/kvm.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VirtualMachineFactory } from '../../hypervisor/virtual-machine.ts';
 import type { Logger } from '../../util/log.ts';
@@ -44,6 +44,7 @@ export async function openHypervisor(config: RunConfig, logger: Logger): Promise
   if (obstacle === undefined) {
     try {
       const kvm = await openKvm();
+      if (config.hypervisor === 'auto') tryMachine(kvm);
       logger.log('info', 'hypervisor', `KVM (system calls by ${kvm.calls.implementation})`);
       return kvmOnNode(kvm, config.cpus);
     } catch (error) {
@@ -54,6 +55,16 @@ export async function openHypervisor(config: RunConfig, logger: Logger): Promise
   }
   logger.log('info', 'hypervisor', `WebAssembly, not KVM: ${reason}`);
   return wasmOnNode(config, logger);
+}
+
+/** Another hypervisor may have the processor: only a machine that has been made shows that one can be. @throws SystemCallError */
+function tryMachine(kvm: Kvm): void {
+  try {
+    kvm.calls.close(kvm.createVm());
+  } catch (error) {
+    kvm[Symbol.dispose]();
+    throw error;
+  }
 }
 
 const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };

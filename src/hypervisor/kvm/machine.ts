@@ -47,7 +47,8 @@ export class KvmMachine implements VirtualMachine {
   readonly #control: ControlArea;
   readonly #lines: InterruptLines;
   readonly #pmTimer: KvmMachineOptions['pmTimer'];
-  readonly #processors: readonly KvmProcessor[];
+  /** None any more once the machine is disposed of: their pages are unmapped then. */
+  #processors: readonly KvmProcessor[];
   readonly #chips: readonly Uint8Array[];
   readonly #pit: Uint8Array;
 
@@ -116,8 +117,9 @@ export class KvmMachine implements VirtualMachine {
   }
 
   interrupt(vcpu: number): void {
-    const { page } = this.#processors[vcpu] as KvmProcessor;
-    page[RUN_IMMEDIATE_EXIT] = 1;
+    const processor = this.#processors[vcpu];
+    if (processor === undefined) return;
+    processor.page[RUN_IMMEDIATE_EXIT] = 1;
     const { thread } = this.#control.vcpu(vcpu);
     // A thread that has ended meanwhile is no error.
     if (thread !== 0) this.#kvm.calls.signalThread(thread, KICK_SIGNAL);
@@ -141,6 +143,7 @@ export class KvmMachine implements VirtualMachine {
 
   /** The vCPUs' threads have ended. */
   [Symbol.dispose](): void {
+    this.#processors = [];
     this.#vm[Symbol.dispose]();
     this.#ram[Symbol.dispose]();
   }

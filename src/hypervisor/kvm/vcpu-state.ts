@@ -6,9 +6,7 @@
 import type { InitialCpuState, InitialDescriptorTable, InitialSegment } from '../initial-state.ts';
 import {
   KVM_DEBUGREGS_BYTES,
-  KVM_FPU_BYTES,
   KVM_GET_DEBUGREGS,
-  KVM_GET_FPU,
   KVM_GET_LAPIC,
   KVM_GET_MP_STATE,
   KVM_GET_MSRS,
@@ -21,7 +19,6 @@ import {
   KVM_REGS_BYTES,
   KVM_SET_CPUID2,
   KVM_SET_DEBUGREGS,
-  KVM_SET_FPU,
   KVM_SET_LAPIC,
   KVM_SET_MP_STATE,
   KVM_SET_MSRS,
@@ -91,7 +88,6 @@ interface StateStruct {
 
 export const REGS: StateStruct = { name: 'KVM_REGS', get: KVM_GET_REGS, set: KVM_SET_REGS, bytes: KVM_REGS_BYTES };
 export const SREGS: StateStruct = { name: 'KVM_SREGS', get: KVM_GET_SREGS, set: KVM_SET_SREGS, bytes: KVM_SREGS_BYTES };
-export const FPU: StateStruct = { name: 'KVM_FPU', get: KVM_GET_FPU, set: KVM_SET_FPU, bytes: KVM_FPU_BYTES };
 export const LAPIC: StateStruct = {
   name: 'KVM_LAPIC',
   get: KVM_GET_LAPIC,
