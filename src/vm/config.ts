@@ -110,6 +110,14 @@ export const MAX_BLOCK_SIZE = 4096;
 export const MAX_BLOCK_ID_LENGTH = 20;
 export const MAX_BLOCK_QUEUES = 64;
 
+/** A virtio balloon, by which the guest gives memory back to the host. */
+export interface BalloonConfig {
+  /** Guest memory outside the balloon at the start; absent: all of it. */
+  readonly initMemBytes?: number;
+  /** The guest may say which of its memory is free, and the host takes it. */
+  readonly pageReporting: boolean;
+}
+
 export interface RunConfig {
   /** Path of the kernel image; absent: the embedded guest's kernel. */
   readonly kernel?: string;
@@ -145,6 +153,8 @@ export interface RunConfig {
   readonly block: readonly BlockConfig[];
   /** A virtio entropy device. */
   readonly rng: boolean;
+  /** Absent: no balloon. */
+  readonly balloon?: BalloonConfig;
   /** Where virtio devices are. */
   readonly virtioTransport: VirtioTransport;
 }
@@ -167,5 +177,6 @@ export const DEFAULT_CONFIG: RunConfig = {
   stats: false,
   block: [],
   rng: true,
+  balloon: { pageReporting: false },
   virtioTransport: 'pci',
 };

@@ -9,6 +9,7 @@
  */
 export const CONSOLE_SLOT = 1;
 export const RNG_SLOT = 3;
+export const BALLOON_SLOT = 4;
 
 const FIRST_DISK_SLOT = 2;
 const OTHER_DISKS_SLOT = 16;

@@ -60,6 +60,8 @@ test('--help explains every option and ends with status 0', async () => {
     '--serial',
     '--block',
     '--no-rng',
+    '--no-balloon',
+    '--init-mem',
     '--virtio-transport',
     '--hypervisor',
     '--no-reboot',

@@ -1,6 +1,6 @@
 /**
  * The virtio devices of a configuration with the host behind them: disks on files, consoles on the terminal or files, random
- * numbers. And what Linux calls them.
+ * numbers, a balloon over the machine's memory. And what Linux calls them.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { randomFillSync } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
+import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
@@ -18,6 +19,7 @@ import { CONSOLE_SLOT, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { openDiskImage } from './disk-image.ts';
 import { FileError } from './files.ts';
+import { memoryReleaser } from './release-memory.ts';
 
 const SECTOR_BYTES = 512;
 
@@ -50,6 +52,22 @@ export async function createVirtioDevices(
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: createConsole(consoles, resources) });
   return devices;
+}
+
+/** The configuration's balloon, over memory that is kept as the hypervisor keeps it. */
+export function createBalloon(
+  { balloon, memBytes }: RunConfig,
+  hypervisor: 'kvm' | 'wasm',
+  logger: Logger,
+): BalloonDevice | undefined {
+  if (balloon === undefined) return undefined;
+  return new BalloonDevice({
+    release: memoryReleaser(hypervisor, logger),
+    memoryBytes: memBytes,
+    targetBytes: memBytes - (balloon.initMemBytes ?? memBytes),
+    pageReporting: balloon.pageReporting,
+    yieldTurn,
+  });
 }
 
 /** Which file a path names; undefined when it cannot be looked at: opening it says why. */
