@@ -28,6 +28,7 @@ import {
   type ConnectedConsole,
   createVirtioDevices,
   diskName,
+  pmemName,
   random,
   yieldTurn,
 } from './virtio-devices.ts';
@@ -42,11 +43,15 @@ const BASE_PARAMS = 'panic=-1';
 /** The kernel command line of a configuration. */
 export function commandLine(config: RunConfig): string {
   const console = config.serial.find((port) => port.console);
-  const root = config.block.findIndex((disk) => disk.root);
+  const roots = [
+    ...config.block.map(({ root, readOnly }, index) => ({ root, readOnly, name: diskName(index) })),
+    ...config.pmem.map(({ root, readOnly }, index) => ({ root, readOnly, name: pmemName(index) })),
+  ];
+  const root = roots.find((candidate) => candidate.root);
   return [
     ...(console === undefined ? [] : [`console=${consoleName(console, config.serial)}`]),
     BASE_PARAMS,
-    ...(root < 0 ? [] : [`root=/dev/${diskName(root)} ${config.block[root]?.readOnly ? 'ro' : 'rw'}`]),
+    ...(root === undefined ? [] : [`root=/dev/${root.name} ${root.readOnly ? 'ro' : 'rw'}`]),
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
     ...config.params,
   ].join(' ');
@@ -129,9 +134,11 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       else consoles.push({ config: port, backend: connected });
     }
     const progress = createProgressLine(process.stderr);
+    const { devices, persistent } = await createVirtioDevices(config, consoles, logger, resources);
     machine = new Machine(
       {
         ramBytes: config.memBytes,
+        persistent,
         vcpuCount: config.cpus,
         hypervisor: hypervisor.factory,
         kernel,
@@ -140,10 +147,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         serial,
         debugExitPort: config.debugExit?.port,
         noReboot: config.noReboot,
-        virtio: {
-          transport: config.virtioTransport,
-          devices: await createVirtioDevices(config, consoles, logger, resources),
-        },
+        virtio: { transport: config.virtioTransport, devices },
         progress: progress.update,
       },
       {
