@@ -9,13 +9,14 @@ import { BlockDevice } from '../devices/virtio/block/device.ts';
 import { blockRequest, MemoryDisk } from '../devices/virtio/block/testing.ts';
 import { ConsoleDevice } from '../devices/virtio/console/device.ts';
 import { PLAIN, readableBytes, TestDriver, TestMemory, writable } from '../devices/virtio/queue/testing.ts';
+import { PmemDevice } from '../devices/virtio/pmem/device.ts';
 import { RngDevice } from '../devices/virtio/rng/device.ts';
 import { gpa } from '../memory/guest-memory.ts';
 import { silentLogger } from '../util/log.ts';
 import { VirtioBus, type VirtioTransport } from './virtio-bus.ts';
 
 const RAM_BYTES = 0x10_0000;
-const SLOTS = [1, 2, 3] as const;
+const SLOTS = [1, 2, 3, 12] as const;
 
 function rig(transport: VirtioTransport) {
   const memory = new TestMemory(RAM_BYTES);
@@ -51,13 +52,19 @@ function rig(transport: VirtioTransport) {
   const options = { readOnly: false, id: 'FUZZ', blockSize: 512, queues: 2, sparse: true, packed: true };
   bus.add({ slot: 2, device: new BlockDevice({ ...options, disk, name: 'block', yieldTurn, onError: () => {} }) });
   bus.add({ slot: 3, device: new RngDevice({ random: (into) => void into.fill(0xaa), yieldTurn }) });
+  const range = { address: 0x800_0000, bytes: 0x20_0000 };
+  const flush = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+  bus.add({
+    slot: 12,
+    device: new PmemDevice({ range, name: 'pmem', readOnly: false, flush, yieldTurn, onError: () => {} }),
+  });
   const base = (slot: number): number =>
     transport === 'pci' ? 0xd000_0000 + slot * 0x10_0000 : 0xf800_0000 + slot * 0x1000;
   return { memory, pci, mmio, turns, bus, input, base };
 }
 
 for (const transport of ['pci', 'mmio'] as const) {
-  test(`${transport}: nothing that a guest does to three devices at once throws, and all of them work after a reset`, async () => {
+  test(`${transport}: nothing that a guest does to four devices at once throws, and all of them work after a reset`, async () => {
     for (let seed = 1; seed <= 25; seed++) {
       const { memory, pci, mmio, turns, bus, input, base } = rig(transport);
       let state = seed * 0x9e37_79b9;
@@ -97,7 +104,7 @@ for (const transport of ['pci', 'mmio'] as const) {
         setUp(slot);
       }
       for (let step = 0; step < 1500; step++) {
-        const slot = SLOTS[draw(3)]!;
+        const slot = SLOTS[draw(SLOTS.length)]!;
         const width = ([1, 2, 4] as const)[draw(3)]!;
         switch (draw(9)) {
           case 0:
@@ -107,7 +114,7 @@ for (const transport of ['pci', 'mmio'] as const) {
             mmio.read(base(draw(32)) + draw(0x8000), width);
             break;
           case 2:
-            pci.write(draw(8) << 3, draw(256), width, draw(2 ** 32));
+            pci.write(draw(16) << 3, draw(256), width, draw(2 ** 32));
             break;
           case 3:
             memory.writeU16(
