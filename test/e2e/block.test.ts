@@ -6,9 +6,9 @@ import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { CpioEntry } from '../../guest/cpio.ts';
-import { debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
+import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
+import { GuestModules, type GuestTransport } from '../guest/guest-modules.ts';
 import { type Console, launch } from './console.ts';
-import { GuestModules, type GuestTransport } from './guest-modules.ts';
 import { compiled, extendedInitrd, temporaryFolder } from './programs.ts';
 
 const BOOT_LIMIT_MS = 600_000;
@@ -34,15 +34,16 @@ function ext4(name: string): string {
 const check = (path: string): void => void execFileSync('e2fsck', ['-fn', path], { stdio: 'pipe' });
 
 const guestModules = (transport: GuestTransport): GuestModules =>
-  new GuestModules(transport, 'block/virtio_blk', 'char/hw_random/virtio-rng');
+  new GuestModules(transport, ['block/virtio_blk', 'char/hw_random/virtio-rng']);
 
 function debianInitrd(transport: GuestTransport): string {
   const path = join(folder, `${transport}.cpio`);
-  guestModules(transport).writeInitrd(path, need(cloud), need(modules));
+  writeFileSync(path, need(busyboxInitrd({ entries: guestModules(transport).entries })));
   return path;
 }
 
-const loadModules = (vm: Console, transport: GuestTransport): Promise<void> => guestModules(transport).load(vm);
+const loadModules = async (vm: Console, transport: GuestTransport): Promise<void> =>
+  void (await vm.run(guestModules(transport).loadCommand));
 
 /** Writes 8 MiB to the disk and reads them back past the page cache; the host finds the same in a clean file system. */
 async function writeAndCheck(vm: Console, image: string): Promise<void> {

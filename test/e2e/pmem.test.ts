@@ -5,9 +5,9 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
+import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
+import { GuestModules, type GuestTransport, PMEM_DRIVERS } from '../guest/guest-modules.ts';
 import { type Console, launch } from './console.ts';
-import { GuestModules, type GuestTransport } from './guest-modules.ts';
 import { temporaryFolder } from './programs.ts';
 
 const BOOT_LIMIT_MS = 600_000;
@@ -36,13 +36,12 @@ function fileIn(image: string, path: string): Uint8Array {
 
 /** A guest at its prompt, with persistent memory in /dev/pmem0 and so on. */
 async function boot(transport: GuestTransport, ...args: readonly string[]): Promise<Console> {
-  const drivers = ['libnvdimm', 'nd_btt', 'nd_pmem', 'nd_virtio', 'virtio_pmem'].map((name) => `nvdimm/${name}`);
-  const guest = new GuestModules(transport, ...drivers);
+  const guest = new GuestModules(transport, PMEM_DRIVERS);
   const initrd = join(folder, `${transport}.cpio`);
-  guest.writeInitrd(initrd, need(cloud), need(modules));
+  writeFileSync(initrd, need(busyboxInitrd({ entries: guest.entries })));
   const vm = launch(['-m', '256', '-i', initrd, '--virtio-transport', transport, ...args, need(cloud).bzImage]);
   await vm.prompt(BOOT_LIMIT_MS);
-  await guest.load(vm);
+  await vm.run(guest.loadCommand);
   return vm;
 }
 
@@ -103,8 +102,7 @@ test('two files are two devices, and both are there after a reboot in place', { 
   await vm.run('mkdir /mnt; mount -t ext4 /dev/pmem1 /mnt; echo before > /mnt/note; umount /mnt');
   vm.type('reboot -f\n');
   await vm.prompt(BOOT_LIMIT_MS);
-  const drivers = ['libnvdimm', 'nd_btt', 'nd_pmem', 'nd_virtio', 'virtio_pmem'].map((name) => `nvdimm/${name}`);
-  await new GuestModules('pci', ...drivers).load(vm);
+  await vm.run(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
   assert.equal(await vm.run(sizes), '69632\n32768');
   assert.equal(await vm.run('mkdir /mnt; mount -t ext4 /dev/pmem1 /mnt; cat /mnt/note; umount /mnt'), 'before');
   vm.type('poweroff -f\n');
