@@ -3,8 +3,9 @@
  * stores are the file's, and made durable with fdatasync(2), which on Linux covers what was written through a mapping.
  *
  * A read-only file is mapped privately: the guest may write to its memory, as it can be told by no means that it must not, and
- * what it writes is gone at the end. The file is locked as disk images are. Its length must not change meanwhile: Linux ends a
- * process that touches a mapping behind the end of its file.
+ * what it writes is gone at the end. The file is locked as disk images are. Its length must not change meanwhile, and
+ * what it has of holes must find room when the guest writes there: Linux ends a process that touches a mapping with nothing behind
+ * it (SIGBUS).
  *
  * Refuses hosts where nothing can be mapped, for want of koffi or `node:ffi`.
  *
