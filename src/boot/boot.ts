@@ -36,6 +36,8 @@ export interface BootOptions {
   readonly memory: GuestMemory;
   /** All RAM of the machine. */
   readonly ramBytes: number;
+  /** RAM with the persistent memory behind it: the 64-bit PCI window is above. `ramBytes` by default. */
+  readonly memoryBytes?: number | undefined;
   readonly vcpuCount: number;
   readonly kernel: ByteFile;
   readonly initrd?: ByteFile | undefined;
@@ -82,7 +84,7 @@ export function prepareBoot(options: BootOptions): CpuBootState {
 
   writeBiosDataArea(memory);
   const rsdp = writeAcpiTables(memory, {
-    ramBytes,
+    ramBytes: options.memoryBytes ?? ramBytes,
     vcpuCount,
     physicalAddressBits: options.physicalAddressBits ?? DEFAULT_PHYSICAL_ADDRESS_BITS,
     virtioMmio: options.virtioMmio,

@@ -11,7 +11,7 @@
  *     irqchip       local APICs, IO-APIC, PIC, PIT, timers               (irqchip/)
  *     codeMap       one u32 per guest page frame: which 128-byte chunks hold translated code
  *     vcpus         per-vCPU private areas of the hypervisor
- *     ram           guest RAM, guest-physical address 0 first; what is above 4 GiB directly behind the rest
+ *     ram           guest RAM, guest-physical address 0 first; what is above 4 GiB directly behind the rest; persistent memory at the end
  *
  * @module
  */
@@ -48,13 +48,14 @@ export interface MachineMemoryMap {
   readonly vcpuBytes: number;
   readonly vcpuCount: number;
   readonly ram: number;
+  /** All that the guest finds memory in: RAM, and persistent memory behind it. */
   readonly ramBytes: number;
   /** Size of the whole memory in WebAssembly pages of 64 KiB. */
   readonly pages: number;
 }
 
 export interface MachineMemoryRequest {
-  /** Guest RAM in bytes, a multiple of 64 KiB. */
+  /** Guest RAM, and persistent memory behind it, in bytes, a multiple of 64 KiB. */
   readonly ramBytes: number;
   readonly vcpuCount: number;
   /** Bytes of private area the hypervisor wants for each vCPU. */

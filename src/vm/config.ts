@@ -118,6 +118,20 @@ export interface BalloonConfig {
   readonly pageReporting: boolean;
 }
 
+/** A file as persistent memory. */
+export interface PmemConfig {
+  /** A file, or a block device of the host. */
+  readonly path: string;
+  /** What the guest writes is gone at the end. */
+  readonly readOnly: boolean;
+  /** The root file system: the kernel command line says so. At most one of this and of the disks. */
+  readonly root: boolean;
+  /** Two writers, or a writer and a reader, are kept apart. */
+  readonly lock: boolean;
+}
+
+export const DEFAULT_PMEM: Omit<PmemConfig, 'path'> = { readOnly: false, root: false, lock: true };
+
 export interface RunConfig {
   /** Path of the kernel image; absent: the embedded guest's kernel. */
   readonly kernel?: string;
@@ -151,6 +165,8 @@ export interface RunConfig {
   readonly debugExit?: DebugExitConfig;
   /** Disks in the guest's order: vda, vdb, ... */
   readonly block: readonly BlockConfig[];
+  /** Persistent memory in the guest's order: pmem0, pmem1, ... */
+  readonly pmem: readonly PmemConfig[];
   /** A virtio entropy device. */
   readonly rng: boolean;
   /** Absent: no balloon. */
@@ -176,6 +192,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   logLevel: 'warn',
   stats: false,
   block: [],
+  pmem: [],
   rng: true,
   balloon: { pageReporting: false },
   virtioTransport: 'pci',

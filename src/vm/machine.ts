@@ -22,7 +22,7 @@ import { PostedMmio } from '../bus/posted-mmio.ts';
 import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
 import type { VcpuStats } from '../hypervisor/stats.ts';
 import type { VirtualMachine, VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
-import { GuestMemory } from '../memory/guest-memory.ts';
+import { GuestMemory, gpa } from '../memory/guest-memory.ts';
 import {
   allocateMachineMemory,
   FOUR_GIB,
@@ -31,6 +31,7 @@ import {
   planMachineMemory,
   splitRam,
 } from '../memory/machine-memory.ts';
+import type { PersistentLayout } from '../memory/persistent-memory.ts';
 import type { Clock, WallClock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Timers } from '../util/timers.ts';
@@ -76,8 +77,16 @@ export interface MachineHost {
   readonly trace?: Trace | undefined;
 }
 
+/** Memory of the guest whose contents come from the host, and stay when the machine has ended. */
+export interface PersistentMemory extends PersistentLayout {
+  /** Puts the contents of range `index` into its place. Once, before the guest starts. */
+  map(index: number, place: Uint8Array): void;
+}
+
 export interface MachineOptions {
   readonly ramBytes: number;
+  /** As placed behind that much RAM. */
+  readonly persistent?: PersistentMemory | undefined;
   readonly vcpuCount: number;
   readonly hypervisor: VirtualMachineFactory;
   readonly kernel: ByteFile;
@@ -105,6 +114,8 @@ export class Machine {
   readonly #map: MachineMemoryMap;
   readonly #memory: WebAssembly.Memory;
   readonly #guestMemory: GuestMemory;
+  /** What the memory map lists as RAM: where kernels are loaded. */
+  readonly #bootMemory: GuestMemory;
   readonly #control: ControlArea;
   readonly #ports: PortTable;
   readonly #vm: VirtualMachine;
@@ -122,14 +133,19 @@ export class Machine {
     this.#options = options;
     this.#host = host;
     const { vcpuCount, ramBytes, hypervisor } = options;
-    if (ramBytes > hypervisor.maxRamBytes) {
-      throw new RangeError(`guest RAM of ${ramBytes} bytes is more than ${hypervisor.maxRamBytes}`);
+    const { persistent } = options;
+    const memoryBytes = persistent?.memoryBytes ?? ramBytes;
+    if (memoryBytes > hypervisor.maxRamBytes) {
+      const what = memoryBytes === ramBytes ? 'RAM' : 'RAM and persistent memory';
+      throw new RangeError(`guest ${what} of ${memoryBytes} bytes is more than ${hypervisor.maxRamBytes}`);
     }
-    this.#map = planMachineMemory({ ramBytes, vcpuCount, vcpuBytes: hypervisor.vcpuAreaBytes });
+    this.#map = planMachineMemory({ ramBytes: memoryBytes, vcpuCount, vcpuBytes: hypervisor.vcpuAreaBytes });
     this.#memory = allocateMachineMemory(this.#map);
     const { buffer } = this.#memory;
     const { lowEnd, highEnd } = splitRam(ramBytes);
-    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, lowEnd, highEnd - FOUR_GIB);
+    this.#bootMemory = new GuestMemory(buffer, this.#map.ram, lowEnd, highEnd - FOUR_GIB);
+    const split = splitRam(memoryBytes);
+    this.#guestMemory = new GuestMemory(buffer, this.#map.ram, split.lowEnd, split.highEnd - FOUR_GIB);
     this.#control = new ControlArea(buffer, this.#map);
     this.#control.initialize();
     this.#ports = new PortTable(buffer, this.#map);
@@ -140,6 +156,12 @@ export class Machine {
       control: this.#control,
       clock: host.clock,
     });
+    // Behind the hypervisor, which may have mapped memory of its own there.
+    if (persistent !== undefined) {
+      for (const [index, { address, bytes }] of persistent.ranges.entries()) {
+        persistent.map(index, this.#guestMemory.slice(gpa(address), bytes));
+      }
+    }
     this.#platform = createPlatform({
       ports: this.#ports,
       clock: host.clock,
@@ -165,13 +187,13 @@ export class Machine {
     if (hypervisor.keepsCode) {
       this.#codeWrites = new CodeWrites(this.#control, {
         ram: this.#guestMemory.ram,
-        codeMap: new Int32Array(buffer, this.#map.codeMap, ramBytes / GUEST_PAGE_BYTES),
+        codeMap: new Int32Array(buffer, this.#map.codeMap, memoryBytes / GUEST_PAGE_BYTES),
       });
     }
     this.#virtio = new VirtioBus({
       transport: options.virtio?.transport ?? 'pci',
       memory: this.#guestMemory,
-      ramBytes,
+      ramBytes: memoryBytes,
       physicalAddressBits: hypervisor.physicalAddressBits,
       pci: this.#platform.pci,
       mmio: this.#platform.mmioBus,
@@ -228,8 +250,9 @@ export class Machine {
   #boot(progress: LoadProgress | undefined): CpuBootState {
     const { kernel, initrd, commandLine, ramBytes, vcpuCount } = this.#options;
     return prepareBoot({
-      memory: this.#guestMemory,
+      memory: this.#bootMemory,
       ramBytes,
+      memoryBytes: this.#map.ramBytes,
       vcpuCount,
       kernel,
       initrd,

@@ -38,6 +38,7 @@ export interface VirtioPlacement {
 export interface VirtioBusOptions {
   readonly transport: VirtioTransport;
   readonly memory: GuestMemory;
+  /** RAM with the persistent memory behind it. */
   readonly ramBytes: number;
   readonly physicalAddressBits: number;
   readonly pci: PciRoot;

@@ -10,13 +10,14 @@ import { BlockDevice } from '../devices/virtio/block/device.ts';
 import { blockRequest, MemoryDisk } from '../devices/virtio/block/testing.ts';
 import { ConsoleDevice } from '../devices/virtio/console/device.ts';
 import { PLAIN, readableBytes, TestDriver, TestMemory, writable } from '../devices/virtio/queue/testing.ts';
+import { PmemDevice } from '../devices/virtio/pmem/device.ts';
 import { RngDevice } from '../devices/virtio/rng/device.ts';
 import { gpa } from '../memory/guest-memory.ts';
 import { silentLogger } from '../util/log.ts';
 import { VirtioBus, type VirtioTransport } from './virtio-bus.ts';
 
 const RAM_BYTES = 0x10_0000;
-const SLOTS = [1, 2, 3, 4] as const;
+const SLOTS = [1, 2, 3, 4, 12] as const;
 
 function rig(transport: VirtioTransport) {
   const memory = new TestMemory(RAM_BYTES);
@@ -60,6 +61,12 @@ function rig(transport: VirtioTransport) {
     yieldTurn,
   });
   bus.add({ slot: 4, device: balloon });
+  const range = { address: 0x800_0000, bytes: 0x20_0000 };
+  const flush = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+  bus.add({
+    slot: 12,
+    device: new PmemDevice({ range, name: 'pmem', readOnly: false, flush, yieldTurn, onError: () => {} }),
+  });
   const base = (slot: number): number =>
     transport === 'pci' ? 0xd000_0000 + slot * 0x10_0000 : 0xf800_0000 + slot * 0x1000;
   return { memory, pci, mmio, turns, bus, input, balloon, base };
@@ -116,7 +123,7 @@ for (const transport of ['pci', 'mmio'] as const) {
             mmio.read(base(draw(32)) + draw(0x8000), width);
             break;
           case 2:
-            pci.write(draw(8) << 3, draw(256), width, draw(2 ** 32));
+            pci.write(draw(16) << 3, draw(256), width, draw(2 ** 32));
             break;
           case 3:
             memory.writeU16(

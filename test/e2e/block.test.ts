@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { CpioEntry } from '../../guest/cpio.ts';
 import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
+import { GuestModules, type GuestTransport } from '../guest/guest-modules.ts';
 import { type Console, launch } from './console.ts';
 import { compiled, extendedInitrd, temporaryFolder } from './programs.ts';
 
@@ -32,39 +33,17 @@ function ext4(name: string): string {
 /** Fails when the file system has an error. */
 const check = (path: string): void => void execFileSync('e2fsck', ['-fn', path], { stdio: 'pipe' });
 
-const DRIVERS = {
-  pci: ['virtio/virtio_pci_legacy_dev', 'virtio/virtio_pci_modern_dev', 'virtio/virtio_pci'],
-  mmio: ['virtio/virtio_mmio'],
-};
+const guestModules = (transport: GuestTransport): GuestModules =>
+  new GuestModules(transport, ['block/virtio_blk', 'char/hw_random/virtio-rng']);
 
-/** The modules that a Debian guest needs, in the order in which they are loaded. */
-const modulesOf = (transport: keyof typeof DRIVERS): string[] => [
-  'virtio/virtio',
-  'virtio/virtio_ring',
-  ...DRIVERS[transport],
-  'block/virtio_blk',
-  'char/hw_random/virtio-rng',
-];
-const moduleName = (path: string): string => `${path.split('/').at(-1)}.ko`;
-
-function debianInitrd(transport: keyof typeof DRIVERS): string {
-  const drivers = join(need(modules), 'lib/modules', need(cloud).release, 'kernel/drivers');
-  const entries = modulesOf(transport).map(
-    (path): CpioEntry => ({
-      kind: 'file',
-      path: `lib/${moduleName(path)}`,
-      data: readFileSync(join(drivers, `${path}.ko`)),
-    }),
-  );
+function debianInitrd(transport: GuestTransport): string {
   const path = join(folder, `${transport}.cpio`);
-  writeFileSync(path, need(busyboxInitrd({ entries: [{ kind: 'directory', path: 'lib' }, ...entries] })));
+  writeFileSync(path, need(busyboxInitrd({ entries: guestModules(transport).entries })));
   return path;
 }
 
-async function loadModules(vm: Console, transport: keyof typeof DRIVERS): Promise<void> {
-  const load = modulesOf(transport).map((path) => `insmod /lib/${moduleName(path)}`);
-  await vm.run(`dmesg -n 1; ${load.join(' && ')}`);
-}
+const loadModules = async (vm: Console, transport: GuestTransport): Promise<void> =>
+  void (await vm.run(guestModules(transport).loadCommand));
 
 /** Writes 8 MiB to the disk and reads them back past the page cache; the host finds the same in a clean file system. */
 async function writeAndCheck(vm: Console, image: string): Promise<void> {

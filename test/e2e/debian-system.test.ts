@@ -1,4 +1,4 @@
-/** A stock Debian with systemd from a virtio disk: login, a package from a repository on a second disk, power-off. */
+/** A stock Debian with systemd from a virtio disk or persistent memory: login, a package from a repository on a second disk, power-off. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fetchPackage } from '../../tools/debian-packages.ts';
 import { need, skipReason, skipWithout } from '../guest/debian.ts';
-import { debianSystem } from '../guest/debian-system.ts';
+import { debianSystem, withPmemDrivers } from '../guest/debian-system.ts';
 import { launch } from './console.ts';
 import { temporaryFolder } from './programs.ts';
 
@@ -37,9 +37,14 @@ const repositoryImage = skip === false ? repository() : '';
 
 /** A disk for a guest to write to, and what tells afterwards that it is whole: a raw file system to look into. */
 interface SystemDisk {
-  readonly block: string;
+  readonly args: readonly string[];
+  /** Its name, and that of the disk with the repository. */
+  readonly device: string;
+  readonly repository: string;
   readonly check: () => string;
 }
+
+const DISKS = { device: '/dev/vda', repository: '/dev/vdb' };
 
 function rawCopy(name: string): string {
   const path = join(folder, name);
@@ -49,7 +54,21 @@ function rawCopy(name: string): string {
 
 function rawDisk(name: string, keys: string): SystemDisk {
   const path = rawCopy(`${name}.ext4`);
-  return { block: `${path},${keys}`, check: () => path };
+  return { ...DISKS, args: ['-i', need(system).initrd, '-b', `${path},${keys}`], check: () => path };
+}
+
+/** The image as memory. Its table of file systems names a disk, and its initial RAM disk has no drivers for anything else. */
+function persistentMemory(): SystemDisk {
+  const path = rawCopy('pmem.ext4');
+  const table = join(folder, 'fstab');
+  writeFileSync(table, '/dev/pmem0 / ext4 errors=remount-ro 0 1\n');
+  for (const command of ['rm /etc/fstab', `write ${table} /etc/fstab`]) {
+    execFileSync('debugfs', ['-w', '-R', command, path], { stdio: 'pipe' });
+  }
+  const initrd = join(folder, 'pmem-initrd');
+  writeFileSync(initrd, withPmemDrivers(need(system)));
+  const args = ['-i', initrd, '--pmem', `${path},root`];
+  return { args, device: '/dev/pmem0', repository: '/dev/vda', check: () => path };
 }
 
 /** An image over the system's, which stays as it is. */
@@ -65,29 +84,31 @@ function overlaidDisk(): SystemDisk {
     execFileSync('qemu-img', ['convert', '-O', 'raw', path, flat], { stdio: 'pipe' });
     return flat;
   };
-  return { block: `${path},root,format=qcow2,backing=[${image}]`, check };
+  const block = `${path},root,format=qcow2,backing=[${image}]`;
+  return { ...DISKS, args: ['-i', need(system).initrd, '-b', block], check };
 }
 
 for (const [name, disk, options] of [
   ['a disk on PCI', () => rawDisk('pci', 'root'), []],
   ['one on MMIO with packed rings', () => rawDisk('mmio', 'root,packed-queue'), ['--virtio-transport', 'mmio']],
   ['a qcow2 image over a backing file', overlaidDisk, []],
+  ['persistent memory', persistentMemory, []],
 ] as const) {
   test(`Debian with systemd boots from ${name}, installs a package, powers off and leaves a clean disk`, {
     skip: skip || skipWithout('qemu-img'),
   }, async () => {
-    const { kernel, initrd, password } = need(system);
-    const { block, check } = disk();
-    const disks = ['-b', block, '-b', `${repositoryImage},ro`];
-    await using vm = launch(['-m', '512', ...disks, ...options, '-i', initrd, kernel]);
+    const { kernel, password } = need(system);
+    const { args, device, repository, check } = disk();
+    await using vm = launch(['-m', '512', ...args, '-b', `${repositoryImage},ro`, ...options, kernel]);
     await vm.see('debian login:', BOOT_LIMIT_MS);
     vm.type('root\n');
     await vm.see('Password:');
     vm.type(`${password}\n`);
     await vm.prompt();
-    assert.match(await vm.run('findmnt -no SOURCE,FSTYPE,OPTIONS /'), /^\/dev\/vda ext4 +rw/);
+    assert.match(await vm.run('findmnt -no SOURCE,FSTYPE,OPTIONS /'), new RegExp(`^${device} +ext4 +rw`));
     assert.equal(await vm.run('systemctl list-units --failed --no-legend --plain'), '');
-    await vm.run('mount /dev/vdb /mnt; echo "deb [trusted=yes] file:/mnt ./" > /etc/apt/sources.list');
+    await vm.run(`mount ${repository} /mnt`);
+    await vm.run('echo "deb [trusted=yes] file:/mnt ./" > /etc/apt/sources.list');
     await vm.run('apt-get -qq update && apt-get -qq install -y hello', 0, BOOT_LIMIT_MS);
     assert.equal(await vm.run('hello'), 'Hello, world!');
     await vm.run('umount /mnt');

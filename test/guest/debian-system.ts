@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -16,6 +17,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { writeCpio } from '../../guest/cpio.ts';
+import { moduleFiles, moduleName, PMEM_DRIVERS } from './guest-modules.ts';
 import {
   cacheFolder,
   installPackages,
@@ -107,4 +110,31 @@ function configure(root: string): Prepared<string> {
     '-c',
     `mkdir -p /var/cache/apt/archives/partial; echo root:${PASSWORD} | chpasswd`,
   ]);
+}
+
+/**
+ * The system's initial RAM disk with the drivers of persistent memory, which Debian's tools leave out: an archive behind it
+ * has them and a script that loads them, at the place that initramfs-tools(7) has for that.
+ */
+export function withPmemDrivers({ image, initrd: path }: DebianSystem): Uint8Array {
+  const initrd = readFileSync(path);
+  const look = (command: string): Buffer =>
+    execFileSync('debugfs', ['-R', command, image], { maxBuffer: 2 ** 26, stdio: 'pipe' });
+  const [, release = ''] = /\/(\d+\.\d[^/]*)\//.exec(look('ls -p /usr/lib/modules').toString()) ?? [];
+  const drivers = `/usr/lib/modules/${release}/kernel/drivers`;
+  const load = PMEM_DRIVERS.map((path) => `insmod /pmem/${moduleName(path)}`);
+  const script = ['#!/bin/sh', 'modprobe -q virtio_pci', ...load];
+  const place = 'scripts/init-premount';
+  const archive = writeCpio([
+    ...moduleFiles('pmem', PMEM_DRIVERS, (module) => look(`cat ${drivers}/${module}`)),
+    { kind: 'directory', path: place },
+    { kind: 'file', path: `${place}/pmem`, data: `${script.join('\n')}\n`, mode: 0o755 },
+    { kind: 'file', path: `${place}/ORDER`, data: `/${place}/pmem "$@"\n` },
+  ]);
+  // Archives begin at multiples of four bytes.
+  const start = (initrd.length + 3) & ~3;
+  const both = new Uint8Array(start + archive.length);
+  both.set(initrd);
+  both.set(archive, start);
+  return both;
 }

@@ -2,7 +2,7 @@
  * A host with a KVM that runs whole kernels, wherever the tests run: Debian's kernel under QEMU's TCG, which emulates AMD's SVM, with
  * kvm-amd, Node, this project, and an inner kernel and initrd. Its console is typed to and read; what is started there boots inner guests.
  *
- *     /vmlinuz, /initrd   Debian's cloud kernel and a busybox userland, to be booted
+ *     /vmlinuz, /initrd   Debian's cloud kernel and a busybox userland with drivers for persistent memory, to be booted
  *     typervisor          this project's command line, from its sources
  *     /typervisor         the project, with tests
  *     qemu                QEMU, for comparison
@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CpioEntry, writeCpio } from '../../guest/cpio.ts';
 import { busyboxInitrd, debianKernel, debianModules, need, type Prepared, staticBusybox } from './debian.ts';
+import { GuestModules, PMEM_DRIVERS } from './guest-modules.ts';
 import { QemuGuest, skipWithoutQemu } from './qemu.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -113,7 +114,7 @@ function nestInitrd(): Uint8Array {
     if (MODULES.some((module) => file === `${module}.ko`)) archive.copy(join(modules, name), `modules/${file}`);
   }
   archive.copy(need(debianKernel('cloud')).bzImage, 'vmlinuz');
-  archive.file('initrd', need(busyboxInitrd()));
+  archive.file('initrd', need(busyboxInitrd({ entries: new GuestModules('pci', PMEM_DRIVERS).entries })));
   return archive.bytes();
 }
 

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { GuestModules, PMEM_DRIVERS } from '../guest/guest-modules.ts';
 import { Nest, skipWithoutNest } from '../guest/nest.ts';
 
 const skip = skipWithoutNest();
@@ -90,6 +91,23 @@ test('memory on both sides of the PCI hole is there', { skip }, async () => {
   nest.type('poweroff -f\n');
   assert.equal(await nest.ended(), 0);
 });
+
+for (const [where, memory, address] of [
+  ['behind RAM', 256, '10000000-13ffffff'],
+  ['at 4 GiB, where it would reach the PCI hole', 3300, '100000000-103ffffff'],
+] as const) {
+  test(`persistent memory ${where} is a file of the host`, { skip }, async () => {
+    await nest.output('echo from the host > /tmp/pmem; truncate -s 64M /tmp/pmem');
+    await debian(`-m ${memory} --pmem /tmp/pmem`);
+    await nest.output(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
+    assert.match(await nest.output('cat /proc/iomem'), new RegExp(`^${address} : Persistent Memory$`, 'm'));
+    assert.equal(await nest.output('head -n 1 /dev/pmem0'), 'from the host');
+    await nest.output('echo from the guest | dd of=/dev/pmem0 bs=4096 conv=sync,fsync');
+    nest.type('poweroff -f\n');
+    assert.equal(await nest.ended(), 0);
+    assert.equal(await nest.output('head -n 1 /tmp/pmem; stat -c %s /tmp/pmem'), 'from the guest\n67108864');
+  });
+}
 
 test('a long paste into the serial port arrives whole', { skip }, async () => {
   nest.start('typervisor run --hypervisor kvm');

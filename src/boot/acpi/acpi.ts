@@ -22,6 +22,7 @@ const ALIGNMENT = 16;
 const FACS_ALIGNMENT = 64;
 
 export interface AcpiOptions {
+  /** What the 64-bit PCI window lies behind, persistent memory counted as RAM. */
   readonly ramBytes: number;
   readonly vcpuCount: number;
   /** MAXPHYADDR of the processor: the 64-bit PCI window ends there. */

@@ -266,6 +266,21 @@ test('disks that make no sense are refused with the reason', () => {
   refused(Array.from({ length: 18 }, () => ['-b', 'a']).flat(), '--block "a": more than 17 disks');
 });
 
+test('persistent memory is written to and locked unless it is said otherwise', () => {
+  assert.deepEqual(parse().pmem, []);
+  assert.deepEqual(parse('--pmem', 'a', '--pmem', 'path=b,ro,root,lock=false').pmem, [
+    { path: 'a', readOnly: false, root: false, lock: true },
+    { path: 'b', readOnly: true, root: true, lock: false },
+  ]);
+});
+
+test('persistent memory that makes no sense is refused with the reason', () => {
+  refused(['--pmem', 'path=""'], '--pmem "path=\\"\\"": the path is empty');
+  refused(['--pmem', 'a,root', '--pmem', 'b,root'], '--pmem "b,root": another one is the root already');
+  refused(['--pmem', 'a,root', '-b', 'b,root'], '--pmem "a,root": a disk is the root already');
+  refused(Array.from({ length: 5 }, () => ['--pmem', 'a']).flat(), '--pmem "a": more than 4 of persistent memory');
+});
+
 test('virtio devices are on PCI unless it is said otherwise, the entropy device among them', () => {
   assert.deepEqual([parse().virtioTransport, parse().rng], ['pci', true]);
   assert.deepEqual([parse('--virtio-transport', 'mmio').virtioTransport, parse('--no-rng').rng], ['mmio', false]);
@@ -318,8 +333,9 @@ test('a virtio console is counted apart from the serial ports', () => {
 });
 
 test('translated code is not checked beside devices that write to memory', () => {
-  const reason = '--check-translation "10": it cannot go with --block or a virtio console';
+  const reason = '--check-translation "10": it cannot go with --block, --pmem or a virtio console';
   refused(['--check-translation', '10', '-b', 'disk'], reason);
+  refused(['--check-translation', '10', '--pmem', 'file'], reason);
   refused(['--check-translation', '10', '--serial', 'hardware=virtio-console'], reason);
   const { rng, balloon } = parse('--check-translation', '10');
   assert.deepEqual({ rng, balloon }, { rng: false, balloon: undefined });

@@ -26,6 +26,7 @@ import {
   DEFAULT_BLOCK,
   DEFAULT_CONFIG,
   DEFAULT_MEM_MIB,
+  DEFAULT_PMEM,
   DEFAULT_TRACE_MIB,
   type HypervisorName,
   MAX_BLOCK_ID_LENGTH,
@@ -39,12 +40,13 @@ import {
   MIB,
   MIN_BLOCK_SIZE,
   MIN_MEM_MIB,
+  type PmemConfig,
   type RunConfig,
   SERIAL_NUMBERS,
   type SerialConfig,
 } from '../../vm/config.ts';
 import { portOwner } from '../../vm/ports.ts';
-import { MAX_DISKS } from '../../vm/slots.ts';
+import { MAX_DISKS, MAX_PMEM } from '../../vm/slots.ts';
 import { type OptionSpec, type ParsedArguments, parseArguments } from '../arguments.ts';
 import { quote, UsageError } from '../usage-error.ts';
 
@@ -128,6 +130,18 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
       ],
     ],
   },
+  {
+    name: '--pmem',
+    value: 'PATH[,KEY=VALUE,...]',
+    repeatable: true,
+    help: `Adds a file as persistent memory, which the guest sees as pmem0, pmem1 and so on and reads and writes as its own memory. Up to ${MAX_PMEM}, together with --mem within what memory can be. Takes koffi, or a Node with node:ffi.`,
+    keys: [
+      ['path=PATH', 'The file, or a block device of the host. Its length must not change meanwhile.'],
+      ['ro', 'The file is never written: what the guest writes is gone at the end, and its flushes fail.'],
+      ['root', 'The root file system: adds root=/dev/pmemN and ro or rw to the kernel command line.'],
+      ['lock=BOOL', 'As for --block. The default is true.'],
+    ],
+  },
   { name: '--no-rng', help: 'Leaves the entropy device out, which gives the guest random numbers.' },
   {
     name: '--no-balloon',
@@ -162,7 +176,7 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   {
     name: '--check-translation',
     value: 'every=N[,eager]',
-    help: 'Checks translated code: calls of it are undone, done again by the interpreter, and compared. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked. Not with disks and virtio consoles, which write to memory while code is done again; the entropy device and the balloon are left out.',
+    help: 'Checks translated code: calls of it are undone, done again by the interpreter, and compared. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked. Not with disks, persistent memory and virtio consoles, which write to memory while code is done again; the entropy device and the balloon are left out.',
     keys: [
       ['every=N', 'One of N calls, on average; with 1 each.'],
       ['eager', 'Translates all code that is met, however seldom it runs.'],
@@ -232,6 +246,12 @@ const BLOCK = {
   lock: withDefault(boolean(), DEFAULT_BLOCK.lock),
 };
 const INIT_MEM = { size: integer(0, MAX_KVM_MEM_MIB, 'MiB') };
+const PMEM = {
+  path: string(),
+  ro: withDefault(boolean(), DEFAULT_PMEM.readOnly),
+  root: withDefault(boolean(), DEFAULT_PMEM.root),
+  lock: withDefault(boolean(), DEFAULT_PMEM.lock),
+};
 const VIRTIO_TRANSPORT = { transport: choice('pci', 'mmio') };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
@@ -360,6 +380,27 @@ function balloon(args: ParsedArguments, memBytes: number): BalloonConfig | undef
   return obstacle === undefined ? { pageReporting, ...(initMemBytes !== undefined && { initMemBytes }) } : undefined;
 }
 
+/** Persistent memory in order. */
+function pmemDevices(args: ParsedArguments, disks: readonly BlockConfig[]): PmemConfig[] {
+  const texts = args.options.get('--pmem') ?? [];
+  const devices: PmemConfig[] = [];
+  for (const [index, { path, ro, root, lock }] of keyValues(args, '--pmem', PMEM).entries()) {
+    const reason =
+      path === ''
+        ? 'the path is empty'
+        : root && disks.some((disk) => disk.root)
+          ? 'a disk is the root already'
+          : root && devices.some((device) => device.root)
+            ? 'another one is the root already'
+            : index >= MAX_PMEM
+              ? `more than ${MAX_PMEM} of persistent memory`
+              : undefined;
+    if (reason !== undefined) throw invalid('--pmem', texts[index] ?? '', reason);
+    devices.push({ path, readOnly: ro, root, lock });
+  }
+  return devices;
+}
+
 /** The configuration that arguments describe, or 'help'. Throws UsageError. */
 export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   const args = parseArguments(argv, RUN_OPTIONS);
@@ -382,11 +423,13 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   refuseForWasm(args, hypervisor?.name, mem?.size, cpus?.['num-cores']);
   const [virtio] = keyValues(args, '--virtio-transport', VIRTIO_TRANSPORT);
   const block = blockDevices(args);
+  const pmem = pmemDevices(args, block);
   const serial = serialPorts(args);
   // Undoing what a region wrote would undo what a device wrote to the same page meanwhile.
-  if (check !== undefined && (block.length > 0 || serial.some((port) => port.hardware !== undefined))) {
+  const writes = block.length + pmem.length > 0;
+  if (check !== undefined && (writes || serial.some((port) => port.hardware !== undefined))) {
     const text = args.options.get('--check-translation')?.[0] ?? '';
-    throw invalid('--check-translation', text, 'it cannot go with --block or a virtio console');
+    throw invalid('--check-translation', text, 'it cannot go with --block, --pmem or a virtio console');
   }
   const [trace] = keyValues(args, '--trace-file', TRACE);
   if (trace?.path === '')
@@ -417,6 +460,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     ...(trace !== undefined && { trace: { path: trace.path, limitBytes: trace.limit * MIB } }),
     ...(debugExit !== undefined && { debugExit }),
     block,
+    pmem,
     rng: !args.options.has('--no-rng') && check === undefined,
     ...(ballooning !== undefined && { balloon: ballooning }),
     virtioTransport: virtio?.transport ?? DEFAULT_CONFIG.virtioTransport,

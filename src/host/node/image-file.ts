@@ -36,6 +36,8 @@ import {
 
 export interface ImageFileOptions {
   readonly readOnly: boolean;
+  /** What the file is, in messages. The default is disk. */
+  readonly role?: string;
   /** Whether others are kept from writing, and from reading what is written here. The default is true. */
   readonly lock?: boolean;
   /** Whether space may be given back. The default is true. */
@@ -52,13 +54,14 @@ export interface ImageFileOptions {
 /** What every device and file system takes for O_DIRECT. */
 export const DIRECT_ALIGNMENT = 4096;
 
-const ROLE = 'disk';
+const DEFAULT_ROLE = 'disk';
 /** IOV_MAX of Linux. */
 const MAX_BUFFERS = 1024;
 /** Copying more at once would hold up the event loop for too long. */
 const MAX_CACHED_READ_BYTES = 256 * 1024;
 
-function openDescriptor(path: string, { readOnly, create, direct = false }: ImageFileOptions): number {
+function openDescriptor(path: string, role: string, options: ImageFileOptions): number {
+  const { readOnly, create, direct = false } = options;
   const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_DIRECT } = constants;
   // A pipe without a writer would be waited for. A file that is to be replaced is emptied when it is locked.
   const flags = (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK | (direct ? O_DIRECT : 0);
@@ -66,15 +69,21 @@ function openDescriptor(path: string, { readOnly, create, direct = false }: Imag
     return openSync(path, create === undefined ? flags : flags | O_CREAT | (create === 'new' ? O_EXCL : 0), 0o644);
   } catch (error) {
     if (direct && error instanceof Error && 'code' in error && error.code === 'EINVAL')
-      throw new FileError(ROLE, path, 'EINVAL', 'its file system cannot do without its cache: direct=false', error);
-    throw systemError(ROLE, path, error);
+      throw new FileError(role, path, 'EINVAL', 'its file system cannot do without its cache: direct=false', error);
+    throw systemError(role, path, error);
   }
 }
 
-function lockDescriptor(fd: number, path: string, readOnly: boolean, calls: LinuxCalls | undefined): void {
+function lockDescriptor(
+  fd: number,
+  path: string,
+  role: string,
+  readOnly: boolean,
+  calls: LinuxCalls | undefined,
+): void {
   if (calls === undefined)
     throw new FileError(
-      ROLE,
+      role,
       path,
       'ENOLCK',
       'it cannot be locked, for koffi is not installed; lock=false goes without',
@@ -82,22 +91,22 @@ function lockDescriptor(fd: number, path: string, readOnly: boolean, calls: Linu
   const error = calls.flock(fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB);
   if (error === 0) {
     if (lockAsQemu(calls, fd, readOnly)) return;
-    throw new FileError(ROLE, path, 'EAGAIN', 'QEMU uses it; lock=false ignores that');
+    throw new FileError(role, path, 'EAGAIN', 'QEMU uses it; lock=false ignores that');
   }
   const code = getSystemErrorName(-error);
   const reason =
     code === 'EAGAIN'
       ? `it is in use${readOnly ? ' by a writer' : ''}; lock=false ignores that`
       : 'it cannot be locked';
-  throw new FileError(ROLE, path, code, reason);
+  throw new FileError(role, path, code, reason);
 }
 
 /** The length of what can hold an image. */
-function lengthOf(fd: number, path: string, stat: Stats, calls: LinuxCalls | undefined): number {
+function lengthOf(fd: number, path: string, role: string, stat: Stats, calls: LinuxCalls | undefined): number {
   if (stat.isFile()) return stat.size;
-  if (stat.isDirectory()) throw new FileError(ROLE, path, 'EISDIR', 'it is a folder');
+  if (stat.isDirectory()) throw new FileError(role, path, 'EISDIR', 'it is a folder');
   const bytes = stat.isBlockDevice() ? (calls?.lengthOf(fd) ?? -1) : -1;
-  if (bytes < 0) throw new FileError(ROLE, path, 'ENODEV', 'it is neither a file nor a block device of known length');
+  if (bytes < 0) throw new FileError(role, path, 'ENODEV', 'it is neither a file nor a block device of known length');
   return bytes;
 }
 
@@ -107,13 +116,14 @@ export const identityOf = ({ dev, ino }: Stats): string => `${dev}:${ino}`;
 /** Opens an image's file. Throws FileError. */
 export async function openImageFile(path: string, options: ImageFileOptions): Promise<NodeImageFile> {
   const calls = linuxCalls();
-  const fd = openDescriptor(path, options);
+  const { role = DEFAULT_ROLE } = options;
+  const fd = openDescriptor(path, role, options);
   try {
-    lengthOf(fd, path, fstatSync(fd), calls);
-    if (options.lock !== false) lockDescriptor(fd, path, options.readOnly, calls);
+    lengthOf(fd, path, role, fstatSync(fd), calls);
+    if (options.lock !== false) lockDescriptor(fd, path, role, options.readOnly, calls);
     // Only now nobody changes it any more.
     const stat = fstatSync(fd);
-    const bytes = lengthOf(fd, path, stat, calls);
+    const bytes = lengthOf(fd, path, role, stat, calls);
     const file = new NodeImageFile(path, fd, options, stat, bytes, calls);
     if (options.create === 'replace' && bytes > 0) await file.truncate?.(0);
     return file;
@@ -132,6 +142,7 @@ export class NodeImageFile implements ImageFile {
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
   readonly nextData: ((offset: number) => number) | undefined;
   readonly #fd: number;
+  readonly #role: string;
   /** A read that is no multiple of this long has reached the end of the file. */
   readonly #unit: number;
   #bytes: number;
@@ -159,6 +170,7 @@ export class NodeImageFile implements ImageFile {
     this.identity = identityOf(stat);
     this.isBlockDevice = stat.isBlockDevice();
     this.#fd = fd;
+    this.#role = options.role ?? DEFAULT_ROLE;
     this.#bytes = bytes;
     this.#cacheCalls = options.direct === true ? undefined : calls;
     this.#unit = options.direct === true ? DIRECT_ALIGNMENT : 1;
@@ -179,6 +191,11 @@ export class NodeImageFile implements ImageFile {
   get punchHole(): ((offset: number, bytes: number) => Promise<void>) | undefined {
     const calls = this.#holeCalls;
     return calls && ((offset, bytes) => this.#punch(calls, offset, bytes));
+  }
+
+  /** For calls that are not made here; the file's own until it is closed. */
+  get descriptor(): number {
+    return this.#fd;
   }
 
   async read(offset: number, into: Buffers): Promise<void> {
@@ -228,7 +245,7 @@ export class NodeImageFile implements ImageFile {
     try {
       await this.#run((end) => fdatasync(this.#fd, (error) => end(error, 0)));
     } catch (error) {
-      this.#flushError ??= error instanceof FileError ? error : systemError(ROLE, this.name, error);
+      this.#flushError ??= error instanceof FileError ? error : systemError(this.#role, this.name, error);
       throw error;
     }
   }
@@ -243,13 +260,13 @@ export class NodeImageFile implements ImageFile {
     }
     await new Promise<void>((resolve, reject) => {
       close(this.#fd, (error) =>
-        error === null || error === undefined ? resolve() : reject(systemError(ROLE, this.name, error)),
+        error === null || error === undefined ? resolve() : reject(systemError(this.#role, this.name, error)),
       );
     });
   }
 
   #nextData(calls: LinuxCalls, offset: number): number {
-    if (this.#closed) throw new FileError(ROLE, this.name, 'EBADF', 'it is closed');
+    if (this.#closed) throw new FileError(this.#role, this.name, 'EBADF', 'it is closed');
     if (offset >= this.#bytes) return this.#bytes;
     const at = calls.nextData(this.#fd, offset);
     if (at >= 0) return at;
@@ -264,7 +281,7 @@ export class NodeImageFile implements ImageFile {
     const error = await this.#during(() => calls.punchHole(this.#fd, offset, length));
     if (error === 0) return;
     const code = getSystemErrorName(-error);
-    if (code !== 'ENOTSUP') throw new FileError(ROLE, this.name, code, 'a hole cannot be punched');
+    if (code !== 'ENOTSUP') throw new FileError(this.#role, this.name, code, 'a hole cannot be punched');
     this.#holeCalls = undefined;
     await this.write(offset, zeroBuffers(length));
   }
@@ -276,14 +293,14 @@ export class NodeImageFile implements ImageFile {
         new Promise((resolve, reject) => {
           call((error, result) => {
             if (error === null || error === undefined) resolve(result);
-            else reject(systemError(ROLE, this.name, error));
+            else reject(systemError(this.#role, this.name, error));
           });
         }),
     );
   }
 
   async #during<T>(operation: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new FileError(ROLE, this.name, 'EBADF', 'it is closed');
+    if (this.#closed) throw new FileError(this.#role, this.name, 'EBADF', 'it is closed');
     this.#active++;
     try {
       return await operation();

@@ -8,13 +8,14 @@ import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { DiskFormatError } from '../../disk/disk-format-error.ts';
-import type { BalloonControl } from '../../devices/virtio/balloon/device.ts';
+import type { BalloonControl, BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
 import { BALLOON_SLOT } from '../../vm/slots.ts';
+import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
@@ -31,6 +32,7 @@ import {
   createBalloon,
   createVirtioDevices,
   diskName,
+  pmemName,
   random,
   yieldTurn,
 } from './virtio-devices.ts';
@@ -45,15 +47,22 @@ const BASE_PARAMS = 'panic=-1';
 /** The kernel command line of a configuration. */
 export function commandLine(config: RunConfig): string {
   const console = config.serial.find((port) => port.console);
-  const root = config.block.findIndex((disk) => disk.root);
+  const roots = [
+    ...config.block.map(({ root, readOnly }, index) => ({ root, readOnly, name: diskName(index) })),
+    ...config.pmem.map(({ root, readOnly }, index) => ({ root, readOnly, name: pmemName(index) })),
+  ];
+  const root = roots.find((candidate) => candidate.root);
   return [
     ...(console === undefined ? [] : [`console=${consoleName(console, config.serial)}`]),
     BASE_PARAMS,
-    ...(root < 0 ? [] : [`root=/dev/${diskName(root)} ${config.block[root]?.readOnly ? 'ro' : 'rw'}`]),
+    ...(root === undefined ? [] : [`root=/dev/${root.name} ${root.readOnly ? 'ro' : 'rw'}`]),
     ...(config.kernel === undefined ? [EMBEDDED_PARAMS] : []),
     ...config.params,
   ].join(' ');
 }
+
+const balloonAt = (device: BalloonDevice | undefined): VirtioPlacement[] =>
+  device === undefined ? [] : [{ slot: BALLOON_SLOT, device }];
 
 /** One line for people, for ends that are not the guest's own doing. */
 function explain(end: MachineEnd): string | undefined {
@@ -140,13 +149,13 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
       if (port.hardware === undefined) serial[port.num - 1] = connected;
       else consoles.push({ config: port, backend: connected });
     }
-    const devices = await createVirtioDevices(config, consoles, logger, resources);
+    const { devices, persistent } = await createVirtioDevices(config, consoles, logger, resources);
     const balloon = createBalloon(config, hypervisor.name, logger);
-    if (balloon !== undefined) devices.push({ slot: BALLOON_SLOT, device: balloon });
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
       {
         ramBytes: config.memBytes,
+        persistent,
         vcpuCount: config.cpus,
         hypervisor: hypervisor.factory,
         kernel,
@@ -155,7 +164,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
         serial,
         debugExitPort: config.debugExit?.port,
         noReboot: config.noReboot,
-        virtio: { transport: config.virtioTransport, devices },
+        virtio: { transport: config.virtioTransport, devices: [...devices, ...balloonAt(balloon)] },
         progress: progress.update,
       },
       {

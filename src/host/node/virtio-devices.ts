@@ -1,5 +1,5 @@
 /**
- * The virtio devices of a configuration with the host behind them: disks on files, consoles on the terminal or files, random
+ * The virtio devices of a configuration with the host behind them: disks on files, files as memory, consoles on the terminal or files, random
  * numbers, a balloon over the machine's memory. And what Linux calls them.
  *
  * @module
@@ -12,19 +12,26 @@ import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
+import { PmemDevice } from '../../devices/virtio/pmem/device.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
+import { placePersistentMemory } from '../../memory/persistent-memory.ts';
 import type { Logger } from '../../util/log.ts';
-import type { BlockConfig, RunConfig, SerialConfig } from '../../vm/config.ts';
-import { CONSOLE_SLOT, diskSlot, RNG_SLOT } from '../../vm/slots.ts';
+import type { RunConfig, SerialConfig } from '../../vm/config.ts';
+import type { PersistentMemory } from '../../vm/machine.ts';
+import { CONSOLE_SLOT, diskSlot, pmemSlot, RNG_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { openDiskImage } from './disk-image.ts';
 import { FileError } from './files.ts';
+import { openPersistentFile, type PersistentFile } from './persistent-file.ts';
 import { memoryReleaser } from './release-memory.ts';
 
 const SECTOR_BYTES = 512;
 
 /** What Linux calls disk `index`, counted from 0. */
 export const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
+
+/** What Linux calls persistent memory `index`, counted from 0. */
+export const pmemName = (index: number): string => `pmem${index}`;
 
 /** What Linux calls a serial port or a virtio console. */
 export function consoleName(port: SerialConfig, all: readonly SerialConfig[]): string {
@@ -41,17 +48,25 @@ export interface ConnectedConsole {
   readonly backend: SerialBackend;
 }
 
+/** Devices, and memory of the guest's that some of them are. */
+export interface NodeVirtioDevices {
+  readonly devices: readonly VirtioPlacement[];
+  readonly persistent: PersistentMemory;
+}
+
 /** All devices, each at its place. What they hold of the host goes with `resources`. Throws FileError and DiskFormatError. */
 export async function createVirtioDevices(
   config: RunConfig,
   consoles: readonly ConnectedConsole[],
   logger: Logger,
   resources: AsyncDisposableStack,
-): Promise<VirtioPlacement[]> {
+): Promise<NodeVirtioDevices> {
+  refuseSharedFiles(config);
   const devices = await createDisks(config, logger, resources);
+  const persistent = await createPmem(config, devices, logger, resources);
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: createConsole(consoles, resources) });
-  return devices;
+  return { devices, persistent };
 }
 
 /** The configuration's balloon, over memory that is kept as the hypervisor keeps it. */
@@ -80,19 +95,22 @@ function fileOf(path: string): string | undefined {
   }
 }
 
-const isOnlyRead = ({ readOnly, snapshot }: BlockConfig): boolean => readOnly || snapshot;
-
 /** Two writers, or a writer beside a reader that believes what it has read, end a file system. Locks would say it less plainly. */
-function refuseSharedDisks(disks: readonly BlockConfig[]): void {
-  const seen = new Map<string, BlockConfig>();
-  for (const disk of disks) {
-    const file = fileOf(disk.path);
-    if (file === undefined || !disk.lock) continue;
-    const other = seen.get(file);
-    if (other !== undefined && !(isOnlyRead(other) && isOnlyRead(disk))) {
-      throw new FileError('disk', disk.path, 'ESHARED', 'it is given twice, and not both times read-only');
+function refuseSharedFiles({ block, pmem }: RunConfig): void {
+  const uses = [
+    ...block.map(({ path, lock, readOnly, snapshot }) => ({ role: 'disk', path, lock, reads: readOnly || snapshot })),
+    ...pmem.map(({ path, lock, readOnly }) => ({ role: 'pmem', path, lock, reads: readOnly })),
+  ];
+  /** Whether all uses of a file up to now only read it. */
+  const seen = new Map<string, boolean>();
+  for (const { role, path, lock, reads } of uses) {
+    const file = fileOf(path);
+    if (file === undefined || !lock) continue;
+    const others = seen.get(file);
+    if (others !== undefined && !(others && reads)) {
+      throw new FileError(role, path, 'ESHARED', 'it is given twice, and not both times read-only');
     }
-    seen.set(file, disk);
+    seen.set(file, reads);
   }
 }
 
@@ -101,7 +119,6 @@ async function createDisks(
   logger: Logger,
   resources: AsyncDisposableStack,
 ): Promise<VirtioPlacement[]> {
-  refuseSharedDisks(config.block);
   const onError = (message: string): void => logger.log('error', 'virtio', message);
   const devices: VirtioPlacement[] = [];
   for (const [index, block] of config.block.entries()) {
@@ -112,16 +129,51 @@ async function createDisks(
       throw new FileError('disk', block.path, 'EMPTY', `it has ${disk.bytes} bytes, less than a sector`);
     }
     const name = `block ${diskName(index)}`;
-    resources.defer(() =>
-      // What is lost here is told; there is nobody else to tell.
-      disk
-        .close()
-        .catch((error: unknown) => onError(`${name}: ${error instanceof Error ? error.message : String(error)}`)),
-    );
+    resources.defer(() => closing(name, () => disk.close(), onError));
     const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
     devices.push({ slot: diskSlot(index), device: new BlockDevice(options) });
   }
   return devices;
+}
+
+/** Opens the files and adds their devices; the memory is placed behind the configuration's RAM. */
+async function createPmem(
+  config: RunConfig,
+  devices: VirtioPlacement[],
+  logger: Logger,
+  resources: AsyncDisposableStack,
+): Promise<PersistentMemory> {
+  const onError = (message: string): void => logger.log('error', 'virtio', message);
+  const files: PersistentFile[] = [];
+  for (const [index, options] of config.pmem.entries()) {
+    const file = await openPersistentFile(options);
+    files.push(file);
+    resources.defer(() => closing(pmemName(index), () => file[Symbol.asyncDispose](), onError));
+  }
+  const layout = placePersistentMemory(
+    config.memBytes,
+    files.map(({ bytes }) => bytes),
+  );
+  for (const [index, range] of layout.ranges.entries()) {
+    const file = files[index];
+    if (file === undefined) break;
+    const { readOnly } = file;
+    const device = new PmemDevice({
+      ...{ name: pmemName(index), range, readOnly, yieldTurn, onError },
+      flush: () => file.flush(),
+    });
+    devices.push({ slot: pmemSlot(index), device });
+  }
+  return { ...layout, map: (index, place) => files[index]?.map(place) };
+}
+
+/** What is lost when something is closed is told; there is nobody else to tell. */
+async function closing(name: string, close: () => Promise<void>, onError: (message: string) => void): Promise<void> {
+  try {
+    await close();
+  } catch (error) {
+    onError(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** Consoles are ports of one device; one on a terminal has its size, and learns of changes. */

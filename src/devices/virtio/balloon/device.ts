@@ -39,7 +39,7 @@ export type ReleaseMemory = (part: Uint8Array) => boolean;
 
 export interface BalloonOptions {
   readonly release: ReleaseMemory;
-  /** What the guest has: a balloon is not larger. */
+  /** What the guest has as RAM: a balloon is not larger. What lies behind it in the machine's memory is not given away. */
   readonly memoryBytes: number;
   /** What the guest is to give up at first. */
   readonly targetBytes: number;
@@ -274,9 +274,10 @@ export class BalloonDevice implements VirtioDevice, BalloonControl {
 
   #inflate({ memory }: DriverSession, chain: Chain): boolean {
     const { bytes } = this.#list;
+    const { memoryBytes } = this.#options;
     while (this.#pagesLeft > 0) {
       const pages = Math.floor(chain.read(this.#partialBytes, bytes) / B.PAGE_NUMBER_BYTES);
-      const refused = this.#list.runs(memory, pages, (part) => this.#release(part));
+      const refused = this.#list.runs(memory, memoryBytes, pages, (part) => this.#release(part));
       this.#counters.inflatedBytes += (pages - refused) * B.BALLOON_PAGE_BYTES;
       this.#counters.refusedBytes += refused * B.BALLOON_PAGE_BYTES;
       this.#pagesLeft -= pages;
@@ -296,7 +297,7 @@ export class BalloonDevice implements VirtioDevice, BalloonControl {
 
   #report({ memory }: DriverSession, chain: Chain): boolean {
     for (const buffer of chain.writableViews(0, chain.writableBytes)) {
-      const part = wholePages(memory, buffer);
+      const part = wholePages(memory, this.#options.memoryBytes, buffer);
       if (part === undefined) continue;
       this.#counters.reportedBytes += part.length;
       this.#pagesLeft--;

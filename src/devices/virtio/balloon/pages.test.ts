@@ -7,11 +7,11 @@ import { pageNumbers } from './testing.ts';
 const PAGE = 0x1000;
 
 /** First page in `all`, and number of pages, of every run; and how many numbers were refused. */
-function runsOf(memory: TestMemory, pages: readonly number[]) {
+function runsOf(memory: TestMemory, pages: readonly number[], ramBytes: number = memory.all.length) {
   const list = new PageList();
   list.bytes.set(pageNumbers(pages));
   const runs: [number, number][] = [];
-  const refused = list.runs(memory, pages.length, ({ byteOffset, length }) => {
+  const refused = list.runs(memory, ramBytes, pages.length, ({ byteOffset, length }) => {
     runs.push([(byteOffset - memory.all.byteOffset) / PAGE, length / PAGE]);
   });
   return { runs, refused };
@@ -42,10 +42,19 @@ test('RAM above 4 GiB is found where it lies, and the hole below it is none', ()
   assert.equal(refused, 2);
 });
 
+test('memory behind RAM, which is a file, is refused', () => {
+  const memory = new TestMemory(16 * PAGE, 8 * PAGE);
+  const { runs, refused } = runsOf(memory, [11, 12, 0x10_0000], 12 * PAGE);
+  assert.deepEqual({ runs, refused }, { runs: [[11, 1]], refused: 2 });
+  const part = wholePages(memory, 12 * PAGE, memory.all.subarray(11 * PAGE, 14 * PAGE));
+  assert.deepEqual(part && [part.byteOffset - memory.all.byteOffset, part.length], [11 * PAGE, PAGE]);
+  assert.equal(wholePages(memory, 12 * PAGE, memory.all.subarray(12 * PAGE, 14 * PAGE)), undefined);
+});
+
 test('of a buffer its whole pages count', () => {
   const memory = new TestMemory(16 * PAGE);
   const of = (start: number, end: number) => {
-    const part = wholePages(memory, memory.all.subarray(start, end));
+    const part = wholePages(memory, memory.all.length, memory.all.subarray(start, end));
     return part && [part.byteOffset - memory.all.byteOffset, part.length];
   };
   assert.deepEqual(of(PAGE, 3 * PAGE), [PAGE, 2 * PAGE]);
