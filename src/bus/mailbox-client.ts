@@ -65,6 +65,12 @@ export class MailboxClient implements VcpuBus {
   readonly #localPorts: Bus;
   readonly #localMmio: Bus;
   readonly #postedMmio: PostedMmio;
+  /**
+   * Rings of several vCPUs have no order among each other. A register that two of them write one after the other under a lock, such as a
+   * UART's interrupt enables, would keep the value of the first: then port writes are calls. Doorbells say "look" and nothing else, and
+   * need no order.
+   */
+  readonly #postsPorts: boolean;
   /** Synchronous calls and posted writes so far, for statistics. */
   calls = 0;
   posted = 0;
@@ -80,6 +86,7 @@ export class MailboxClient implements VcpuBus {
     this.#localPorts = options.localPorts;
     this.#localMmio = options.localMmio;
     this.#postedMmio = new PostedMmio(options.control);
+    this.#postsPorts = options.control.vcpuCount === 1;
   }
 
   portRead(port: number, width: AccessWidth): number {
@@ -110,7 +117,7 @@ export class MailboxClient implements VcpuBus {
     if (width === 1) {
       const entry = this.#ports.entry(port);
       if ((entry & UNCLAIMED) !== 0) return;
-      if ((entry & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, 1, value);
+      if (this.#postsPorts && (entry & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, 1, value);
       else this.#call(ACCESS_PORT_WRITE, port, 1, value);
       return;
     }
@@ -119,7 +126,8 @@ export class MailboxClient implements VcpuBus {
       return;
     }
     if (this.#ports.unclaimed(port, width)) return;
-    if ((this.#ports.entry(port) & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, width, value);
+    if (this.#postsPorts && (this.#ports.entry(port) & WRITE_POSTED) !== 0)
+      this.#post(ACCESS_PORT_WRITE, port, width, value);
     else this.#call(ACCESS_PORT_WRITE, port, width, value);
   }
 

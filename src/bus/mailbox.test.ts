@@ -182,6 +182,24 @@ else {
       assert.equal(answer.posted, 3);
     }));
 
+  test('with two vCPUs port writes are calls, for nothing orders their rings', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      const written: number[] = [];
+      ports.add('device', 0x3f8, 8, { read: () => 0, write: (_, __, value) => void written.push(value) });
+      table.claim(0x3f8, 8);
+      table.post(0x3f8, true);
+      const answer = await vcpu(
+        [
+          ['out', 0x3f8, 1, 1],
+          ['out', 0x3f8, 2, 2],
+        ],
+        1,
+        1,
+      );
+      assert.deepEqual([answer.posted, answer.calls], [0, 2]);
+      assert.deepEqual(written, [1, 2]);
+    }, 2));
+
   test('a write to a doorbell is posted, and done before the call that follows it', () =>
     withRig(async ({ control, mmio, vcpu }) => {
       const written: number[][] = [];
