@@ -59,6 +59,7 @@ test('--help explains every option and ends with status 0', async () => {
     '--cpus',
     '--serial',
     '--block',
+    '--scsi-block',
     '--pmem',
     '--no-rng',
     '--virtio-transport',
