@@ -6,7 +6,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
-import { GuestModules } from '../guest/guest-modules.ts';
+import { GuestModules, waitForDevices } from '../guest/guest-modules.ts';
 import { launch } from './console.ts';
 import { temporaryFolder } from './programs.ts';
 
@@ -46,9 +46,7 @@ for (const transport of ['pci', 'mmio'] as const) {
       need(cloud).bzImage,
     ]);
     await vm.prompt(BOOT_LIMIT_MS);
-    await vm.run(guest.loadCommand);
-    // The scan is not waited for by insmod.
-    await vm.run('until [ -e /dev/sda -a -e /dev/sdb -a -e /dev/sdc ]; do sleep 0.1; done');
+    await vm.run(`${guest.loadCommand}; ${waitForDevices('/dev/sda', '/dev/sdb', '/dev/sdc')}`);
     assert.equal(await vm.run('cd /sys/class/scsi_disk; echo *; cd /'), '0:0:0:0 0:0:0:1 0:0:0:2');
     assert.equal(await vm.run('cat /sys/block/sd?/size'), '131072\n131072\n131072');
     assert.equal(await vm.run('cat /sys/block/sd?/ro'), '0\n1\n0');
