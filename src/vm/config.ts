@@ -180,7 +180,7 @@ export interface RunConfig {
   readonly debugExit?: DebugExitConfig;
   /** Disks in the guest's order: vda, vdb, ... */
   readonly block: readonly BlockConfig[];
-  /** Disks of the SCSI host in the guest's order: sda, sdb, ...; without any there is no host. */
+  /** Disks of the SCSI host in the order of their LUNs; without any there is no host. */
   readonly scsiBlock: readonly ScsiBlockConfig[];
   /** Persistent memory in the guest's order: pmem0, pmem1, ... */
   readonly pmem: readonly PmemConfig[];

@@ -137,8 +137,8 @@ export class Machine {
     const memoryBytes = persistent?.memoryBytes ?? ramBytes;
     if (memoryBytes > hypervisor.maxRamBytes) {
       const bytes = persistent?.ranges.reduce((sum, range) => sum + range.bytes, 0) ?? 0;
-      const more = bytes === 0 ? '' : ` and persistent memory of ${bytes}`;
-      throw new RangeError(`guest RAM of ${ramBytes} bytes${more} is more than ${hypervisor.maxRamBytes}`);
+      const excess = bytes === 0 ? 'is more than' : `and persistent memory of ${bytes} do not fit into`;
+      throw new RangeError(`guest RAM of ${ramBytes} bytes ${excess} ${hypervisor.maxRamBytes}`);
     }
     this.#map = planMachineMemory({ ramBytes: memoryBytes, vcpuCount, vcpuBytes: hypervisor.vcpuAreaBytes });
     this.#memory = allocateMachineMemory(this.#map);

@@ -94,7 +94,7 @@ const BAD_FILES: readonly (readonly [name: string, args: readonly string[], line
   ['a disk of less than a sector', [kernel, '-b', file('tiny', 'tiny')], /^disk ".*tiny": it has 4 bytes, less than a sector \(EMPTY\)$/],
   ['persistent memory that does not exist', [kernel, '--pmem', join(folder, 'none')], /^pmem ".*none": there is no such file \(ENOENT\)$/],
   ['persistent memory without a byte', [kernel, '--pmem', file('void', '')], /^pmem ".*void": it has no bytes \(EMPTY\)$/],
-  ['persistent memory that does not fit', [kernel, '--hypervisor', 'wasm', '--pmem', huge], /^guest RAM of 268435456 bytes and persistent memory of 4294967296 is more than 3489660928$/],
+  ['persistent memory that does not fit', [kernel, '--hypervisor', 'wasm', '--pmem', huge], /^guest RAM of 268435456 bytes and persistent memory of 4294967296 do not fit into 3489660928$/],
   ['a SCSI disk of less than a block', [kernel, '--scsi-block', `${file('small', 'x'.repeat(512))},block-size=4096`], /^disk ".*small": it has 512 bytes, less than a block of 4096 \(EMPTY\)$/],
   ['a disk that is persistent memory too', [kernel, '-b', file('both', 'x'.repeat(512)), '--pmem', `${join(folder, 'both')},ro`], /^pmem ".*both": it is given twice, and not both times read-only \(ESHARED\)$/],
   ['a disk that is given twice and may be written', [kernel, '-b', file('twice', 'x'.repeat(512)), '-b', `${join(folder, 'twice')},ro`], /^disk ".*twice": it is given twice, and not both times read-only \(ESHARED\)$/],

@@ -136,11 +136,14 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     name: '--scsi-block',
     value: 'PATH[,KEY=VALUE,...]',
     repeatable: true,
-    help: `Adds a disk to a SCSI host; the guest sees them as sda, sdb and so on. Up to ${MAX_SCSI_DISKS}.`,
+    help: `Adds a disk to a SCSI host, LUN 0, 1 and so on; sda, sdb and so on in Linux, which may give several their names in another order. Up to ${MAX_SCSI_DISKS}.`,
     keys: [
       ['path=PATH', 'The image, or a block device of the host.'],
       ['ro', 'Read-only: the guest is told, and the image is never written.'],
-      ['root', 'The root file system: adds root=/dev/sdX and ro or rw to the kernel command line.'],
+      [
+        'root',
+        'The root file system: adds root=/dev/sdX and ro or rw to the kernel command line, which names it for sure only when it is alone.',
+      ],
       ['block-size=BYTES', 'As for --block.'],
       ['format=FORMAT', 'As for --block. The default is raw.'],
       ['lock=BOOL', 'As for --block. The default is true.'],

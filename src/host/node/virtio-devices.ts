@@ -30,7 +30,7 @@ const SECTOR_BYTES = 512;
 /** What Linux calls disk `index`, counted from 0. */
 export const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
 
-/** What Linux calls disk `index` of the SCSI host, counted from 0. */
+/** What Linux calls disk `index` of the SCSI host, counted from 0, unless it finds several in another order. */
 export const scsiDiskName = (index: number): string => `sd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
 
 /** What Linux calls persistent memory `index`, counted from 0. */
