@@ -11,7 +11,9 @@ export {
   type BareMachineOptions,
   createBareMachine,
 } from './host/node/bare-machine.ts';
-export { runMachine, type RunResult } from './host/node/machine.ts';
+export type { BalloonControl, BalloonCounters } from './devices/virtio/balloon/device.ts';
+export type { BalloonStatistics } from './devices/virtio/balloon/statistics.ts';
+export { runMachine, type RunningMachine, type RunResult } from './host/node/machine.ts';
 export type { InitialCpuState, InitialDescriptorTable, InitialSegment } from './hypervisor/initial-state.ts';
 export { realModeState } from './hypervisor/real-mode.ts';
 export type { CheckTranslation } from './hypervisor/check-translation.ts';
@@ -28,6 +30,7 @@ export type {
   WasmVcpuStats,
 } from './hypervisor/stats.ts';
 export {
+  type BalloonConfig,
   type BlockConfig,
   DEFAULT_BLOCK,
   DEFAULT_CONFIG,

@@ -3,7 +3,7 @@
  *
  * First the set-up, which fetches what whole-system tests need from Debian; then every `*.test.ts` through node:test, one
  * process a file. With `--fast`, no set-up, and only the tests beside the sources. With path parts, only the files whose
- * path contains one of them. At the end the skipped tests are counted by reason.
+ * path contains one of them; some files take so long that they run only then. At the end the skipped tests are counted by reason.
  *
  * @module
  */
@@ -26,10 +26,13 @@ const { values: options, positionals: parts } = parseArgs({
   options: { fast: { type: 'boolean', default: false } },
 });
 
+/** Dozens of boots in a host that is emulated itself: `npm run test:nested`. */
+const ONLY_WHEN_NAMED = ['test/nested/embedded.test.ts'];
+
 const files = sourceFiles(ROOT)
   .filter((path) => path.endsWith('.test.ts'))
   .filter((path) => !options.fast || !path.startsWith('test/'))
-  .filter((path) => parts.length === 0 || parts.some((part) => path.includes(part)))
+  .filter((path) => (parts.length === 0 ? !ONLY_WHEN_NAMED.includes(path) : parts.some((part) => path.includes(part))))
   .map((path) => fileURLToPath(new URL(path, ROOT)));
 
 if (files.length === 0) {

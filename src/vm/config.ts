@@ -133,6 +133,14 @@ export const DEFAULT_SCSI_BLOCK: Omit<ScsiBlockConfig, 'path'> = {
 };
 export const MAX_SCSI_DISKS = 16;
 
+/** A virtio balloon, by which the guest gives memory back to the host. */
+export interface BalloonConfig {
+  /** Guest memory outside the balloon at the start; absent: all of it. */
+  readonly initMemBytes?: number;
+  /** The guest may say which of its memory is free, and the host takes it. */
+  readonly pageReporting: boolean;
+}
+
 /** A file as persistent memory. */
 export interface PmemConfig {
   /** A file, or a block device of the host. */
@@ -186,6 +194,8 @@ export interface RunConfig {
   readonly pmem: readonly PmemConfig[];
   /** A virtio entropy device. */
   readonly rng: boolean;
+  /** Absent: no balloon. */
+  readonly balloon?: BalloonConfig;
   /** Where virtio devices are. */
   readonly virtioTransport: VirtioTransport;
 }
@@ -210,5 +220,6 @@ export const DEFAULT_CONFIG: RunConfig = {
   scsiBlock: [],
   pmem: [],
   rng: true,
+  balloon: { pageReporting: false },
   virtioTransport: 'pci',
 };

@@ -10,6 +10,7 @@
  */
 export const CONSOLE_SLOT = 1;
 export const RNG_SLOT = 3;
+export const BALLOON_SLOT = 4;
 export const SCSI_SLOT = 11;
 
 const FIRST_PMEM_SLOT = 12;

@@ -5,6 +5,7 @@ import { Bus } from '../bus/bus.ts';
 import { POSTED_MMIO_WORDS, PostedMmio } from '../bus/posted-mmio.ts';
 import { PciRoot } from '../devices/pci/root.ts';
 import { FakeLine, MemorySink, MemorySource } from '../devices/testing.ts';
+import { BalloonDevice } from '../devices/virtio/balloon/device.ts';
 import { BlockDevice } from '../devices/virtio/block/device.ts';
 import { blockRequest, MemoryDisk } from '../devices/virtio/block/testing.ts';
 import { ConsoleDevice } from '../devices/virtio/console/device.ts';
@@ -18,7 +19,7 @@ import { silentLogger } from '../util/log.ts';
 import { VirtioBus, type VirtioTransport } from './virtio-bus.ts';
 
 const RAM_BYTES = 0x10_0000;
-const SLOTS = [1, 2, 3, 11, 12] as const;
+const SLOTS = [1, 2, 3, 4, 11, 12] as const;
 
 function rig(transport: VirtioTransport) {
   const memory = new TestMemory(RAM_BYTES);
@@ -56,6 +57,14 @@ function rig(transport: VirtioTransport) {
   bus.add({ slot: 3, device: new RngDevice({ random: (into) => void into.fill(0xaa), yieldTurn }) });
   const lun = { disk: new MemoryDisk(0x2_0000), name: 'sda', readOnly: false, blockSize: 512, serial: 'FUZZ' };
   bus.add({ slot: 11, device: new ScsiDevice({ luns: [lun], yieldTurn, onError: () => {} }) });
+  const balloon = new BalloonDevice({
+    release: (part) => part.fill(0).length > 0,
+    memoryBytes: RAM_BYTES,
+    targetBytes: RAM_BYTES / 2,
+    pageReporting: true,
+    yieldTurn,
+  });
+  bus.add({ slot: 4, device: balloon });
   const range = { address: 0x800_0000, bytes: 0x20_0000 };
   const flush = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
   bus.add({
@@ -64,13 +73,13 @@ function rig(transport: VirtioTransport) {
   });
   const base = (slot: number): number =>
     transport === 'pci' ? 0xd000_0000 + slot * 0x10_0000 : 0xf800_0000 + slot * 0x1000;
-  return { memory, pci, mmio, turns, bus, input, base };
+  return { memory, pci, mmio, turns, bus, input, balloon, base };
 }
 
 for (const transport of ['pci', 'mmio'] as const) {
-  test(`${transport}: nothing that a guest does to five devices at once throws, and all of them work after a reset`, async () => {
+  test(`${transport}: nothing that a guest does to six devices at once throws, and all of them work after a reset`, async () => {
     for (let seed = 1; seed <= 25; seed++) {
-      const { memory, pci, mmio, turns, bus, input, base } = rig(transport);
+      const { memory, pci, mmio, turns, bus, input, balloon, base } = rig(transport);
       let state = seed * 0x9e37_79b9;
       const draw = (below: number): number => {
         state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
@@ -160,6 +169,8 @@ for (const transport of ['pci', 'mmio'] as const) {
             break;
           case 8:
             for (const turn of turns.splice(0)) turn();
+            balloon.resize(draw(RAM_BYTES));
+            void balloon.statistics();
             if (draw(8) === 0) await new Promise(setImmediate);
             break;
         }

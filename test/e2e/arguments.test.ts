@@ -62,6 +62,8 @@ test('--help explains every option and ends with status 0', async () => {
     '--scsi-block',
     '--pmem',
     '--no-rng',
+    '--no-balloon',
+    '--init-mem',
     '--virtio-transport',
     '--hypervisor',
     '--no-reboot',

@@ -83,6 +83,7 @@ test("Debian's kernel finds disk and entropy device on PCI, with MSI-X, and the 
     '0000:00:00.0 0x060000 0x8086 0x1237 0x02',
     '0000:00:02.0 0x018000 0x1af4 0x1042 0x01',
     '0000:00:03.0 0x088000 0x1af4 0x1044 0x01',
+    '0000:00:04.0 0x088000 0x1af4 0x1045 0x01',
   ]);
   assert.match(await vm.run('grep virtio0-req /proc/interrupts'), /PCI-MSI/);
   assert.equal(await vm.run('cat /sys/block/vda/serial; echo; cat /sys/block/vda/size'), 'DISK-1\n131072');
@@ -134,7 +135,8 @@ test('disks come in their order, each with its block size; discards where they a
     return path;
   });
   const [a, b, c] = images as [string, string, string];
-  await using vm = launch(['-b', a, '-b', `${b},block-size=4096,num-queues=1`, '-b', `${c},sparse=false`, '--no-rng']);
+  const disks = ['-b', a, '-b', `${b},block-size=4096,num-queues=1`, '-b', `${c},sparse=false`];
+  await using vm = launch([...disks, '--no-rng', '--no-balloon']);
   await vm.prompt();
   assert.equal(await vm.run('head -c 1 /dev/vda; head -c 1 /dev/vdb; head -c 1 /dev/vdc; echo'), 'abc');
   const queue = '/sys/block/vd?/queue';

@@ -38,6 +38,8 @@ export interface LaunchOptions {
   /** Gives the machine a pseudo-terminal of the command `script`, in place of pipes. */
   readonly terminal?: boolean;
   readonly cwd?: string;
+  /** Runs this program in place of the launcher, with an IPC channel. */
+  readonly program?: string;
 }
 
 /** How the process ended: its exit status, or the name of the signal. */
@@ -59,12 +61,17 @@ export class Console implements AsyncDisposable {
 
   constructor(args: readonly string[], options: LaunchOptions) {
     this.#command = `typervisor ${args.join(' ')}`;
-    const words = [NODE, LAUNCHER, ...args];
+    const words =
+      options.program === undefined ? [NODE, LAUNCHER, ...args] : [NODE, '--no-wasm-deopt', options.program, ...args];
     const [command = '', ...rest] = options.terminal
       ? ['script', '-qefc', words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '), '/dev/null']
       : words;
     // A group of its own, so that everything goes at once.
-    this.child = spawn(command, rest, { detached: true, ...(options.cwd !== undefined && { cwd: options.cwd }) });
+    this.child = spawn(command, rest, {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe', ...(options.program === undefined ? [] : (['ipc'] as const))],
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
+    });
     this.#status = new Promise((resolve) => {
       this.child.once('error', (error) => this.#take('errors', `cannot start: ${error.message}\n`));
       this.child.once('close', (status, signal) => {

@@ -308,6 +308,24 @@ test('virtio devices are on PCI unless it is said otherwise, the entropy device 
   refused(['--virtio-transport', 'ccw'], '--virtio-transport "ccw": "ccw" is not pci or mmio at position 0');
 });
 
+test('a balloon is there unless it is left out, empty unless less memory is given at first', () => {
+  assert.deepEqual(parse().balloon, { pageReporting: false });
+  assert.equal('balloon' in parse('--no-balloon'), false);
+  assert.deepEqual(parse('--init-mem', '100', '--balloon-page-reporting').balloon, {
+    initMemBytes: 100 * MIB,
+    pageReporting: true,
+  });
+  assert.equal(parse('-m', '512', '--init-mem', 'size=512').balloon?.initMemBytes, 512 * MIB);
+});
+
+test('a balloon that cannot be is refused with the reason', () => {
+  refused(['-m', '512', '--init-mem', '513'], '--init-mem "513": the guest has 512 MiB');
+  refused(['--init-mem', 'much'], '--init-mem "much": expected an integer at position 0');
+  refused(['--no-balloon', '--init-mem', '9'], '--init-mem "9": it cannot go with --no-balloon');
+  refused(['--no-balloon', '--balloon-page-reporting'], '--balloon-page-reporting cannot go with --no-balloon');
+  refused(['--check-translation', '10', '--init-mem', '9'], '--init-mem "9": it cannot go with --check-translation');
+});
+
 test('a virtio console is counted apart from the serial ports', () => {
   assert.deepEqual(parse('--serial', 'stdout,hardware=virtio-console,console,stdin').serial, [
     { hardware: 'virtio-console', num: 1, type: 'stdout', console: true, stdin: true },
@@ -341,5 +359,6 @@ test('translated code is not checked beside devices that write to memory', () =>
   refused(['--check-translation', '10', '--scsi-block', 'disk'], reason);
   refused(['--check-translation', '10', '--pmem', 'file'], reason);
   refused(['--check-translation', '10', '--serial', 'hardware=virtio-console'], reason);
-  assert.equal(parse('--check-translation', '10').rng, false);
+  const { rng, balloon } = parse('--check-translation', '10');
+  assert.deepEqual({ rng, balloon }, { rng: false, balloon: undefined });
 });

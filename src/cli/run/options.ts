@@ -20,6 +20,7 @@ import {
 import { DISK_FORMATS } from '../../disk/formats.ts';
 import { LOG_LEVELS, type LogLevel } from '../../util/log.ts';
 import {
+  type BalloonConfig,
   type BlockConfig,
   CONSOLE_ON_STDOUT,
   DEFAULT_BLOCK,
@@ -163,6 +164,19 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   },
   { name: '--no-rng', help: 'Leaves the entropy device out, which gives the guest random numbers.' },
   {
+    name: '--no-balloon',
+    help: 'Leaves the memory balloon out, by which the guest gives memory back to the host.',
+  },
+  {
+    name: '--init-mem',
+    value: 'MIB',
+    help: 'Guest memory outside the balloon at the start: the guest gives up the rest of --mem as soon as its driver runs. The default is all.',
+  },
+  {
+    name: '--balloon-page-reporting',
+    help: 'The guest says which of its memory is free, and the host takes that back until it is used again.',
+  },
+  {
     name: '--virtio-transport',
     value: 'pci|mmio',
     help: 'How the guest reaches its virtio devices: as PCI functions (the default), or as memory-mapped devices that ACPI names.',
@@ -182,7 +196,7 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   {
     name: '--check-translation',
     value: 'every=N[,eager]',
-    help: 'Checks translated code: calls of it are undone, done again by the interpreter, and compared. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked. Not with disks, persistent memory and virtio consoles, which write to memory while code is done again; the entropy device is left out.',
+    help: 'Checks translated code: calls of it are undone, done again by the interpreter, and compared. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked. Not with disks, persistent memory and virtio consoles, which write to memory while code is done again; the entropy device and the balloon are left out.',
     keys: [
       ['every=N', 'One of N calls, on average; with 1 each.'],
       ['eager', 'Translates all code that is met, however seldom it runs.'],
@@ -259,6 +273,7 @@ const SCSI_BLOCK = {
   format: withDefault(choice(...DISK_FORMATS), DEFAULT_SCSI_BLOCK.format),
   lock: withDefault(boolean(), DEFAULT_SCSI_BLOCK.lock),
 };
+const INIT_MEM = { size: integer(0, MAX_KVM_MEM_MIB, 'MiB') };
 const PMEM = {
   path: string(),
   ro: withDefault(boolean(), DEFAULT_PMEM.readOnly),
@@ -399,6 +414,22 @@ function scsiDisks(args: ParsedArguments, others: readonly { readonly root: bool
   return disks;
 }
 
+/** The balloon, which is there unless somebody leaves it out. */
+function balloon(args: ParsedArguments, memBytes: number): BalloonConfig | undefined {
+  const [initMem] = keyValues(args, '--init-mem', INIT_MEM);
+  const initMemBytes = initMem === undefined ? undefined : initMem.size * MIB;
+  const pageReporting = args.options.has('--balloon-page-reporting');
+  const obstacle = ['--no-balloon', '--check-translation'].find((option) => args.options.has(option));
+  if (initMemBytes !== undefined && (obstacle !== undefined || initMemBytes > memBytes)) {
+    const reason = obstacle === undefined ? `the guest has ${memBytes / MIB} MiB` : `it cannot go with ${obstacle}`;
+    throw invalid('--init-mem', args.options.get('--init-mem')?.[0] ?? '', reason);
+  }
+  if (obstacle !== undefined && pageReporting) {
+    throw new UsageError(`--balloon-page-reporting cannot go with ${obstacle}`);
+  }
+  return obstacle === undefined ? { pageReporting, ...(initMemBytes !== undefined && { initMemBytes }) } : undefined;
+}
+
 /** Persistent memory in order. */
 function pmemDevices(args: ParsedArguments, disks: readonly { readonly root: boolean }[]): PmemConfig[] {
   const texts = args.options.get('--pmem') ?? [];
@@ -460,11 +491,13 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     const text = args.options.get('--debug-exit')?.[0] ?? '';
     throw invalid('--debug-exit', text, `one of the ${DEBUG_EXIT_PORTS} ports from there on is taken, by ${owner}`);
   }
+  const memBytes = mem === undefined ? DEFAULT_CONFIG.memBytes : mem.size * MIB;
+  const ballooning = balloon(args, memBytes);
   return {
     ...(kernel !== undefined && { kernel }),
     ...(initrd !== undefined && { initrd }),
     params: args.options.get('--params') ?? [],
-    memBytes: mem === undefined ? DEFAULT_CONFIG.memBytes : mem.size * MIB,
+    memBytes,
     cpus: cpus?.['num-cores'] ?? DEFAULT_CONFIG.cpus,
     serial,
     hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
@@ -481,6 +514,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     scsiBlock,
     pmem,
     rng: !args.options.has('--no-rng') && check === undefined,
+    ...(ballooning !== undefined && { balloon: ballooning }),
     virtioTransport: virtio?.transport ?? DEFAULT_CONFIG.virtioTransport,
   };
 }

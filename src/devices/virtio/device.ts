@@ -7,6 +7,7 @@
  * @module
  */
 import type { AccessWidth } from '../../bus/bus-device.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Features } from './defs.ts';
 import type { Virtqueue } from './queue/virtqueue.ts';
 
@@ -16,6 +17,8 @@ export interface DriverSession {
   readonly features: Features;
   /** By index; undefined where the driver enabled none. */
   readonly queues: readonly (Virtqueue | undefined)[];
+  /** What addresses in requests mean; those of buffers have been looked up already. */
+  readonly memory: GuestMemory;
   /** Tells the driver that a queue has used buffers; after a `publish` that asked for it. */
   interrupt(queue: number): void;
   /**

@@ -1,5 +1,6 @@
 /**
- * The system calls for disk images that Node does not have, through koffi when that is installed: it is an optional dependency.
+ * The system calls for disk images and guest memory that Node does not have, through koffi when that is installed: it is an optional
+ * dependency.
  *
  * @module
  */
@@ -23,6 +24,9 @@ const SEEK_END = 2;
 const SEEK_DATA = 3;
 /** preadv2(2). */
 const RWF_NOWAIT = 8;
+/** madvise(2). */
+export const MADV_DONTNEED = 4;
+export const MADV_REMOVE = 9;
 /** Buffers of one `readCached`. */
 export const MAX_CACHED_BUFFERS = 64;
 /** V8 keeps the bytes of smaller arrays in its heap, where they move: their address is no use. */
@@ -49,6 +53,8 @@ export interface LinuxCalls {
   isAligned(bytes: Uint8Array, alignment: number): boolean;
   /** The length of a file or block device, negative when it has none. */
   lengthOf(fd: number): number;
+  /** For whole pages outside V8's heap. Returns 0, or the error's number. */
+  madvise(pages: Uint8Array, advice: number): number;
 }
 
 type Call = ((...args: (number | BigUint64Array | Uint8Array)[]) => number) & {
@@ -80,6 +86,7 @@ function load(): LinuxCalls | null {
     const preadv2 = libc.func('int64_t preadv2(int fd, const void *iov, int iovcnt, int64_t offset, int flags)');
     // struct iovec: address and length. The call is over when another begins.
     const iov = new BigUint64Array(2 * MAX_CACHED_BUFFERS);
+    const madvise = libc.func('int madvise(const void *addr, size_t length, int advice)');
     const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
     return {
       flock: (fd, operation) => (flock(fd, operation) === 0 ? 0 : koffi.errno()),
@@ -114,6 +121,7 @@ function load(): LinuxCalls | null {
         return at < 0 ? -koffi.errno() : at;
       },
       lengthOf: (fd) => lseek(fd, 0, SEEK_END),
+      madvise: (pages, advice) => (madvise(pages, pages.length, advice) === 0 ? 0 : koffi.errno()),
     };
   } catch {
     return null;

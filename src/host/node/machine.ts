@@ -8,11 +8,14 @@ import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { DiskFormatError } from '../../disk/disk-format-error.ts';
+import type { BalloonControl, BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
 import { endStatus } from '../../vm/end-status.ts';
 import { ExitCode } from '../../vm/exit-code.ts';
+import { BALLOON_SLOT } from '../../vm/slots.ts';
+import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.ts';
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
@@ -26,6 +29,7 @@ import { TraceFile } from './trace-file.ts';
 import {
   consoleName,
   type ConnectedConsole,
+  createBalloon,
   createVirtioDevices,
   diskName,
   pmemName,
@@ -59,6 +63,9 @@ export function commandLine(config: RunConfig): string {
   ].join(' ');
 }
 
+const balloonAt = (device: BalloonDevice | undefined): VirtioPlacement[] =>
+  device === undefined ? [] : [{ slot: BALLOON_SLOT, device }];
+
 /** One line for people, for ends that are not the guest's own doing. */
 function explain(end: MachineEnd): string | undefined {
   if (end.kind === 'triple-fault') return 'the guest crashed: triple fault';
@@ -79,11 +86,20 @@ export interface RunResult {
   readonly seconds: number;
 }
 
+/** A machine while it runs. */
+export interface RunningMachine {
+  /** The memory balloon, where the configuration has one. */
+  readonly balloon: BalloonControl | undefined;
+}
+
 /** Errors of files, of the host and of sizes: their message is for people. */
 const REPORTED = [KernelFormatError, FileError, DiskFormatError, HypervisorError, SystemCallError, RangeError];
 
-/** Builds and runs the machine. Errors in files are one line on standard error and status 1. */
-export async function runMachine(config: RunConfig): Promise<RunResult> {
+/**
+ * Builds and runs the machine. Errors in files are one line on standard error and status 1. `started` is called once, when the
+ * guest begins to run.
+ */
+export async function runMachine(config: RunConfig, started?: (machine: RunningMachine) => void): Promise<RunResult> {
   await using resources = new AsyncDisposableStack();
   let machine: Machine | undefined;
   let left: LeaveReason | undefined;
@@ -135,8 +151,9 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
       if (port.hardware === undefined) serial[port.num - 1] = connected;
       else consoles.push({ config: port, backend: connected });
     }
-    const progress = createProgressLine(process.stderr);
     const { devices, persistent } = await createVirtioDevices(config, consoles, logger, resources);
+    const balloon = createBalloon(config, hypervisor.name, logger);
+    const progress = createProgressLine(process.stderr);
     machine = new Machine(
       {
         ramBytes: config.memBytes,
@@ -149,7 +166,7 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         serial,
         debugExitPort: config.debugExit?.port,
         noReboot: config.noReboot,
-        virtio: { transport: config.virtioTransport, devices },
+        virtio: { transport: config.virtioTransport, devices: [...devices, ...balloonAt(balloon)] },
         progress: progress.update,
       },
       {
@@ -163,12 +180,13 @@ export async function runMachine(config: RunConfig): Promise<RunResult> {
         yieldTurn,
       },
     );
-    const started = performance.now();
+    const from = performance.now();
     const running = machine.run();
     progress.end();
     if (left !== undefined) machine.stop();
+    else started?.({ balloon });
     const result: MachineResult = await running;
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = (performance.now() - from) / 1000;
     await terminal[Symbol.asyncDispose]();
     const message = left === undefined ? explain(result.end) : leaveMessage(left);
     if (message !== undefined) process.stderr.write(`${messagePrefix(config)}${message}\n`);

@@ -1,6 +1,6 @@
 /**
  * The virtio devices of a configuration with the host behind them: disks on files, files as memory, consoles on the terminal or files, random
- * numbers. And what Linux calls them.
+ * numbers, a balloon over the machine's memory. And what Linux calls them.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { randomFillSync } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
+import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import type { Disk } from '../../disk/disk.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
@@ -24,6 +25,7 @@ import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
 import { type DiskImageOptions, openDiskImage } from './disk-image.ts';
 import { FileError } from './files.ts';
 import { openPersistentFile, type PersistentFile } from './persistent-file.ts';
+import { memoryReleaser } from './release-memory.ts';
 
 const SECTOR_BYTES = 512;
 
@@ -73,6 +75,22 @@ export async function createVirtioDevices(
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: createConsole(consoles, resources) });
   return { devices, persistent };
+}
+
+/** The configuration's balloon, over memory that is kept as the hypervisor keeps it. */
+export function createBalloon(
+  { balloon, memBytes }: RunConfig,
+  hypervisor: 'kvm' | 'wasm',
+  logger: Logger,
+): BalloonDevice | undefined {
+  if (balloon === undefined) return undefined;
+  return new BalloonDevice({
+    release: memoryReleaser(hypervisor, logger),
+    memoryBytes: memBytes,
+    targetBytes: memBytes - (balloon.initMemBytes ?? memBytes),
+    pageReporting: balloon.pageReporting,
+    yieldTurn,
+  });
 }
 
 /** Which file a path names; undefined when it cannot be looked at: opening it says why. */

@@ -254,6 +254,7 @@ export class TransportCore {
     this.device.activate({
       features: this.#accepted,
       queues,
+      memory,
       interrupt: (queue) => {
         // A device that finishes something from before a reset has nobody to tell.
         if (this.#queues === queues) interrupts.queue(queue);
