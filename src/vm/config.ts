@@ -110,6 +110,29 @@ export const MAX_BLOCK_SIZE = 4096;
 export const MAX_BLOCK_ID_LENGTH = 20;
 export const MAX_BLOCK_QUEUES = 64;
 
+/** A disk of the SCSI host. */
+export interface ScsiBlockConfig {
+  /** An image, or a block device of the host. */
+  readonly path: string;
+  readonly format: DiskFormat;
+  readonly readOnly: boolean;
+  /** The root file system: the kernel command line says so. At most one of all disks and of persistent memory. */
+  readonly root: boolean;
+  /** A power of two. */
+  readonly blockSize: number;
+  /** Two writers, or a writer and a reader, are kept apart. */
+  readonly lock: boolean;
+}
+
+export const DEFAULT_SCSI_BLOCK: Omit<ScsiBlockConfig, 'path'> = {
+  format: 'raw',
+  readOnly: false,
+  root: false,
+  blockSize: 512,
+  lock: true,
+};
+export const MAX_SCSI_DISKS = 16;
+
 /** A virtio balloon, by which the guest gives memory back to the host. */
 export interface BalloonConfig {
   /** Guest memory outside the balloon at the start; absent: all of it. */
@@ -165,6 +188,8 @@ export interface RunConfig {
   readonly debugExit?: DebugExitConfig;
   /** Disks in the guest's order: vda, vdb, ... */
   readonly block: readonly BlockConfig[];
+  /** Disks of the SCSI host in the order of their LUNs; without any there is no host. */
+  readonly scsiBlock: readonly ScsiBlockConfig[];
   /** Persistent memory in the guest's order: pmem0, pmem1, ... */
   readonly pmem: readonly PmemConfig[];
   /** A virtio entropy device. */
@@ -192,6 +217,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   logLevel: 'warn',
   stats: false,
   block: [],
+  scsiBlock: [],
   pmem: [],
   rng: true,
   balloon: { pageReporting: false },

@@ -136,8 +136,9 @@ export class Machine {
     const { persistent } = options;
     const memoryBytes = persistent?.memoryBytes ?? ramBytes;
     if (memoryBytes > hypervisor.maxRamBytes) {
-      const what = memoryBytes === ramBytes ? 'RAM' : 'RAM and persistent memory';
-      throw new RangeError(`guest ${what} of ${memoryBytes} bytes is more than ${hypervisor.maxRamBytes}`);
+      const bytes = persistent?.ranges.reduce((sum, range) => sum + range.bytes, 0) ?? 0;
+      const excess = bytes === 0 ? 'is more than' : `and persistent memory of ${bytes} do not fit into`;
+      throw new RangeError(`guest RAM of ${ramBytes} bytes ${excess} ${hypervisor.maxRamBytes}`);
     }
     this.#map = planMachineMemory({ ramBytes: memoryBytes, vcpuCount, vcpuBytes: hypervisor.vcpuAreaBytes });
     this.#memory = allocateMachineMemory(this.#map);

@@ -4,13 +4,14 @@
  *
  *     0    host bridge          2    first disk          4    balloon
  *     1    consoles             3    entropy             16   the other disks, to 31
- *     12   persistent memory, to 15
+ *     11   SCSI host            12   persistent memory, to 15
  *
  * @module
  */
 export const CONSOLE_SLOT = 1;
 export const RNG_SLOT = 3;
 export const BALLOON_SLOT = 4;
+export const SCSI_SLOT = 11;
 
 const FIRST_PMEM_SLOT = 12;
 export const MAX_PMEM = 4;

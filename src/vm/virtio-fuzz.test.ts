@@ -12,12 +12,14 @@ import { ConsoleDevice } from '../devices/virtio/console/device.ts';
 import { PLAIN, readableBytes, TestDriver, TestMemory, writable } from '../devices/virtio/queue/testing.ts';
 import { PmemDevice } from '../devices/virtio/pmem/device.ts';
 import { RngDevice } from '../devices/virtio/rng/device.ts';
+import { ScsiDevice } from '../devices/virtio/scsi/device.ts';
+import { scsiCommand } from '../devices/virtio/scsi/testing.ts';
 import { gpa } from '../memory/guest-memory.ts';
 import { silentLogger } from '../util/log.ts';
 import { VirtioBus, type VirtioTransport } from './virtio-bus.ts';
 
 const RAM_BYTES = 0x10_0000;
-const SLOTS = [1, 2, 3, 4, 12] as const;
+const SLOTS = [1, 2, 3, 4, 11, 12] as const;
 
 function rig(transport: VirtioTransport) {
   const memory = new TestMemory(RAM_BYTES);
@@ -53,6 +55,8 @@ function rig(transport: VirtioTransport) {
   const options = { readOnly: false, id: 'FUZZ', blockSize: 512, queues: 2, sparse: true, packed: true };
   bus.add({ slot: 2, device: new BlockDevice({ ...options, disk, name: 'block', yieldTurn, onError: () => {} }) });
   bus.add({ slot: 3, device: new RngDevice({ random: (into) => void into.fill(0xaa), yieldTurn }) });
+  const lun = { disk: new MemoryDisk(0x2_0000), name: 'sda', readOnly: false, blockSize: 512, serial: 'FUZZ' };
+  bus.add({ slot: 11, device: new ScsiDevice({ luns: [lun], yieldTurn, onError: () => {} }) });
   const balloon = new BalloonDevice({
     release: (part) => part.fill(0).length > 0,
     memoryBytes: RAM_BYTES,
@@ -73,7 +77,7 @@ function rig(transport: VirtioTransport) {
 }
 
 for (const transport of ['pci', 'mmio'] as const) {
-  test(`${transport}: nothing that a guest does to four devices at once throws, and all of them work after a reset`, async () => {
+  test(`${transport}: nothing that a guest does to six devices at once throws, and all of them work after a reset`, async () => {
     for (let seed = 1; seed <= 25; seed++) {
       const { memory, pci, mmio, turns, bus, input, balloon, base } = rig(transport);
       let state = seed * 0x9e37_79b9;
@@ -135,12 +139,17 @@ for (const transport of ['pci', 'mmio'] as const) {
             if (draw(20) === 0) setUp(slot);
             break;
           case 5: {
-            const buffers = blockRequest(
-              [0, 1, 4, 8, 11, 13, 99][draw(7)]!,
-              draw(300),
-              readableBytes(new Uint8Array(draw(64))),
-              writable(draw(3) * 512),
-            );
+            const isForScsi = draw(3) === 0;
+            const cdb = Array.from({ length: 16 }, () => draw(2) * draw(256));
+            cdb[0] = [0x08, 0x12, 0x1a, 0x28, 0x2a, 0x42, 0x88, 0x8a, 0x91, 0x9e, 0xa0, draw(256)][draw(12)]!;
+            const buffers = isForScsi
+              ? scsiCommand(cdb, { lun: draw(2), out: new Uint8Array(draw(64)), in: draw(3) * 512 })
+              : blockRequest(
+                  [0, 1, 4, 8, 11, 13, 99][draw(7)]!,
+                  draw(300),
+                  readableBytes(new Uint8Array(draw(64))),
+                  writable(draw(3) * 512),
+                );
             try {
               queues[draw(4)]!.add(buffers);
             } catch {

@@ -1,7 +1,7 @@
 /** What `typervisor` refuses before a machine exists: arguments, and files that cannot be a kernel or an initrd. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -59,6 +59,7 @@ test('--help explains every option and ends with status 0', async () => {
     '--cpus',
     '--serial',
     '--block',
+    '--scsi-block',
     '--pmem',
     '--no-rng',
     '--no-balloon',
@@ -77,6 +78,10 @@ mkdirSync(join(folder, 'folder'));
 const text = file('text', 'This is not a kernel.\n'.repeat(100));
 const elf = buildElf({ entry: 0x100_0000, segments: [{ paddr: 0x100_0000, data: new Uint8Array(64) }] });
 
+/** More than what there is below the PCI hole, without a byte on the host. */
+const huge = file('huge', '');
+truncateSync(huge, 4 * 1024 ** 3);
+
 // biome-ignore format: a table
 const BAD_FILES: readonly (readonly [name: string, args: readonly string[], line: RegExp])[] = [
   ['a kernel that does not exist', [join(folder, 'none')], /^kernel ".*none": there is no such file \(ENOENT\)$/],
@@ -91,6 +96,8 @@ const BAD_FILES: readonly (readonly [name: string, args: readonly string[], line
   ['a disk of less than a sector', [kernel, '-b', file('tiny', 'tiny')], /^disk ".*tiny": it has 4 bytes, less than a sector \(EMPTY\)$/],
   ['persistent memory that does not exist', [kernel, '--pmem', join(folder, 'none')], /^pmem ".*none": there is no such file \(ENOENT\)$/],
   ['persistent memory without a byte', [kernel, '--pmem', file('void', '')], /^pmem ".*void": it has no bytes \(EMPTY\)$/],
+  ['persistent memory that does not fit', [kernel, '--hypervisor', 'wasm', '--pmem', huge], /^guest RAM of 268435456 bytes and persistent memory of 4294967296 do not fit into 3489660928$/],
+  ['a SCSI disk of less than a block', [kernel, '--scsi-block', `${file('small', 'x'.repeat(512))},block-size=4096`], /^disk ".*small": it has 512 bytes, less than a block of 4096 \(EMPTY\)$/],
   ['a disk that is persistent memory too', [kernel, '-b', file('both', 'x'.repeat(512)), '--pmem', `${join(folder, 'both')},ro`], /^pmem ".*both": it is given twice, and not both times read-only \(ESHARED\)$/],
   ['a disk that is given twice and may be written', [kernel, '-b', file('twice', 'x'.repeat(512)), '-b', `${join(folder, 'twice')},ro`], /^disk ".*twice": it is given twice, and not both times read-only \(ESHARED\)$/],
   ['a bzImage of an old boot protocol', [file('old', buildBzImage({ version: 0x0201 }))], /old: .*0x201 /],

@@ -57,14 +57,26 @@ function rawDisk(name: string, keys: string): SystemDisk {
   return { ...DISKS, args: ['-i', need(system).initrd, '-b', `${path},${keys}`], check: () => path };
 }
 
-/** The image as memory. Its table of file systems names a disk, and its initial RAM disk has no drivers for anything else. */
-function persistentMemory(): SystemDisk {
-  const path = rawCopy('pmem.ext4');
-  const table = join(folder, 'fstab');
-  writeFileSync(table, '/dev/pmem0 / ext4 errors=remount-ro 0 1\n');
+/** A copy whose table of file systems names another device than a virtio disk. */
+function copyFor(device: string, name: string): string {
+  const path = rawCopy(name);
+  const table = join(folder, `${name}-fstab`);
+  writeFileSync(table, `${device} / ext4 errors=remount-ro 0 1\n`);
   for (const command of ['rm /etc/fstab', `write ${table} /etc/fstab`]) {
     execFileSync('debugfs', ['-w', '-R', command, path], { stdio: 'pipe' });
   }
+  return path;
+}
+
+function scsiDisk(): SystemDisk {
+  const path = copyFor('/dev/sda', 'scsi.ext4');
+  const args = ['-i', need(system).initrd, '--scsi-block', `${path},root`];
+  return { args, device: '/dev/sda', repository: '/dev/vda', check: () => path };
+}
+
+/** The image as memory. Debian's initial RAM disk has no drivers for it. */
+function persistentMemory(): SystemDisk {
+  const path = copyFor('/dev/pmem0', 'pmem.ext4');
   const initrd = join(folder, 'pmem-initrd');
   writeFileSync(initrd, withPmemDrivers(need(system)));
   const args = ['-i', initrd, '--pmem', `${path},root`];
@@ -92,6 +104,7 @@ for (const [name, disk, options] of [
   ['a disk on PCI', () => rawDisk('pci', 'root'), []],
   ['one on MMIO with packed rings', () => rawDisk('mmio', 'root,packed-queue'), ['--virtio-transport', 'mmio']],
   ['a qcow2 image over a backing file', overlaidDisk, []],
+  ['a disk of a SCSI host', scsiDisk, []],
   ['persistent memory', persistentMemory, []],
 ] as const) {
   test(`Debian with systemd boots from ${name}, installs a package, powers off and leaves a clean disk`, {

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { busyboxInitrd, debianKernel, debianModules, need, skipReason, skipWithout } from '../guest/debian.ts';
-import { GuestModules, type GuestTransport, PMEM_DRIVERS } from '../guest/guest-modules.ts';
+import { GuestModules, type GuestTransport, PMEM_DRIVERS, waitForDevices } from '../guest/guest-modules.ts';
 import { type Console, launch } from './console.ts';
 import { temporaryFolder } from './programs.ts';
 
@@ -41,7 +41,7 @@ async function boot(transport: GuestTransport, ...args: readonly string[]): Prom
   writeFileSync(initrd, need(busyboxInitrd({ entries: guest.entries })));
   const vm = launch(['-m', '256', '-i', initrd, '--virtio-transport', transport, ...args, need(cloud).bzImage]);
   await vm.prompt(BOOT_LIMIT_MS);
-  await vm.run(guest.loadCommand);
+  await vm.run(`${guest.loadCommand}; ${waitForDevices('/dev/pmem0')}`);
   return vm;
 }
 
@@ -96,13 +96,15 @@ test('a read-only file keeps every byte, and a guest that flushes what it wrote 
 test('two files are two devices, and both are there after a reboot in place', { skip }, async () => {
   const [first, second] = [ext4('first.ext4', '33M'), ext4('second.ext4', '16M')];
   await using vm = await boot('pci', '--pmem', first, '--pmem', second);
+  const ready = waitForDevices('/dev/pmem0', '/dev/pmem1');
+  await vm.run(ready);
   const sizes = 'cat /sys/block/pmem0/size /sys/block/pmem1/size';
   // In sectors, padded to 2 MiB.
   assert.equal(await vm.run(sizes), '69632\n32768');
   await vm.run('mkdir /mnt; mount -t ext4 /dev/pmem1 /mnt; echo before > /mnt/note; umount /mnt');
   vm.type('reboot -f\n');
   await vm.prompt(BOOT_LIMIT_MS);
-  await vm.run(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
+  await vm.run(`${new GuestModules('pci', PMEM_DRIVERS).loadCommand}; ${ready}`);
   assert.equal(await vm.run(sizes), '69632\n32768');
   assert.equal(await vm.run('mkdir /mnt; mount -t ext4 /dev/pmem1 /mnt; cat /mnt/note; umount /mnt'), 'before');
   vm.type('poweroff -f\n');

@@ -21,6 +21,10 @@ export const PMEM_DRIVERS: readonly string[] = ['libnvdimm', 'nd_btt', 'nd_pmem'
 
 export const moduleName = (path: string): string => `${path.split('/').at(-1)}.ko`;
 
+/** The command of a shell that waits until devices open: drivers go on with them when they are loaded. */
+export const waitForDevices = (...paths: readonly string[]): string =>
+  paths.map((path) => `until head -c 1 ${path} >/dev/null 2>&1; do sleep 0.1; done`).join('; ');
+
 /** Modules as files of a folder in an archive; `read` gives one by its path below drivers/. */
 export const moduleFiles = (
   folder: string,

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { GuestModules, PMEM_DRIVERS } from '../guest/guest-modules.ts';
+import { GuestModules, PMEM_DRIVERS, waitForDevices } from '../guest/guest-modules.ts';
 import { Nest, skipWithoutNest } from '../guest/nest.ts';
 
 const skip = skipWithoutNest();
@@ -100,7 +100,8 @@ for (const [where, memory, address] of [
     await nest.output('echo from the host > /tmp/pmem; truncate -s 64M /tmp/pmem');
     await debian(`-m ${memory} --pmem /tmp/pmem`);
     await nest.output(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
-    assert.match(await nest.output('cat /proc/iomem'), new RegExp(`^${address} : Persistent Memory$`, 'm'));
+    await nest.output(waitForDevices('/dev/pmem0'));
+    assert.match(await nest.output('cat /proc/iomem'), new RegExp(`^${address} : namespace0.0$`, 'm'));
     assert.equal(await nest.output('head -n 1 /dev/pmem0'), 'from the host');
     await nest.output('echo from the guest | dd of=/dev/pmem0 bs=4096 conv=sync,fsync');
     nest.type('poweroff -f\n');

@@ -266,6 +266,27 @@ test('disks that make no sense are refused with the reason', () => {
   refused(Array.from({ length: 18 }, () => ['-b', 'a']).flat(), '--block "a": more than 17 disks');
 });
 
+test('a disk of the SCSI host has the defaults of crosvm, and every key its place', () => {
+  assert.deepEqual(
+    parse('--scsi-block', 'a', '--scsi-block', 'path=b,ro,root,block-size=4096,format=qcow2,lock=false').scsiBlock,
+    [
+      { path: 'a', format: 'raw', readOnly: false, root: false, blockSize: 512, lock: true },
+      { path: 'b', format: 'qcow2', readOnly: true, root: true, blockSize: 4096, lock: false },
+    ],
+  );
+});
+
+test('disks of the SCSI host that make no sense are refused with the reason', () => {
+  refused(['--scsi-block', 'path=""'], '--scsi-block "path=\\"\\"": the path is empty');
+  refused(
+    ['--scsi-block', 'a,block-size=513'],
+    '--scsi-block "a,block-size=513": a block size of 513 is no power of two',
+  );
+  refused(['--scsi-block', 'a,root', '-b', 'b,root'], '--scsi-block "a,root": another disk is the root already');
+  refused(['--scsi-block', 'a,root', '--pmem', 'b,root'], '--pmem "b,root": a disk is the root already');
+  refused(Array.from({ length: 17 }, () => ['--scsi-block', 'a']).flat(), '--scsi-block "a": more than 16 disks');
+});
+
 test('persistent memory is written to and locked unless it is said otherwise', () => {
   assert.deepEqual(parse().pmem, []);
   assert.deepEqual(parse('--pmem', 'a', '--pmem', 'path=b,ro,root,lock=false').pmem, [
@@ -333,8 +354,9 @@ test('a virtio console is counted apart from the serial ports', () => {
 });
 
 test('translated code is not checked beside devices that write to memory', () => {
-  const reason = '--check-translation "10": it cannot go with --block, --pmem or a virtio console';
+  const reason = '--check-translation "10": it cannot go with disks, --pmem or a virtio console';
   refused(['--check-translation', '10', '-b', 'disk'], reason);
+  refused(['--check-translation', '10', '--scsi-block', 'disk'], reason);
   refused(['--check-translation', '10', '--pmem', 'file'], reason);
   refused(['--check-translation', '10', '--serial', 'hardware=virtio-console'], reason);
   const { rng, balloon } = parse('--check-translation', '10');

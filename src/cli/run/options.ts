@@ -27,6 +27,7 @@ import {
   DEFAULT_CONFIG,
   DEFAULT_MEM_MIB,
   DEFAULT_PMEM,
+  DEFAULT_SCSI_BLOCK,
   DEFAULT_TRACE_MIB,
   type HypervisorName,
   MAX_BLOCK_ID_LENGTH,
@@ -35,6 +36,7 @@ import {
   MAX_CPUS,
   MAX_KVM_MEM_MIB,
   MAX_MEM_MIB,
+  MAX_SCSI_DISKS,
   MAX_TRACE_MIB,
   MAX_WASM_CPUS,
   MIB,
@@ -42,6 +44,7 @@ import {
   MIN_MEM_MIB,
   type PmemConfig,
   type RunConfig,
+  type ScsiBlockConfig,
   SERIAL_NUMBERS,
   type SerialConfig,
 } from '../../vm/config.ts';
@@ -128,6 +131,23 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
         'lock=BOOL',
         'Whether an image that is written to is kept from all others, and one that is read from writers. The default is true.',
       ],
+    ],
+  },
+  {
+    name: '--scsi-block',
+    value: 'PATH[,KEY=VALUE,...]',
+    repeatable: true,
+    help: `Adds a disk to a SCSI host, LUN 0, 1 and so on; sda, sdb and so on in Linux, which may give several their names in another order. Up to ${MAX_SCSI_DISKS}.`,
+    keys: [
+      ['path=PATH', 'The image, or a block device of the host.'],
+      ['ro', 'Read-only: the guest is told, and the image is never written.'],
+      [
+        'root',
+        'The root file system: adds root=/dev/sdX and ro or rw to the kernel command line, which names it for sure only when it is alone.',
+      ],
+      ['block-size=BYTES', 'As for --block.'],
+      ['format=FORMAT', 'As for --block. The default is raw.'],
+      ['lock=BOOL', 'As for --block. The default is true.'],
     ],
   },
   {
@@ -244,6 +264,14 @@ const BLOCK = {
   backing: withDefault(list(string()), []),
   snapshot: withDefault(boolean(), DEFAULT_BLOCK.snapshot),
   lock: withDefault(boolean(), DEFAULT_BLOCK.lock),
+};
+const SCSI_BLOCK = {
+  path: string(),
+  ro: withDefault(boolean(), DEFAULT_SCSI_BLOCK.readOnly),
+  root: withDefault(boolean(), DEFAULT_SCSI_BLOCK.root),
+  'block-size': withDefault(integer(MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, 'bytes'), DEFAULT_SCSI_BLOCK.blockSize),
+  format: withDefault(choice(...DISK_FORMATS), DEFAULT_SCSI_BLOCK.format),
+  lock: withDefault(boolean(), DEFAULT_SCSI_BLOCK.lock),
 };
 const INIT_MEM = { size: integer(0, MAX_KVM_MEM_MIB, 'MiB') };
 const PMEM = {
@@ -364,6 +392,28 @@ function blockDevices(args: ParsedArguments): BlockConfig[] {
   return disks;
 }
 
+/** Disks of the SCSI host in order. */
+function scsiDisks(args: ParsedArguments, others: readonly { readonly root: boolean }[]): ScsiBlockConfig[] {
+  const texts = args.options.get('--scsi-block') ?? [];
+  const disks: ScsiBlockConfig[] = [];
+  for (const [index, parsed] of keyValues(args, '--scsi-block', SCSI_BLOCK).entries()) {
+    const { path, ro, root, 'block-size': blockSize, format, lock } = parsed;
+    const reason =
+      path === ''
+        ? 'the path is empty'
+        : (blockSize & (blockSize - 1)) !== 0
+          ? `a block size of ${blockSize} is no power of two`
+          : root && [...others, ...disks].some((disk) => disk.root)
+            ? 'another disk is the root already'
+            : index >= MAX_SCSI_DISKS
+              ? `more than ${MAX_SCSI_DISKS} disks`
+              : undefined;
+    if (reason !== undefined) throw invalid('--scsi-block', texts[index] ?? '', reason);
+    disks.push({ path, format, readOnly: ro, root, blockSize, lock });
+  }
+  return disks;
+}
+
 /** The balloon, which is there unless somebody leaves it out. */
 function balloon(args: ParsedArguments, memBytes: number): BalloonConfig | undefined {
   const [initMem] = keyValues(args, '--init-mem', INIT_MEM);
@@ -381,7 +431,7 @@ function balloon(args: ParsedArguments, memBytes: number): BalloonConfig | undef
 }
 
 /** Persistent memory in order. */
-function pmemDevices(args: ParsedArguments, disks: readonly BlockConfig[]): PmemConfig[] {
+function pmemDevices(args: ParsedArguments, disks: readonly { readonly root: boolean }[]): PmemConfig[] {
   const texts = args.options.get('--pmem') ?? [];
   const devices: PmemConfig[] = [];
   for (const [index, { path, ro, root, lock }] of keyValues(args, '--pmem', PMEM).entries()) {
@@ -423,13 +473,14 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
   refuseForWasm(args, hypervisor?.name, mem?.size, cpus?.['num-cores']);
   const [virtio] = keyValues(args, '--virtio-transport', VIRTIO_TRANSPORT);
   const block = blockDevices(args);
-  const pmem = pmemDevices(args, block);
+  const scsiBlock = scsiDisks(args, block);
+  const pmem = pmemDevices(args, [...block, ...scsiBlock]);
   const serial = serialPorts(args);
   // Undoing what a region wrote would undo what a device wrote to the same page meanwhile.
-  const writes = block.length + pmem.length > 0;
+  const writes = block.length + scsiBlock.length + pmem.length > 0;
   if (check !== undefined && (writes || serial.some((port) => port.hardware !== undefined))) {
     const text = args.options.get('--check-translation')?.[0] ?? '';
-    throw invalid('--check-translation', text, 'it cannot go with --block, --pmem or a virtio console');
+    throw invalid('--check-translation', text, 'it cannot go with disks, --pmem or a virtio console');
   }
   const [trace] = keyValues(args, '--trace-file', TRACE);
   if (trace?.path === '')
@@ -460,6 +511,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     ...(trace !== undefined && { trace: { path: trace.path, limitBytes: trace.limit * MIB } }),
     ...(debugExit !== undefined && { debugExit }),
     block,
+    scsiBlock,
     pmem,
     rng: !args.options.has('--no-rng') && check === undefined,
     ...(ballooning !== undefined && { balloon: ballooning }),

@@ -10,6 +10,7 @@ export const VIRTIO_ID_BLOCK = 2;
 export const VIRTIO_ID_CONSOLE = 3;
 export const VIRTIO_ID_RNG = 4;
 export const VIRTIO_ID_BALLOON = 5;
+export const VIRTIO_ID_SCSI = 8;
 export const VIRTIO_ID_PMEM = 27;
 
 /** Device status (2.1). */

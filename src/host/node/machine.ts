@@ -34,6 +34,7 @@ import {
   diskName,
   pmemName,
   random,
+  scsiDiskName,
   yieldTurn,
 } from './virtio-devices.ts';
 
@@ -49,6 +50,7 @@ export function commandLine(config: RunConfig): string {
   const console = config.serial.find((port) => port.console);
   const roots = [
     ...config.block.map(({ root, readOnly }, index) => ({ root, readOnly, name: diskName(index) })),
+    ...config.scsiBlock.map(({ root, readOnly }, index) => ({ root, readOnly, name: scsiDiskName(index) })),
     ...config.pmem.map(({ root, readOnly }, index) => ({ root, readOnly, name: pmemName(index) })),
   ];
   const root = roots.find((candidate) => candidate.root);

@@ -9,18 +9,20 @@ import { statSync } from 'node:fs';
 import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
+import type { Disk } from '../../disk/disk.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
 import { PmemDevice } from '../../devices/virtio/pmem/device.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
+import { ScsiDevice, type ScsiLun } from '../../devices/virtio/scsi/device.ts';
 import { placePersistentMemory } from '../../memory/persistent-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import type { RunConfig, SerialConfig } from '../../vm/config.ts';
 import type { PersistentMemory } from '../../vm/machine.ts';
-import { CONSOLE_SLOT, diskSlot, pmemSlot, RNG_SLOT } from '../../vm/slots.ts';
+import { CONSOLE_SLOT, diskSlot, pmemSlot, RNG_SLOT, SCSI_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
-import { openDiskImage } from './disk-image.ts';
+import { type DiskImageOptions, openDiskImage } from './disk-image.ts';
 import { FileError } from './files.ts';
 import { openPersistentFile, type PersistentFile } from './persistent-file.ts';
 import { memoryReleaser } from './release-memory.ts';
@@ -29,6 +31,9 @@ const SECTOR_BYTES = 512;
 
 /** What Linux calls disk `index`, counted from 0. */
 export const diskName = (index: number): string => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
+
+/** What Linux calls disk `index` of the SCSI host, counted from 0, unless it finds several in another order. */
+export const scsiDiskName = (index: number): string => `sd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
 
 /** What Linux calls persistent memory `index`, counted from 0. */
 export const pmemName = (index: number): string => `pmem${index}`;
@@ -63,6 +68,9 @@ export async function createVirtioDevices(
 ): Promise<NodeVirtioDevices> {
   refuseSharedFiles(config);
   const devices = await createDisks(config, logger, resources);
+  if (config.scsiBlock.length > 0) {
+    devices.push({ slot: SCSI_SLOT, device: await createScsi(config, logger, resources) });
+  }
   const persistent = await createPmem(config, devices, logger, resources);
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: createConsole(consoles, resources) });
@@ -96,9 +104,10 @@ function fileOf(path: string): string | undefined {
 }
 
 /** Two writers, or a writer beside a reader that believes what it has read, end a file system. Locks would say it less plainly. */
-function refuseSharedFiles({ block, pmem }: RunConfig): void {
+function refuseSharedFiles({ block, scsiBlock, pmem }: RunConfig): void {
   const uses = [
     ...block.map(({ path, lock, readOnly, snapshot }) => ({ role: 'disk', path, lock, reads: readOnly || snapshot })),
+    ...scsiBlock.map(({ path, lock, readOnly }) => ({ role: 'disk', path, lock, reads: readOnly })),
     ...pmem.map(({ path, lock, readOnly }) => ({ role: 'pmem', path, lock, reads: readOnly })),
   ];
   /** Whether all uses of a file up to now only read it. */
@@ -123,17 +132,43 @@ async function createDisks(
   const devices: VirtioPlacement[] = [];
   for (const [index, block] of config.block.entries()) {
     const { readOnly, id, blockSize, queues, sparse, packed } = block;
-    const disk = await openDiskImage(block);
-    if (disk.bytes < SECTOR_BYTES) {
-      await disk.close();
-      throw new FileError('disk', block.path, 'EMPTY', `it has ${disk.bytes} bytes, less than a sector`);
-    }
     const name = `block ${diskName(index)}`;
-    resources.defer(() => closing(name, () => disk.close(), onError));
+    const disk = await openDisk(block, SECTOR_BYTES, name, onError, resources);
     const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
     devices.push({ slot: diskSlot(index), device: new BlockDevice(options) });
   }
   return devices;
+}
+
+/** Opens an image that has at least one block. */
+async function openDisk(
+  image: DiskImageOptions,
+  blockBytes: number,
+  name: string,
+  onError: (message: string) => void,
+  resources: AsyncDisposableStack,
+): Promise<Disk> {
+  const disk = await openDiskImage(image);
+  if (disk.bytes < blockBytes) {
+    await disk.close();
+    const least = blockBytes === SECTOR_BYTES ? 'a sector' : `a block of ${blockBytes}`;
+    throw new FileError('disk', image.path, 'EMPTY', `it has ${disk.bytes} bytes, less than ${least}`);
+  }
+  resources.defer(() => closing(name, () => disk.close(), onError));
+  return disk;
+}
+
+/** One host for all disks. A disk's serial number is its place among them. */
+async function createScsi(config: RunConfig, logger: Logger, resources: AsyncDisposableStack): Promise<ScsiDevice> {
+  const onError = (message: string): void => logger.log('error', 'virtio', message);
+  const luns: ScsiLun[] = [];
+  for (const [index, image] of config.scsiBlock.entries()) {
+    const { readOnly, blockSize } = image;
+    const name = `scsi ${scsiDiskName(index)}`;
+    const disk = await openDisk(image, blockSize, name, onError, resources);
+    luns.push({ disk, name, readOnly, blockSize, serial: `DISK-${index}` });
+  }
+  return new ScsiDevice({ luns, yieldTurn, onError });
 }
 
 /** Opens the files and adds their devices; the memory is placed behind the configuration's RAM. */
