@@ -111,6 +111,17 @@ for (const { hypervisor, skip } of HYPERVISORS) {
   });
 }
 
+test('a guest that runs out of memory takes it from its balloon, and kills nothing', async () => {
+  await using vm = launch(['--hypervisor', 'wasm', '-m', '256', '--init-mem', '64']);
+  await vm.prompt();
+  await mountMemory(vm);
+  await vm.run(`until [ $(sed -n 's/^MemFree: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) -lt 60000 ]; do sleep 1; done`);
+  await fill(vm, 150);
+  assert.equal(await vm.run('wc -c < /m/file; dmesg | grep -c -i "out of memory"', 1), `${150 * MIB}\n0`);
+  vm.type('poweroff -f\n');
+  await vm.exits(0);
+});
+
 const cloud = debianKernel('cloud');
 const modules = debianModules('cloud');
 test("Debian's kernel, on MMIO, gives up at the start all but --init-mem, page by page of its own account", {

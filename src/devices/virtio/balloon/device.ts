@@ -28,8 +28,8 @@ import { type BalloonStatistics, MAX_STATISTICS_BYTES, parseStatistics } from '.
 
 const QUEUE_SIZE = 128;
 const CHAINS_PER_TURN = 32;
-/** Page numbers in a turn of the event loop: each may be a system call, of up to 25 µs. A reported buffer counts as one. */
-const PAGES_PER_TURN = 4 * MAX_LIST_PAGES;
+/** Page numbers in a turn of the event loop: each may be a system call, of up to 25 µs. A reported buffer counts as one page. */
+const PAGES_PER_TURN = MAX_LIST_PAGES;
 
 /**
  * Gives whole pages of guest RAM back to the host: they read as zeros from then on, and take memory again when they are
