@@ -20,6 +20,7 @@ import {
   VIRTIO_F_RING_PACKED,
   VIRTIO_ID_BLOCK,
 } from '../defs.ts';
+import { BatchPublisher } from '../batch-publisher.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
 import type { Chain } from '../queue/chain.ts';
 import { takeChains } from '../queue/take-chains.ts';
@@ -72,9 +73,7 @@ export class BlockDevice implements VirtioDevice {
   #limits: BlockLimits;
   #target: BlockTarget;
   #session: DriverSession | undefined;
-  /** Queues with something to publish, by index; and whether a turn to do it is asked for. */
-  readonly #ended: boolean[];
-  #publishing = false;
+  readonly #publisher: BatchPublisher;
   /** Queues that wait for another turn to be taken from. */
   readonly #waiting: boolean[];
   #underWay = 0;
@@ -88,7 +87,7 @@ export class BlockDevice implements VirtioDevice {
     this.#options = { ...options, readOnly };
     this.name = name;
     this.queueSizes = Array.from({ length: queues }, () => QUEUE_SIZE);
-    this.#ended = this.queueSizes.map(() => false);
+    this.#publisher = new BatchPublisher(this.queueSizes.length, options.yieldTurn);
     this.#waiting = this.queueSizes.map(() => false);
     this.#id = new Uint8Array(B.VIRTIO_BLK_ID_BYTES);
     for (let n = 0; n < Math.min(id.length, B.VIRTIO_BLK_ID_BYTES); n++) this.#id[n] = id.charCodeAt(n) & 0x7f;
@@ -159,6 +158,7 @@ export class BlockDevice implements VirtioDevice {
 
   activate(session: DriverSession): void {
     this.#session = session;
+    this.#publisher.activate(session);
     this.#limits = this.#limitsFor(session.features);
     const writeThrough = !this.#options.readOnly && !hasFeature(session.features, B.VIRTIO_BLK_F_FLUSH);
     this.#target = {
@@ -171,7 +171,7 @@ export class BlockDevice implements VirtioDevice {
 
   reset(): Promise<void> | undefined {
     this.#session = undefined;
-    this.#ended.fill(false);
+    this.#publisher.reset();
     if (this.#underWay === 0) return undefined;
     return new Promise((resolve) => {
       const before = this.#idle;
@@ -259,21 +259,6 @@ export class BlockDevice implements VirtioDevice {
       if (total === chain.writableBytes - 1) total++;
     }
     queue.complete(chain, total);
-    if (session !== this.#session) return;
-    this.#ended[index] = true;
-    if (this.#publishing) return;
-    this.#publishing = true;
-    this.#options.yieldTurn(() => this.#publish());
-  }
-
-  #publish(): void {
-    this.#publishing = false;
-    const session = this.#session;
-    if (session === undefined) return;
-    for (let index = 0; index < this.#ended.length; index++) {
-      if (!this.#ended[index]) continue;
-      this.#ended[index] = false;
-      if (session.queues[index]?.publish()) session.interrupt(index);
-    }
+    this.#publisher.ended(session, index);
   }
 }

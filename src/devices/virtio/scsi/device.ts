@@ -19,6 +19,7 @@ import {
   VIRTIO_F_RING_PACKED,
   VIRTIO_ID_SCSI,
 } from '../defs.ts';
+import { BatchPublisher } from '../batch-publisher.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
 import type { Chain } from '../queue/chain.ts';
 import { takeChains } from '../queue/take-chains.ts';
@@ -84,8 +85,7 @@ export class ScsiDevice implements VirtioDevice {
   readonly #units: readonly Unit[];
   readonly #config = new DataView(new ArrayBuffer(S.SCSI_CONFIG_BYTES));
   readonly #yielded: boolean[];
-  readonly #ended: boolean[];
-  #publishing = false;
+  readonly #publisher: BatchPublisher;
   #session: DriverSession | undefined;
   /** Task management that waits, and resets. */
   #settling: { readonly units: readonly Unit[]; readonly done: () => void }[] = [];
@@ -94,7 +94,7 @@ export class ScsiDevice implements VirtioDevice {
     this.#options = options;
     this.#units = options.luns.map((lun) => ({ lun, limits: limitsOf(lun), underWay: 0, failing: false }));
     this.#yielded = this.queueSizes.map(() => false);
-    this.#ended = this.queueSizes.map(() => false);
+    this.#publisher = new BatchPublisher(this.queueSizes.length, options.yieldTurn);
     const config = this.#config;
     config.setUint32(S.SCSI_CONFIG_NUM_QUEUES, REQUEST_QUEUES, true);
     config.setUint32(S.SCSI_CONFIG_SEG_MAX, SEG_MAX, true);
@@ -139,11 +139,12 @@ export class ScsiDevice implements VirtioDevice {
 
   activate(session: DriverSession): void {
     this.#session = session;
+    this.#publisher.activate(session);
   }
 
   reset(): Promise<void> | undefined {
     this.#session = undefined;
-    this.#ended.fill(false);
+    this.#publisher.reset();
     // What waited is the former driver's.
     this.#settling = [];
     this.#resetSizes();
@@ -325,22 +326,7 @@ export class ScsiDevice implements VirtioDevice {
   /** What ends within one turn of the event loop is shown at once. */
   #complete(session: DriverSession, index: number, chain: Chain, written: number): void {
     session.queues[index]?.complete(chain, written);
-    if (session !== this.#session) return;
-    this.#ended[index] = true;
-    if (this.#publishing) return;
-    this.#publishing = true;
-    this.#options.yieldTurn(() => this.#publish());
-  }
-
-  #publish(): void {
-    this.#publishing = false;
-    const session = this.#session;
-    if (session === undefined) return;
-    for (let index = 0; index < this.#ended.length; index++) {
-      if (!this.#ended[index]) continue;
-      this.#ended[index] = false;
-      if (session.queues[index]?.publish()) session.interrupt(index);
-    }
+    this.#publisher.ended(session, index);
   }
 }
 
