@@ -19,15 +19,8 @@ const FSW_OFFSET = 550;
 const FTW_OFFSET = 552;
 const SELECTOR_OFFSET = 560;
 
-/** Register numbers in encoding order. */
-export const RAX = 0,
-  RCX = 1,
-  RDX = 2,
-  RBX = 3,
-  RSP = 4,
-  RBP = 5,
-  RSI = 6,
-  RDI = 7;
+export { RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from './registers.ts';
+
 /** Segment register numbers in encoding order. */
 export const ES = 0,
   CS = 1,
