@@ -192,6 +192,8 @@ export interface RunConfig {
   readonly scsiBlock: readonly ScsiBlockConfig[];
   /** Persistent memory in the guest's order: pmem0, pmem1, ... */
   readonly pmem: readonly PmemConfig[];
+  /** Ask the host for huge pages for guest RAM. */
+  readonly hugePages: boolean;
   /** A virtio entropy device. */
   readonly rng: boolean;
   /** Absent: no balloon. */
@@ -219,6 +221,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   block: [],
   scsiBlock: [],
   pmem: [],
+  hugePages: true,
   rng: true,
   balloon: { pageReporting: false },
   virtioTransport: 'pci',

@@ -238,6 +238,11 @@ export class Machine {
     return { end: this.#end as MachineEnd, vcpus };
   }
 
+  /** Guest RAM, what is above 4 GiB behind the rest. */
+  get ram(): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, this.#map.ram, this.#options.ramBytes);
+  }
+
   /** Ends the machine from outside. */
   stop(): void {
     this.#finish({ kind: 'stopped' });

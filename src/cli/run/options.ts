@@ -162,6 +162,10 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
       ['lock=BOOL', 'As for --block. The default is true.'],
     ],
   },
+  {
+    name: '--no-hugepages',
+    help: 'Guest memory in small pages of the host: it then takes no more than the guest has touched, and every first touch longer. The default is huge pages where Linux gives them on request and koffi is installed.',
+  },
   { name: '--no-rng', help: 'Leaves the entropy device out, which gives the guest random numbers.' },
   {
     name: '--no-balloon',
@@ -513,6 +517,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     block,
     scsiBlock,
     pmem,
+    hugePages: !args.options.has('--no-hugepages'),
     rng: !args.options.has('--no-rng') && check === undefined,
     ...(ballooning !== undefined && { balloon: ballooning }),
     virtioTransport: virtio?.transport ?? DEFAULT_CONFIG.virtioTransport,

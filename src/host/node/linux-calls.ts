@@ -27,6 +27,7 @@ const RWF_NOWAIT = 8;
 /** madvise(2). */
 export const MADV_DONTNEED = 4;
 export const MADV_REMOVE = 9;
+export const MADV_HUGEPAGE = 14;
 /** Buffers of one `readCached`. */
 export const MAX_CACHED_BUFFERS = 64;
 /** V8 keeps the bytes of smaller arrays in its heap, where they move: their address is no use. */

@@ -20,6 +20,7 @@ import { Machine, type MachineEnd, type MachineResult } from '../../vm/machine.t
 import { createClock, wallClock } from './clock.ts';
 import { FileError, type HostFile, openFile } from './files.ts';
 import { HypervisorError, openHypervisor } from './hypervisor.ts';
+import { useHugePages } from './huge-pages.ts';
 import { createLogger } from './log.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
@@ -184,7 +185,12 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
     const running = machine.run();
     progress.end();
     if (left !== undefined) machine.stop();
-    else started?.({ balloon });
+    else {
+      started?.({ balloon });
+      // Loading koffi takes this thread some 25 ms, which the guest has better uses for than to wait.
+      const { ram } = machine;
+      if (config.hugePages) setImmediate(() => useHugePages(hypervisor.name, ram));
+    }
     const result: MachineResult = await running;
     const seconds = (performance.now() - from) / 1000;
     await terminal[Symbol.asyncDispose]();

@@ -1,0 +1,38 @@
+/**
+ * Huge pages for guest RAM (madvise(2), MADV_HUGEPAGE), as crosvm's `--hugepages` and by default: Linux then gives memory 2 MiB at a time
+ * where the guest first touches it. On a host that is a virtual machine itself, where a page fault takes some 12 µs, the first touch of
+ * 200 MiB took 640 ms in small pages and 20 to 400 in huge ones; with both, page tables of the host are looked at less often.
+ *
+ * Refuses nothing: without koffi, or where the host never or always uses huge pages, memory stays as it is.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { linuxCalls, MADV_HUGEPAGE } from './linux-calls.ts';
+
+/** Where Linux says which memory gets huge pages: `always [madvise] never`; memfds have a list of their own. */
+const SETTINGS = {
+  wasm: '/sys/kernel/mm/transparent_hugepage/enabled',
+  kvm: '/sys/kernel/mm/transparent_hugepage/shmem_enabled',
+} as const;
+
+/** Whether memory must ask for huge pages to get them: the setting in brackets. */
+export const mustAsk = (setting: string): boolean => /\[(madvise|advise)\]/.test(setting);
+
+function readSetting(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    // Not Linux, or built without them.
+    return '';
+  }
+}
+
+/** Asks for huge pages for guest RAM; returns whether the host was asked and agreed. Loads koffi only where asking is of use. */
+export function useHugePages(hypervisor: 'kvm' | 'wasm', ram: Uint8Array): boolean {
+  if (!mustAsk(readSetting(SETTINGS[hypervisor]))) return false;
+  return linuxCalls()?.madvise(wholePages(ram), MADV_HUGEPAGE) === 0;
+}
+
+/** RAM begins at a page of WebAssembly, which is a multiple of the host's pages. */
+const wholePages = (ram: Uint8Array): Uint8Array => ram.subarray(0, ram.length - (ram.length % 4096));
