@@ -238,9 +238,10 @@ export class Machine {
     return { end: this.#end as MachineEnd, vcpus };
   }
 
-  /** Guest RAM, what is above 4 GiB behind the rest. */
-  get ram(): Uint8Array {
-    return new Uint8Array(this.#memory.buffer, this.#map.ram, this.#options.ramBytes);
+  /** All that is large in the machine's memory: the vCPUs' private areas, and guest RAM. */
+  get bulk(): Uint8Array {
+    const { vcpus, ram } = this.#map;
+    return new Uint8Array(this.#memory.buffer, vcpus, ram - vcpus + this.#options.ramBytes);
   }
 
   /** Ends the machine from outside. */

@@ -1,5 +1,5 @@
 /**
- * Huge pages for guest RAM (madvise(2), MADV_HUGEPAGE), as crosvm's `--hugepages` and by default: Linux then gives memory 2 MiB at a time
+ * Huge pages for guest RAM and the vCPUs' decoded code (madvise(2), MADV_HUGEPAGE), as crosvm's `--hugepages` and by default: Linux then gives memory 2 MiB at a time
  * where the guest first touches it. On a host that is a virtual machine itself, where a page fault takes some 12 µs, the first touch of
  * 200 MiB took 640 ms in small pages and 20 to 400 in huge ones; with both, page tables of the host are looked at less often.
  *
@@ -28,11 +28,11 @@ function readSetting(path: string): string {
   }
 }
 
-/** Asks for huge pages for guest RAM; returns whether the host was asked and agreed. Loads koffi only where asking is of use. */
-export function useHugePages(hypervisor: 'kvm' | 'wasm', ram: Uint8Array): boolean {
+/** Asks for huge pages for a part of a machine's memory; returns whether the host was asked and agreed. Loads koffi only where asking is of use. */
+export function useHugePages(hypervisor: 'kvm' | 'wasm', part: Uint8Array): boolean {
   if (!mustAsk(readSetting(SETTINGS[hypervisor]))) return false;
-  return linuxCalls()?.madvise(wholePages(ram), MADV_HUGEPAGE) === 0;
+  return linuxCalls()?.madvise(wholePages(part), MADV_HUGEPAGE) === 0;
 }
 
-/** RAM begins at a page of WebAssembly, which is a multiple of the host's pages. */
-const wholePages = (ram: Uint8Array): Uint8Array => ram.subarray(0, ram.length - (ram.length % 4096));
+/** Every part begins at a page of WebAssembly, which is a multiple of the host's pages. */
+const wholePages = (part: Uint8Array): Uint8Array => part.subarray(0, part.length - (part.length % 4096));

@@ -188,8 +188,8 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
     else {
       started?.({ balloon });
       // Loading koffi takes this thread some 25 ms, which the guest has better uses for than to wait.
-      const { ram } = machine;
-      if (config.hugePages) setImmediate(() => useHugePages(hypervisor.name, ram));
+      const { bulk } = machine;
+      if (config.hugePages) setImmediate(() => useHugePages(hypervisor.name, bulk));
     }
     const result: MachineResult = await running;
     const seconds = (performance.now() - from) / 1000;

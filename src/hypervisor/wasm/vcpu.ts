@@ -158,8 +158,19 @@ export class WasmVcpu implements SoftwareVcpu {
     this.#untilSample = this.#sampleEvery;
     const checker = checkTranslation === undefined ? undefined : this.#createChecker(checkTranslation.every);
     this.#checker = checker;
+    /** What handlers and regions call in TypeScript. */
+    const called = {
+      clock() {
+        checker?.noteOutside();
+        return options.clock.nanoseconds();
+      },
+      slowFloat: during(FLOAT, (operation: number, to: number, first: number, second: number, immediate: number) =>
+        float.run(operation, to, first, second, immediate),
+      ),
+    };
     const imports = {
       ...checker?.notes,
+      ...called,
       memory,
       handlers: functions,
       regions,
@@ -213,16 +224,7 @@ export class WasmVcpu implements SoftwareVcpu {
     };
     const systemCalls = new SystemCalls(this.cpu, systemFunctions, buffer);
     this.#systemCalls = systemCalls;
-    const helperImports: Record<string, WebAssembly.ImportValue> = {
-      memory,
-      clock() {
-        checker?.noteOutside();
-        return options.clock.nanoseconds();
-      },
-      slowFloat: during(FLOAT, (operation: number, to: number, first: number, second: number, immediate: number) =>
-        float.run(operation, to, first, second, immediate),
-      ),
-    };
+    const helperImports: Record<string, WebAssembly.ImportValue> = { memory, ...called };
     const regionImports: WebAssembly.ModuleImports = {
       system(cpu: number, call: number, record: number): number {
         checker?.noteOutside();
@@ -231,7 +233,7 @@ export class WasmVcpu implements SoftwareVcpu {
     };
     for (const name of TRANSFERS) regionImports[name] = instance.exports[name] as WebAssembly.ImportValue;
     for (const name of HELPER_NAMES) helperImports[name] = instance.exports[name] as WebAssembly.ImportValue;
-    this.#handlers = new Handlers(built, functions, helperImports);
+    this.#handlers = new Handlers(built, functions, helperImports, instance.exports);
     const decoder = new Decoder(table);
     this.#blocks = new BlockCache({
       memory,

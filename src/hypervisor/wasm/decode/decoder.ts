@@ -95,7 +95,26 @@ export class Decoded {
   }
 }
 
-const SEGMENT_PREFIX: Record<number, number> = { 0x26: ES, 0x2e: CS, 0x36: SS, 0x3e: DS, 0x64: FS, 0x65: GS };
+/** What a byte is in front of an opcode: nothing, a prefix of the kinds below, or the override of segment `kind - SEGMENT_PREFIX`. */
+// biome-ignore format: a table
+const NO_PREFIX = 0, OPERAND_SIZE = 1, ADDRESS_SIZE = 2, LOCK = 3, REPEAT = 4, REX = 5, SEGMENT_PREFIX = 6;
+const PREFIXES = new Uint8Array(256);
+PREFIXES[0x66] = OPERAND_SIZE;
+PREFIXES[0x67] = ADDRESS_SIZE;
+PREFIXES[0xf0] = LOCK;
+PREFIXES[0xf2] = REPEAT;
+PREFIXES[0xf3] = REPEAT;
+PREFIXES.fill(REX, 0x40, 0x50);
+for (const [byte, segment] of [
+  [0x26, ES],
+  [0x2e, CS],
+  [0x36, SS],
+  [0x3e, DS],
+  [0x64, FS],
+  [0x65, GS],
+] as const) {
+  PREFIXES[byte] = SEGMENT_PREFIX + segment;
+}
 /** Mandatory prefixes as VEX.pp has them. */
 const VEX_PREFIX = [1, 0x66, 0xf3, 0xf2];
 /** Base and index of 16-bit addressing, SDM volume 2A, table 2-1. */
@@ -146,26 +165,20 @@ export class Decoder {
     for (;;) {
       if (this.#at >= end) return 'truncated';
       byte = bytes[this.#at++] as number;
-      const segment = SEGMENT_PREFIX[byte];
-      if (segment !== undefined) {
-        // In 64-bit code only FS and GS mean anything, and the others do not cancel them.
-        if (codeSize !== 64 || segment >= FS) d.segmentOverride = segment;
-        d.rex = 0;
-      } else if (byte === 0x66) {
-        d.operandPrefix = true;
-        d.rex = 0;
-      } else if (byte === 0x67) {
-        d.addressPrefix = true;
-        d.rex = 0;
-      } else if (byte === 0xf0) {
-        d.lock = true;
-        d.rex = 0;
-      } else if (byte === 0xf2 || byte === 0xf3) {
-        d.rep = byte;
-        d.rex = 0;
-      } else if (codeSize === 64 && (byte & 0xf0) === 0x40) {
+      const prefix = PREFIXES[byte] as number;
+      if (prefix === NO_PREFIX) break;
+      if (prefix === REX) {
+        if (codeSize !== 64) break;
         d.rex = byte;
-      } else break;
+        continue;
+      }
+      d.rex = 0;
+      if (prefix === OPERAND_SIZE) d.operandPrefix = true;
+      else if (prefix === ADDRESS_SIZE) d.addressPrefix = true;
+      else if (prefix === LOCK) d.lock = true;
+      else if (prefix === REPEAT) d.rep = byte;
+      // In 64-bit code only FS and GS mean anything, and the others do not cancel them.
+      else if (codeSize !== 64 || prefix >= SEGMENT_PREFIX + FS) d.segmentOverride = prefix - SEGMENT_PREFIX;
     }
     let map = 0;
     if (byte === 0x0f) {

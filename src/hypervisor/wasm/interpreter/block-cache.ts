@@ -36,6 +36,7 @@ import {
   SEG_BASE,
   SEG_LIMIT,
   segmentOffset,
+  STATE_BYTES,
 } from '../state.ts';
 import type { Row } from '../insn/row.ts';
 import { Assembler } from './assembler.ts';
@@ -65,6 +66,10 @@ const BLOCK_RESERVE = (MAX_INSTRUCTIONS * 2 + 2) * RECORD_BYTES;
 
 /** Room that the records of one region may need. */
 const REGION_RESERVE = 0x10000;
+
+/** Words of the state record. */
+const CS_LIMIT = (segmentOffset(CS) + SEG_LIMIT) >> 2,
+  CS_BASE = (segmentOffset(CS) + SEG_BASE) >> 2;
 
 const UD = 6,
   GP = 13;
@@ -111,6 +116,8 @@ export class BlockCache {
   readonly #assembler: Assembler;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
+  /** The CPU's state record. */
+  readonly #state: Uint32Array;
   readonly #codeMap: Int32Array;
   /** Blocks by mode, then by the offset in linear memory of their first byte. */
   readonly #blocks: (Map<number, Block> | undefined)[] = [];
@@ -134,6 +141,7 @@ export class BlockCache {
     this.#known = new KnownBlocks(buffer, options.cpu);
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
+    this.#state = new Uint32Array(buffer, options.cpu, STATE_BYTES / 4);
     this.#codeMap = new Int32Array(buffer, options.codeMap, Math.ceil(options.ram.bytes / 4096));
   }
 
@@ -141,18 +149,21 @@ export class BlockCache {
   lookup(): number {
     this.lookups++;
     const { cpu, fetch } = this.#options;
-    const codeSize = this.#view.getInt32(cpu + CODE_SIZE, true) as CodeSize;
-    let linear = this.#view.getBigUint64(cpu + RIP, true);
+    const state = this.#state;
+    const codeSize = state[CODE_SIZE >> 2] as number as CodeSize;
+    // As two halves: a number of 64 bits would be an object for each block of a boot.
+    let low = state[RIP >> 2] as number;
+    let high = state[(RIP >> 2) + 1] as number;
     if (codeSize !== 64) {
-      const limit = this.#view.getUint32(cpu + segmentOffset(CS) + SEG_LIMIT, true);
-      if (linear > BigInt(limit)) return this.#fault(GP, 0);
-      linear = BigInt.asUintN(32, linear + this.#view.getBigUint64(cpu + segmentOffset(CS) + SEG_BASE, true));
+      if (high !== 0 || low > (state[CS_LIMIT] as number)) return this.#fault(GP, 0);
+      low = (low + (state[CS_BASE] as number)) >>> 0;
+      high = 0;
     }
-    const host = fetch(cpu, Number(linear & 0xffff_ffffn), Number(linear >> 32n)) >>> 0;
+    const host = fetch(cpu, low, high) >>> 0;
     if (host === 0) return 0;
     // Code outside RAM: nothing of ours executes from device memory.
     if (host === 1) return this.#fault(UD, -1);
-    const mode = this.#view.getInt32(cpu + CODE_MODE, true);
+    const mode = state[CODE_MODE >> 2] as number;
     let blocks = this.#blocks[mode];
     if (blocks === undefined) {
       blocks = new Map();
@@ -167,7 +178,7 @@ export class BlockCache {
     }
     const full = this.#assembler.at > this.#arenaEnd;
     if (full) this.flush();
-    const made = this.#decode(host, linear, codeSize, mode, blocks);
+    const made = this.#decode(host, low, high, codeSize, mode, blocks);
     // The branch that brought us here is gone with the rest: it must not be linked.
     if (full && made !== 0) this.#noLink(made);
     return made;
@@ -180,7 +191,15 @@ export class BlockCache {
     return 0;
   }
 
-  #decode(host: number, linear: bigint, codeSize: CodeSize, mode: number, blocks: Map<number, Block>): number {
+  /** Decodes the block at an offset in linear memory, whose linear address is given in two halves. */
+  #decode(
+    host: number,
+    low: number,
+    high: number,
+    codeSize: CodeSize,
+    mode: number,
+    blocks: Map<number, Block>,
+  ): number {
     const { decoder, handlers, ram } = this.#options;
     const assembler = this.#assembler;
     const start = assembler.at;
@@ -205,7 +224,7 @@ export class BlockCache {
           assembler.goto(offset, offset, count);
           break;
         }
-        const second = this.#fetchSecond(linear, at, pageEnd, codeSize);
+        const second = this.#fetchSecond(low, high, at, pageEnd, codeSize);
         if (second === 0) {
           assembler.at = start;
           return 0;
@@ -314,15 +333,13 @@ export class BlockCache {
   }
 
   /** Puts the bytes of an instruction that starts at `at` and its continuation in the next page side by side. */
-  #fetchSecond(linear: bigint, at: number, pageEnd: number, codeSize: CodeSize): number {
+  #fetchSecond(low: number, high: number, at: number, pageEnd: number, codeSize: CodeSize): number {
     const { cpu, fetch } = this.#options;
     const head = pageEnd - at;
-    if (codeSize !== 64) {
-      const limit = this.#view.getUint32(cpu + segmentOffset(CS) + SEG_LIMIT, true);
-      if (this.#view.getBigUint64(cpu + RIP, true) + BigInt(head) > BigInt(limit)) return this.#fault(GP, 0);
-    }
-    const next = BigInt.asUintN(codeSize === 64 ? 64 : 32, linear + BigInt(head));
-    const host = fetch(cpu, Number(next & 0xffff_ffffn), Number(next >> 32n)) >>> 0;
+    const state = this.#state;
+    if (codeSize !== 64 && (state[RIP >> 2] as number) + head > (state[CS_LIMIT] as number)) return this.#fault(GP, 0);
+    const carry = low + head > 0xffff_ffff ? 1 : 0;
+    const host = fetch(cpu, (low + head) >>> 0, codeSize === 64 ? (high + carry) >>> 0 : 0) >>> 0;
     if (host === 0) return 0;
     this.#crossing.fill(0);
     this.#crossing.set(this.#bytes.subarray(at, pageEnd));

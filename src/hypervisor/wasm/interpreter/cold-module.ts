@@ -6,13 +6,19 @@
 import { i32 } from '../emit/expr.ts';
 import type { Callee } from '../emit/function-builder.ts';
 import { ModuleBuilder } from '../emit/module-builder.ts';
-import type { HelperFunctions } from '../insn/lift-builder.ts';
+import type { Form, HelperFunctions } from '../insn/lift-builder.ts';
+import type { Lift } from '../insn/row.ts';
 import { InterpreterBuilder } from './interpreter-builder.ts';
 import { STATUS_NEXT } from './record.ts';
-import type { HotForm } from './core-module.ts';
+
+/** A form whose handler is a function of its own. */
+export interface ColdForm {
+  readonly lift: Lift;
+  readonly form: Form;
+}
 
 /** A module of cold handlers: functions `h0`, `h1`, ... (cpu, record) -> STATUS_*. */
-export function buildColdModule(forms: readonly HotForm[]): Uint8Array<ArrayBuffer> {
+export function buildColdModule(forms: readonly ColdForm[]): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory();
   const helpers: Record<string, Callee> = {
@@ -30,12 +36,17 @@ export function buildColdModule(forms: readonly HotForm[]): Uint8Array<ArrayBuff
     clock: module.importFunction('clock', [], 'f64'),
     slowFloat: module.importFunction('slowFloat', ['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'),
   };
-  forms.forEach(({ lift, form }, i) => {
-    const f = module.function(['i32', 'i32'], 'i32');
-    lift(new InterpreterBuilder(f, form, helpers as unknown as HelperFunctions, f.param('i32', 0), f.param('i32', 1)));
-    f.return(i32.const(STATUS_NEXT));
-    f.unreachable();
-    module.export(`h${i}`, f);
+  forms.forEach((form, i) => {
+    module.export(`h${i}`, buildHandler(module, form, helpers as unknown as HelperFunctions));
   });
   return module.toBytes();
+}
+
+/** The function of a form: (cpu, record) -> STATUS_*. */
+export function buildHandler(module: ModuleBuilder, { lift, form }: ColdForm, helpers: HelperFunctions): Callee {
+  const f = module.function(['i32', 'i32'], 'i32');
+  lift(new InterpreterBuilder(f, form, helpers, f.param('i32', 0), f.param('i32', 1)));
+  f.return(i32.const(STATUS_NEXT));
+  f.unreachable();
+  return f;
 }

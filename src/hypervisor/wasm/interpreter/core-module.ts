@@ -48,7 +48,9 @@ import {
 } from '../state.ts';
 import { buildFastSystem, type FastSystem, TRANSFERS } from './fast-system.ts';
 import { buildXrstor, buildXsave } from './fast-xsave.ts';
+import { buildHandler, type ColdForm } from './cold-module.ts';
 import { formKey, hotForms } from './forms.ts';
+import { usualForms } from './usual-forms.ts';
 import { buildCrc32c } from './helpers.ts';
 import { type InlineContext, InterpreterBuilder } from './interpreter-builder.ts';
 import {
@@ -108,8 +110,10 @@ export const HELPER_NAMES = [
 
 export interface CoreModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Handler numbers of the inline forms by `formKey`. */
+  /** Handler numbers by `formKey`: of the inline forms, and of the usual ones, which are the first cold ones. */
   readonly handlers: ReadonlyMap<string, number>;
+  /** How many usual forms there are: functions that the module exports by `usualName`. */
+  readonly usualCount: number;
   /** Handlers that do an inline form and the conditional jump behind it, by `fusedKey`. */
   readonly fused: ReadonlyMap<number, number>;
   /** First number of the cold handlers: number - base is the index into the table. */
@@ -133,15 +137,27 @@ export function buildCoreModule(
   prebuilt?: Uint8Array<ArrayBuffer>,
 ): CoreModule {
   const hot = collectHotForms(table);
+  const coldBase = SPECIAL_HANDLERS + hot.forms.length;
+  const usual = [...usualForms(table)].filter(([key]) => !hot.handlers.has(key));
   return {
-    bytes: prebuilt ?? generate(hot.forms, options),
-    handlers: hot.handlers,
+    bytes:
+      prebuilt ??
+      generate(
+        hot.forms,
+        usual.map(([, form]) => form),
+        options,
+      ),
+    handlers: new Map([...hot.handlers, ...usual.map(([key], n) => [key, coldBase + n] as const)]),
+    usualCount: usual.length,
     fused: hot.fused,
-    coldBase: SPECIAL_HANDLERS + hot.forms.length,
+    coldBase,
   };
 }
 
-function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<ArrayBuffer> {
+/** What the module exports the handler of a usual form as. */
+export const usualName = (n: number): string => `u${n}`;
+
+function generate(hot: readonly HotForm[], usual: readonly ColdForm[], options: CoreOptions): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory();
   module.importTable('handlers');
@@ -152,6 +168,8 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
     codeInvalidate: module.importFunction('codeInvalidate', ['i32']),
     lookup: module.importFunction('lookup', ['i32'], 'i32'),
     system: module.importFunction('system', ['i32', 'i32', 'i32'], 'i32'),
+    clock: module.importFunction('clock', [], 'f64'),
+    slowFloat: module.importFunction('slowFloat', ['i32', 'i32', 'i32', 'i32', 'i32'], 'i32'),
     watch: module.importFunction('watch', ['i32', 'i32', 'i32', 'i32']),
     notes: options.notesWrites
       ? {
@@ -216,6 +234,8 @@ function generate(hot: readonly HotForm[], options: CoreOptions): Uint8Array<Arr
   const run = module.function(['i32', 'i32', 'i32'], 'i32');
   buildRun(module, run, hot, helpers, imports, mmu, fast, measures);
   module.export('run', run);
+  const forHandlers: HelperFunctions = { ...helpers, clock: imports.clock, slowFloat: imports.slowFloat };
+  usual.forEach((form, n) => module.export(usualName(n), buildHandler(module, form, forHandlers)));
   return module.toBytes();
 }
 

@@ -45,6 +45,17 @@ export const contextBits = ({ operandSize, memory, indexed, lock, legacy, addres
   (addressSize << 7) |
   (rep === 0 ? 0 : rep === 0xf2 ? 0x800 : 0x1000);
 
+/** The context with given bits. */
+export const contextOfBits = (bits: number): FormContext => ({
+  operandSize: bits & 0xf,
+  memory: (bits & 0x10) !== 0,
+  indexed: (bits & 0x2000) !== 0,
+  lock: (bits & 0x20) !== 0,
+  legacy: (bits & 0x40) !== 0,
+  addressSize: ((bits >> 7) & 0xf) as FormContext['addressSize'],
+  rep: (bits & 0x800) !== 0 ? 0xf2 : (bits & 0x1000) !== 0 ? 0xf3 : 0,
+});
+
 /** Rows whose handlers depend on the mode: stack, branches, strings, implicit memory. */
 const isModal = (row: Row): boolean =>
   row.d64 === true || row.f64 === true || row.rep !== undefined || row.modal === true || row.no64 === true;

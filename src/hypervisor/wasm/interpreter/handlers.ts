@@ -1,5 +1,5 @@
 /**
- * Finds the handler of a form; forms that are not inline in the core module are compiled when they are first met.
+ * Finds the handler of a form; forms that the core module has not are compiled when they are first met.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Encoding } from '../decode/table.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import type { Lift } from '../insn/row.ts';
 import { buildColdModule } from './cold-module.ts';
-import { type CoreModule, fusedKey } from './core-module.ts';
+import { type CoreModule, fusedKey, usualName } from './core-module.ts';
 import { contextBits, type FormContext, formKey, formOf } from './forms.ts';
 
 export class Handlers {
@@ -20,13 +20,20 @@ export class Handlers {
   #pending: { lift: Lift; form: Form }[] = [];
   #next: number;
 
-  /** `imports`: memory and the helper functions. */
-  constructor(core: CoreModule, table: WebAssembly.Table, imports: WebAssembly.ModuleImports) {
+  /** `imports`: memory and the helper functions. `exports`: those of the core module's instance. */
+  constructor(
+    core: CoreModule,
+    table: WebAssembly.Table,
+    imports: WebAssembly.ModuleImports,
+    exports: WebAssembly.Exports,
+  ) {
     this.#core = core;
     this.#numbers = new Map(core.handlers);
     this.#table = table;
     this.#imports = imports;
-    this.#next = core.coldBase;
+    this.#next = core.coldBase + core.usualCount;
+    if (table.length < core.usualCount) table.grow(core.usualCount - table.length);
+    for (let n = 0; n < core.usualCount; n++) table.set(n, exports[usualName(n)] as never);
   }
 
   /** Handler number of an encoding in a context; call `compile` before records with new numbers are run. */
@@ -76,8 +83,8 @@ export class Handlers {
     });
   }
 
-  /** How many cold handlers there are, for statistics. */
+  /** How many handlers have been compiled when they were met, for statistics. */
   get coldCount(): number {
-    return this.#next - this.#core.coldBase;
+    return this.#next - this.#core.coldBase - this.#core.usualCount;
   }
 }
