@@ -13,6 +13,12 @@ export {
 } from './host/node/bare-machine.ts';
 export type { BalloonControl, BalloonCounters } from './devices/virtio/balloon/device.ts';
 export type { BalloonStatistics } from './devices/virtio/balloon/statistics.ts';
+export {
+  type DiskControl,
+  DiskControlError,
+  type DiskControlReason,
+  type ResizeOptions,
+} from './devices/virtio/block/control.ts';
 export { runMachine, type RunningMachine, type RunResult } from './host/node/machine.ts';
 export type { InitialCpuState, InitialDescriptorTable, InitialSegment } from './hypervisor/initial-state.ts';
 export { realModeState } from './hypervisor/real-mode.ts';

@@ -9,6 +9,7 @@ import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { DiskFormatError } from '../../disk/disk-format-error.ts';
 import type { BalloonControl, BalloonDevice } from '../../devices/virtio/balloon/device.ts';
+import { type DiskControl, findDisk } from '../../devices/virtio/block/control.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';
@@ -91,6 +92,10 @@ export interface RunResult {
 export interface RunningMachine {
   /** The memory balloon, where the configuration has one. */
   readonly balloon: BalloonControl | undefined;
+  /** The disks of `block`, in their order. */
+  readonly disks: readonly DiskControl[];
+  /** One of them, by its place from 0 on or by its `id`. @throws DiskControlError */
+  disk(which: number | string): DiskControl;
 }
 
 /** Errors of files, of the host and of sizes: their message is for people. */
@@ -152,7 +157,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
       if (port.hardware === undefined) serial[port.num - 1] = connected;
       else consoles.push({ config: port, backend: connected });
     }
-    const { devices, persistent } = await createVirtioDevices(config, consoles, logger, resources);
+    const { devices, persistent, disks } = await createVirtioDevices(config, consoles, logger, resources);
     const balloon = createBalloon(config, hypervisor.name, logger);
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
@@ -186,7 +191,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
     progress.end();
     if (left !== undefined) machine.stop();
     else {
-      started?.({ balloon });
+      started?.({ balloon, disks, disk: (which) => findDisk(disks, which) });
       // Loading koffi takes this thread some 25 ms, which the guest has better uses for than to wait.
       const { bulk } = machine;
       if (config.hugePages) setImmediate(() => useHugePages(hypervisor.name, bulk));

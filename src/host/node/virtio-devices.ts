@@ -10,6 +10,7 @@ import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import type { Disk } from '../../disk/disk.ts';
+import { BlockControl, type DiskControl } from '../../devices/virtio/block/control.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
@@ -57,6 +58,8 @@ export interface ConnectedConsole {
 export interface NodeVirtioDevices {
   readonly devices: readonly VirtioPlacement[];
   readonly persistent: PersistentMemory;
+  /** Those of `block`, in their order. */
+  readonly disks: readonly DiskControl[];
 }
 
 /** All devices, each at its place. What they hold of the host goes with `resources`. Throws FileError and DiskFormatError. */
@@ -67,14 +70,14 @@ export async function createVirtioDevices(
   resources: AsyncDisposableStack,
 ): Promise<NodeVirtioDevices> {
   refuseSharedFiles(config);
-  const devices = await createDisks(config, logger, resources);
+  const { devices, disks } = await createDisks(config, logger, resources);
   if (config.scsiBlock.length > 0) {
     devices.push({ slot: SCSI_SLOT, device: await createScsi(config, logger, resources) });
   }
   const persistent = await createPmem(config, devices, logger, resources);
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: createConsole(consoles, resources) });
-  return { devices, persistent };
+  return { devices, persistent, disks };
 }
 
 /** The configuration's balloon, over memory that is kept as the hypervisor keeps it. */
@@ -127,17 +130,24 @@ async function createDisks(
   config: RunConfig,
   logger: Logger,
   resources: AsyncDisposableStack,
-): Promise<VirtioPlacement[]> {
+): Promise<{ readonly devices: VirtioPlacement[]; readonly disks: DiskControl[] }> {
   const onError = (message: string): void => logger.log('error', 'virtio', message);
   const devices: VirtioPlacement[] = [];
+  const disks: DiskControl[] = [];
   for (const [index, block] of config.block.entries()) {
-    const { readOnly, id, blockSize, queues, sparse, packed } = block;
+    const { path, readOnly, id, blockSize, queues, sparse, packed } = block;
     const name = `block ${diskName(index)}`;
     const disk = await openDisk(block, SECTOR_BYTES, name, onError, resources);
-    const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
-    devices.push({ slot: diskSlot(index), device: new BlockDevice(options) });
+    const device = new BlockDevice({
+      ...{ disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError },
+    });
+    const control = new BlockControl({ device, disk, id, path, blockSize });
+    // Before the disk is closed.
+    resources.defer(() => control.end());
+    devices.push({ slot: diskSlot(index), device });
+    disks.push(control);
   }
-  return devices;
+  return { devices, disks };
 }
 
 /** Opens an image that has at least one block. */

@@ -204,16 +204,73 @@ test('a capacity of more than 2 TiB is whole', () => {
   assert.deepEqual([driver.registers.read(0x2000, 4), driver.registers.read(0x2004, 4)], [0, 32]);
 });
 
-test('a disk that was resized is announced, and its new end holds', async () => {
+for (const kind of TRANSPORTS) {
+  test(`${kind}: a disk that was resized is announced, and its new end holds`, async () => {
+    const { driver, device, disk, run } = rig({ kind });
+    const capacity = (): number => driver.registers.read(driver.configOffset, 4);
+    assert.equal((await run(blockRequest(0, 2047, writable(512)))).status, 0);
+    driver.takeInterrupts();
+    const generation = driver.configGeneration;
+    await device.resize(0x8_0000);
+    assert.deepEqual([driver.takeInterrupts(), driver.configGeneration], [2, generation + 1]);
+    assert.equal(capacity(), 1024);
+    assert.equal((await run(blockRequest(0, 1024, writable(512)))).status, 1);
+    await device.resize(0x10_0000);
+    assert.equal(capacity(), 2048);
+    assert.equal((await run(blockRequest(0, 2047, writable(512)))).status, 0);
+    assert.deepEqual(disk.log.slice(-3), ['resize 524288', 'resize 1048576', 'read 1048064+512']);
+  });
+}
+
+test('a disk shrinks when nothing is under way any more, and what it loses is refused before that', async () => {
+  const { driver, device, disk, queues, used } = rig();
+  disk.hold = true;
+  queues[0].add(blockRequest(1, 2047, readableBytes(new Uint8Array(512))));
+  driver.notify(0);
+  const resized = device.resize(0x8_0000);
+  await new Promise(setImmediate);
+  assert.deepEqual(disk.log, ['write 1048064+512']);
+  queues[0].add(blockRequest(1, 1024, readableBytes(new Uint8Array(512))));
+  driver.notify(0);
+  const [refused] = await used(1);
+  assert.deepEqual(refused && [...queues[0].contents(refused)], [1]);
+  assert.equal(driver.registers.read(driver.configOffset, 4), 2048, 'not announced before it is so');
+  disk.hold = false;
+  disk.held[0]?.();
+  await resized;
+  await used(1);
+  assert.deepEqual(disk.log, ['write 1048064+512', 'resize 524288']);
+});
+
+test('a resize that the host refuses leaves the capacity, and the driver hears nothing', async () => {
   const { driver, device, disk, run } = rig();
-  assert.equal((await run(blockRequest(0, 2047, writable(512)))).status, 0);
-  driver.takeInterrupts();
   const generation = driver.configGeneration;
-  disk.bytes = 0x8_0000;
-  device.resized();
-  assert.deepEqual([driver.takeInterrupts(), driver.configGeneration], [2, generation + 1]);
-  assert.equal(driver.registers.read(0x2000, 4), 1024);
-  assert.equal((await run(blockRequest(0, 1024, writable(512)))).status, 1);
+  for (const bytes of [0x8_0000, 0x20_0000]) {
+    disk.failure = new Error('no space is left');
+    await assert.rejects(device.resize(bytes), /no space is left/);
+    disk.failure = undefined;
+    assert.equal((await run(blockRequest(0, 2047, writable(512)))).status, 0);
+    assert.equal(driver.configGeneration, generation);
+  }
+});
+
+test('a driver that starts while a disk grows is kept from what is not certain to be there', async () => {
+  const { driver, device, disk, start, run } = rig();
+  disk.hold = true;
+  const resized = device.resize(0x20_0000);
+  await new Promise(setImmediate);
+  // As an image does whose tables are ready before its new end reads as zeros.
+  disk.bytes = 0x20_0000;
+  start();
+  disk.hold = false;
+  assert.equal((await run(blockRequest(0, 2048, writable(512)))).status, 1);
+  assert.equal(driver.registers.read(driver.configOffset, 4), 2048);
+  // The host is done: now it is.
+  disk.bytes = 0x10_0000;
+  disk.held[0]?.();
+  await resized;
+  assert.equal((await run(blockRequest(0, 2048, writable(512)))).status, 0);
+  assert.equal(driver.registers.read(driver.configOffset, 4), 4096);
 });
 
 test('the ID is filled up with zeros', async () => {

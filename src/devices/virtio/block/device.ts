@@ -60,6 +60,24 @@ export interface BlockOptions {
   readonly onError: (message: string) => void;
 }
 
+/** Requests that somebody may wait for together. */
+class Flight {
+  count = 0;
+  #end: PromiseWithResolvers<void> | undefined;
+
+  leave(): void {
+    if (--this.count > 0) return;
+    this.#end?.resolve();
+    this.#end = undefined;
+  }
+
+  async ended(): Promise<void> {
+    if (this.count === 0) return;
+    this.#end ??= Promise.withResolvers();
+    await this.#end.promise;
+  }
+}
+
 export class BlockDevice implements VirtioDevice {
   readonly name: string;
   readonly type: number = VIRTIO_ID_BLOCK;
@@ -76,8 +94,12 @@ export class BlockDevice implements VirtioDevice {
   readonly #publisher: BatchPublisher;
   /** Queues that wait for another turn to be taken from. */
   readonly #waiting: boolean[];
-  #underWay = 0;
-  #idle: (() => void) | undefined;
+  /** Requests under way: new ones are in the last, the others are waited for. */
+  #flights: Flight[] = [new Flight()];
+  /** What requests are held against: the disk's, but for the time of a resize, when it is what is certain to be there. */
+  #capacityBytes: number;
+  /** The end of the last resize: they come one after the other. */
+  #resizes: Promise<void> = Promise.resolve();
   #failing = false;
   #changed: () => void = () => {};
 
@@ -86,6 +108,7 @@ export class BlockDevice implements VirtioDevice {
     const readOnly = options.readOnly || disk.readOnly;
     this.#options = { ...options, readOnly };
     this.name = name;
+    this.#capacityBytes = disk.bytes;
     this.queueSizes = Array.from({ length: queues }, () => QUEUE_SIZE);
     this.#publisher = new BatchPublisher(this.queueSizes.length, options.yieldTurn);
     this.#waiting = this.queueSizes.map(() => false);
@@ -107,7 +130,7 @@ export class BlockDevice implements VirtioDevice {
 
   #limitsFor(negotiated: Features): BlockLimits {
     return {
-      capacitySectors: Math.floor(this.#options.disk.bytes / B.SECTOR_BYTES),
+      capacitySectors: Math.floor(this.#capacityBytes / B.SECTOR_BYTES),
       readOnly: this.#options.readOnly,
       canDiscard: hasFeature(negotiated, B.VIRTIO_BLK_F_DISCARD),
       canWriteZeroes: hasFeature(negotiated, B.VIRTIO_BLK_F_WRITE_ZEROES),
@@ -149,11 +172,43 @@ export class BlockDevice implements VirtioDevice {
     this.#changed = listener;
   }
 
-  /** The disk has another size: the driver is told. Requests beyond a new end that are under way fail on the host. */
-  resized(): void {
+  /** Neither the guest nor the host's file allows a write. */
+  get readOnly(): boolean {
+    return this.#options.readOnly;
+  }
+
+  /**
+   * Gives the disk another capacity, and tells the driver. What a smaller one leaves out is refused from the start on; the disk itself
+   * changes when no request is under way any more that may reach behind the new end: one that wrote there later would make a
+   * file long again. Rejects with the host's error; requests then meet the capacity that there is.
+   */
+  async resize(bytes: number): Promise<void> {
+    const turn = this.#resizes.then(() => this.#resize(bytes));
+    this.#resizes = turn.catch(() => undefined);
+    await turn;
+  }
+
+  async #resize(bytes: number): Promise<void> {
+    const { disk } = this.#options;
+    const before = disk.bytes;
+    try {
+      if (bytes < before) {
+        this.#setCapacity(bytes);
+        await this.#landed();
+      }
+      await disk.resize?.(bytes);
+    } finally {
+      this.#setCapacity(disk.bytes);
+      if (disk.bytes !== before) {
+        this.#fillConfig();
+        this.#changed();
+      }
+    }
+  }
+
+  #setCapacity(bytes: number): void {
+    this.#capacityBytes = bytes;
     this.#limits = this.#limitsFor(this.#session?.features ?? 0n);
-    this.#fillConfig();
-    this.#changed();
   }
 
   activate(session: DriverSession): void {
@@ -172,14 +227,7 @@ export class BlockDevice implements VirtioDevice {
   reset(): Promise<void> | undefined {
     this.#session = undefined;
     this.#publisher.reset();
-    if (this.#underWay === 0) return undefined;
-    return new Promise((resolve) => {
-      const before = this.#idle;
-      this.#idle = () => {
-        before?.();
-        resolve();
-      };
-    });
+    return this.#flights.every(({ count }) => count === 0) ? undefined : this.#landed();
   }
 
   notify(index: number): void {
@@ -211,20 +259,28 @@ export class BlockDevice implements VirtioDevice {
       this.#finish(session, index, queue, chain, faultStatus(request), 0);
       return;
     }
-    this.#underWay++;
+    const flight = this.#flights.at(-1) as Flight;
+    flight.count++;
     execute(request, chain, this.#target).then(
       () => {
         this.#failing = false;
         const bytes = writtenBytes(request, this.#id.length);
         this.#finish(session, index, queue, chain, B.VIRTIO_BLK_S_OK, bytes);
-        this.#ends();
+        flight.leave();
       },
       (error: unknown) => {
         this.#report(request, error);
         this.#finish(session, index, queue, chain, B.VIRTIO_BLK_S_IOERR, 0);
-        this.#ends();
+        flight.leave();
       },
     );
+  }
+
+  /** When all requests have ended that are under way now, whatever comes after them. */
+  async #landed(): Promise<void> {
+    const flights = this.#flights;
+    this.#flights = [...flights.filter(({ count }) => count > 0), new Flight()];
+    await Promise.all(flights.map((flight) => flight.ended()));
   }
 
   /** A guest that goes on writing to a full disk is told each time, the user once. */
@@ -233,13 +289,6 @@ export class BlockDevice implements VirtioDevice {
     this.#failing = true;
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.onError(`${this.name}: ${request.kind} failed: ${reason}`);
-  }
-
-  #ends(): void {
-    if (--this.#underWay > 0) return;
-    const idle = this.#idle;
-    this.#idle = undefined;
-    idle?.();
   }
 
   /** `written`: bytes from the start of the writable part, the status not among them. */

@@ -18,13 +18,18 @@ export class MemoryDisk implements Disk {
   failure: Error | undefined;
   hold = false;
   readonly held: (() => void)[] = [];
-  readonly resize = undefined;
+  /** Its memory stays what it was, so that a test can see what reaches behind the end. */
+  readonly resize: (bytes: number) => Promise<void>;
   bytes: number;
 
   constructor(bytes: number, readOnly = false) {
     this.contents = new Uint8Array(bytes);
     this.bytes = bytes;
     this.readOnly = readOnly;
+    this.resize = (length) =>
+      this.#do(`resize ${length}`, () => {
+        this.bytes = length;
+      });
   }
 
   async #do(what: string, work: () => void): Promise<void> {
