@@ -8,15 +8,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { multibootHeader, words } from '../boot/images.ts';
 
-const LOAD_ADDRESS = 0x10_0000;
+export const LOAD_ADDRESS: number = 0x10_0000;
 /** The header's flag "the addresses are valid", and its length with them. */
 const HEADER_ADDRESSES = 0x1_0000;
-const HEADER_BYTES = 32;
+export const HEADER_BYTES: number = 32;
 const COM1 = 0x3f8;
 const LINE_STATUS = 5;
 
 /** Machine code in hexadecimal. */
-const code = (hex: string): number[] => [...Buffer.from(hex.replaceAll(' ', ''), 'hex')];
+export const code = (hex: string): number[] => [...Buffer.from(hex.replaceAll(' ', ''), 'hex')];
 const u16 = (value: number): number[] => [value & 0xff, value >> 8];
 const u32 = (value: number): number[] => [...words(value)];
 const movDx = (port: number): number[] => [0x66, 0xba, ...u16(port)];
@@ -30,7 +30,7 @@ const print = (text: string, port: number = COM1): number[] =>
 const debugExit = (value: number): number[] => [0xb8, ...u32(value), ...code('e7 f4')];
 
 /** Writes a kernel and returns its path. */
-function kernel(folder: string, name: string, text: readonly number[]): string {
+export function kernel(folder: string, name: string, text: readonly number[]): string {
   const entry = LOAD_ADDRESS + HEADER_BYTES;
   const end = entry + text.length;
   const header = multibootHeader(HEADER_ADDRESSES, LOAD_ADDRESS, LOAD_ADDRESS, end, end, entry);
