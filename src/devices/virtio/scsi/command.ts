@@ -1,8 +1,8 @@
 /**
  * SCSI commands (SPC-4, SBC-3): a command descriptor block becomes a checked value, or the sense that refuses it. Does no I/O.
  *
- * Knows what Linux asks disks for. Refuses everything else with INVALID COMMAND OPERATION CODE: WRITE SAME, MODE SELECT, protection
- * information, reservations.
+ * Knows what Linux asks disks for. Refuses everything else with INVALID COMMAND OPERATION CODE: MODE SELECT, protection information,
+ * reservations.
  *
  * @module
  */
@@ -34,7 +34,15 @@ export type ScsiCommand =
   | { readonly kind: 'write'; readonly offset: number; readonly bytes: number; readonly durable: boolean }
   | { readonly kind: 'flush' }
   /** The ranges are in the data, of this length. */
-  | { readonly kind: 'unmap'; readonly bytes: number };
+  | { readonly kind: 'unmap'; readonly bytes: number }
+  /** One block, which is the data or, with `zeros`, not sent, all over a range; `unmap`: zeros may give the host its space back. */
+  | {
+      readonly kind: 'write-same';
+      readonly offset: number;
+      readonly bytes: number;
+      readonly unmap: boolean;
+      readonly zeros: boolean;
+    };
 
 /** What commands are held against. */
 export interface ScsiLimits {
@@ -43,6 +51,7 @@ export interface ScsiLimits {
   readonly readOnly: boolean;
   readonly canUnmap: boolean;
   readonly maxUnmapRanges: number;
+  /** Of one UNMAP, and of one WRITE SAME. */
   readonly maxUnmapBlocks: number;
 }
 
@@ -58,6 +67,11 @@ const EVPD = 1;
 const FUA = 0x08;
 const PROTECT = 0xe0;
 const ANCHOR = 1;
+/** Of WRITE SAME (SBC-3, 5.42): ANCHOR, UNMAP, PBDATA and LBDATA, NDOB. */
+const SAME_ANCHOR = 0x10;
+const SAME_UNMAP = 0x08;
+const SAME_BLOCK_NUMBERS = 0x06;
+const SAME_NO_DATA = 0x01;
 const READ_CAPACITY_10_BYTES = 8;
 
 /** A sense, as distinct from anything else that parsing gives. */
@@ -103,9 +117,33 @@ export function parseCommand(cdb: DataView, limits: ScsiLimits): ScsiCommand | S
     case S.UNMAP:
       if (!limits.canUnmap) return limits.readOnly ? WRITE_PROTECTED : INVALID_OPCODE;
       return (cdb.getUint8(1) & ANCHOR) === 0 ? { kind: 'unmap', bytes: cdb.getUint16(7) } : INVALID_FIELD_IN_CDB;
+    case S.WRITE_SAME_10:
+      return parseWriteSame(cdb, cdb.getUint32(2), cdb.getUint16(7), false, limits);
+    case S.WRITE_SAME_16:
+      return parseWriteSame(cdb, u64(cdb, 2), cdb.getUint32(10), true, limits);
     default:
       return parseTransfer(opcode, cdb, limits);
   }
+}
+
+/** A length of none, as much as the disk has left, is refused as the block limits announce it (WSNZ). */
+function parseWriteSame(
+  cdb: DataView,
+  block: number,
+  blocks: number,
+  isLong: boolean,
+  limits: ScsiLimits,
+): ScsiCommand | Sense {
+  if (limits.readOnly) return WRITE_PROTECTED;
+  const flags = cdb.getUint8(1);
+  const zeros = isLong && (flags & SAME_NO_DATA) !== 0;
+  if ((flags & (PROTECT | SAME_ANCHOR | SAME_BLOCK_NUMBERS)) !== 0) return INVALID_FIELD_IN_CDB;
+  if (!isLong && (flags & SAME_NO_DATA) !== 0) return INVALID_FIELD_IN_CDB;
+  if (blocks === 0 || blocks > limits.maxUnmapBlocks) return INVALID_FIELD_IN_CDB;
+  const outside = checked(block, blocks, limits);
+  if (outside !== undefined) return outside;
+  const range = { offset: block * limits.blockSize, bytes: blocks * limits.blockSize };
+  return { kind: 'write-same', ...range, unmap: (flags & SAME_UNMAP) !== 0, zeros };
 }
 
 function checked(block: number, blocks: number, limits: ScsiLimits): Sense | undefined {

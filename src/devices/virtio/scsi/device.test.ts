@@ -191,6 +191,51 @@ for (const kind of TRANSPORTS) {
       assert.deepEqual(disks[0].log, []);
     });
 
+    test(`${name}: WRITE SAME fills a range with one block; zeros are the disk's to make, and to unmap where that is asked`, async () => {
+      const { run, disks } = rig();
+      const same10 = (block: number, blocks: number, flags = 0): number[] => [
+        ...[0x41, flags, ...be32(block), 0, ...be16(blocks), 0],
+      ];
+      const same16 = (block: number, blocks: number, flags = 0): number[] => [
+        ...[0x93, flags, 0, 0, 0, 0, ...be32(block), ...be32(blocks), 0, 0],
+      ];
+      const pattern = Uint8Array.from({ length: BLOCK }, (_, n) => n * 3);
+      for (const cdb of [same10(5, 3), same16(20, 3, 0x08)]) {
+        const answer = await run(cdb, { out: pattern });
+        assert.deepEqual([answer.status, answer.response, answer.residual], [0, 0, 0]);
+      }
+      for (const block of [5, 6, 7, 20, 21, 22])
+        assert.deepEqual(disks[0].contents.subarray(block * BLOCK, (block + 1) * BLOCK), pattern);
+      assert.deepEqual([disks[0].contents[5 * BLOCK - 1], disks[0].contents[8 * BLOCK + 1]], [0, 0]);
+      assert.deepEqual(disks[0].log.splice(0), ['write 2560+1536', 'write 10240+1536']);
+      await run(same10(5, 1), { out: filled(BLOCK, 0) });
+      await run(same16(6, 1, 0x08), { out: filled(BLOCK, 0) });
+      assert.equal((await run(same16(7, 1, 0x09))).status, 0);
+      assert.deepEqual(disks[0].log.splice(0), ['zero 2560+512', 'zero 3072+512 unmap', 'zero 3584+512 unmap']);
+      for (const cdb of [same10(0, 0), same16(0, 65_537), same10(0, 1, 0x10), same10(0, 1, 0x02), same10(0, 1, 0x20)])
+        refused(await run(cdb, { out: pattern }), 5, 0x24, 0);
+      refused(await run(same10(0, 1, 0x01), { out: pattern }), 5, 0x24, 0);
+      refused(await run(same10(BLOCKS - 1, 2), { out: pattern }), 5, 0x21, 0);
+      refused(await run([0x93, 0, ...be32(0xffff_ffff), ...be32(0xffff_ffff), ...be32(1), 0, 0]), 5, 0x21, 0);
+      refused(await run(same16(0, 1), { lun: 1, out: pattern }), 7, 0x27, 0);
+      assert.equal((await run(same10(0, 1), { out: filled(BLOCK - 1, 1) })).response, 1);
+      disks[0].failure = new Error('no space');
+      refused(await run(same10(0, 1), { out: pattern }), 3, 0x0c, 0);
+      assert.deepEqual(disks[0].log, ['write 0+512']);
+    });
+
+    test(`${name}: the limits of UNMAP and WRITE SAME are those that hold`, async () => {
+      const { run } = rig();
+      const limits = (await run([0x12, 1, 0xb0, 0, 255, 0], { in: 255 })).data;
+      assert.deepEqual(
+        [limits[4], ...limits.slice(20, 24), ...limits.slice(36, 44)],
+        [1, ...be32(65_536), ...be32(0), ...be32(65_536)],
+      );
+      assert.deepEqual((await run([0x12, 1, 0xb2, 0, 255, 0], { in: 255 })).data.slice(4), [0, 0xe0, 2, 0]);
+      const readOnly = (await run([0x12, 1, 0xb0, 0, 255, 0], { in: 255, lun: 1 })).data;
+      assert.deepEqual([readOnly[4], ...readOnly.slice(36, 44)], [0, ...be32(0), ...be32(0)]);
+    });
+
     test(`${name}: a disk says what it is, in as many bytes as are asked for and have room`, async () => {
       const { run } = rig();
       const standard = await run([0x12, 0, 0, ...be16(36), 0], { in: 100 });

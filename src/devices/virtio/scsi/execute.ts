@@ -33,6 +33,8 @@ export interface ScsiTarget extends P.ScsiIdentity {
 /** What came of a command: bytes from and to the device, or the sense that refuses it; 'overrun' when it asks for more than there is room for. */
 export type ScsiOutcome = { readonly in: number; readonly out: number } | Sense | 'overrun';
 
+/** A pattern is written in pieces of this size, so that a large range does not hold up other requests. */
+const PIECE_BYTES = 0x10_0000;
 const NOTHING: ScsiOutcome = { in: 0, out: 0 };
 
 /** Never rejects: an error of the host is a medium error. */
@@ -69,6 +71,8 @@ export async function execute(
         return NOTHING;
       case 'unmap':
         return await unmap(command.bytes, request, chain, target);
+      case 'write-same':
+        return await writeSame(command, request, chain, target);
       default: {
         const data = answer(command, target);
         return data === undefined ? INVALID_FIELD_IN_CDB : give(data, command.limit, request, chain);
@@ -117,4 +121,30 @@ async function unmap(bytes: number, request: ScsiRequest, chain: Chain, target: 
   if (isSense(parsed)) return parsed;
   for (const range of parsed.ranges) if (range.bytes > 0) await target.disk.discard(range.offset, range.bytes);
   return { in: 0, out: bytes };
+}
+
+/** Zeros are the disk's to make; anything else is written block by block. */
+async function writeSame(
+  { offset, bytes, unmap, zeros }: Extract<ScsiCommand, { kind: 'write-same' }>,
+  request: ScsiRequest,
+  chain: Chain,
+  { disk, limits }: ScsiTarget,
+): Promise<ScsiOutcome> {
+  const { blockSize } = limits;
+  if (zeros) {
+    await disk.writeZeroes(offset, bytes, unmap);
+    return NOTHING;
+  }
+  if (request.outBytes < blockSize) return 'overrun';
+  const block = new Uint8Array(blockSize);
+  chain.read(request.outAt, block);
+  if (block.every((byte) => byte === 0)) await disk.writeZeroes(offset, bytes, unmap);
+  else {
+    const piece = new Uint8Array(Math.min(bytes, PIECE_BYTES));
+    for (let at = 0; at < piece.length; at += blockSize) piece.set(block, at);
+    for (let done = 0; done < bytes; done += piece.length) {
+      await disk.write(offset + done, [piece.subarray(0, Math.min(piece.length, bytes - done))]);
+    }
+  }
+  return { in: 0, out: blockSize };
 }

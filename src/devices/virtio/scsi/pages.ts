@@ -72,6 +72,10 @@ function vitalProductBody(page: number, { serial, limits }: ScsiIdentity): Array
       // Block limits (SBC-3, 6.6.4), offsets from behind the header.
       const { bytes, view } = new Page(0x3c);
       view.setUint16(2, Math.max(1, PHYSICAL_BLOCK_BYTES / limits.blockSize));
+      if (!limits.readOnly) {
+        view.setUint8(0, 1); // WSNZ: a WRITE SAME of no blocks is refused
+        view.setUint32(36, limits.maxUnmapBlocks); // the low half of the greatest WRITE SAME
+      }
       if (limits.canUnmap) {
         view.setUint32(16, limits.maxUnmapBlocks);
         view.setUint32(20, limits.maxUnmapRanges);
@@ -84,8 +88,8 @@ function vitalProductBody(page: number, { serial, limits }: ScsiIdentity): Array
       view.setUint16(0, 1); // it does not rotate
       return bytes;
     }
-    case 0xb2: // logical block provisioning: thin, by UNMAP
-      return limits.canUnmap ? [0, 0x80, 2, 0] : undefined;
+    case 0xb2: // logical block provisioning: thin, by UNMAP and by WRITE SAME; what is unmapped may read as anything
+      return limits.canUnmap ? [0, 0xe0, 2, 0] : undefined;
     default:
       return undefined;
   }
