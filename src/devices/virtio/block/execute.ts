@@ -31,7 +31,7 @@ export async function execute(request: BlockRequest, chain: Chain, target: Block
       return disk.flush();
     case 'get-id':
       chain.write(0, target.id);
-      return undefined;
+      return target.hostWrote(chain.writableViews(0, target.id.length));
     case 'discard':
       for (const { offset, bytes } of request.ranges) await disk.discard(offset, bytes);
       break;

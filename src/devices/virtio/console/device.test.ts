@@ -67,6 +67,30 @@ for (const kind of TRANSPORTS) {
         [letters('ef'), letters('gh')],
       );
     });
+
+    test(`${name}: bytes over code are shown when the processors have dropped it, and others wait behind them`, async () => {
+      const { receive, transmit, input, driver, text } = rig(kind, packed);
+      const dropped = Promise.withResolvers<void>();
+      let told = 0;
+      driver.hostWrote = (parts) => {
+        told += parts.reduce((sum, part) => sum + part.length, 0);
+        return told === 4 ? dropped.promise : undefined;
+      };
+      receive.add([writable(4)]);
+      receive.add([writable(4)]);
+      input.feed(letters('code'));
+      input.feed(letters('more'));
+      transmit.add([readable(...letters('out'))]);
+      driver.notify(1);
+      await new Promise(setImmediate);
+      assert.deepEqual([told, receive.takeUsed(), text()], [4, undefined, 'out'], 'the other direction goes on');
+      driver.takeInterrupts();
+      dropped.resolve();
+      await new Promise(setImmediate);
+      const parts = [receive.takeUsed(), receive.takeUsed()].map((used) => used && [...receive.contents(used)]);
+      assert.deepEqual(parts, [letters('code'), letters('more')]);
+      assert.deepEqual([told, driver.takeInterrupts()], [8, 1]);
+    });
   }
 }
 

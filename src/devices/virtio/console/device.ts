@@ -19,7 +19,9 @@ import {
   VIRTIO_ID_CONSOLE,
 } from '../defs.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
+import { FilledChains } from '../filled-chains.ts';
 import { takeChains } from '../queue/take-chains.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
 import { Announcements, parseControl } from './control.ts';
 import * as C from './defs.ts';
 import { ConsolePort, type ConsolePortOptions, type ConsoleSize, type PortProgress } from './port.ts';
@@ -48,6 +50,8 @@ export class ConsoleDevice implements VirtioDevice {
   #session: DriverSession | undefined;
   #isMultiport = false;
   #waiting = false;
+  /** Queues whose chains are filled and may not be shown yet. */
+  readonly #delivering = new Set<Virtqueue>();
   #changed: () => void = () => {};
 
   constructor({ ports, yieldTurn }: ConsoleOptions) {
@@ -133,15 +137,32 @@ export class ConsoleDevice implements VirtioDevice {
       if (progress === 'more') remains = true;
       else if (progress !== 'done') session.needsReset(`queue ${queue}: ${progress}`);
     };
+    const fill = (index: number, work: (queue: Virtqueue, filled: FilledChains) => PortProgress): void => {
+      const queue = session.queues[index];
+      if (queue === undefined || this.#delivering.has(queue)) return;
+      const filled = new FilledChains();
+      const progress = work(queue, filled);
+      const dropped = filled.complete(queue, (parts) => session.hostWrote(parts));
+      if (dropped === undefined) {
+        end(index, progress);
+        return;
+      }
+      this.#delivering.add(queue);
+      void dropped.then(() => {
+        this.#delivering.delete(queue);
+        end(index, progress);
+        // Of another session's, if this one is over.
+        this.#serve();
+      });
+    };
     if (this.#isMultiport) {
       end(C.CONTROL_TRANSMIT_QUEUE, this.#hear(session));
-      end(C.CONTROL_RECEIVE_QUEUE, this.#tell(session));
+      fill(C.CONTROL_RECEIVE_QUEUE, (queue, filled) => this.#tell(queue, filled));
     }
     for (const [index, port] of this.#ports.entries()) {
       const transmit = session.queues[C.transmitQueue(index)];
       if (transmit !== undefined) end(C.transmitQueue(index), port.transmit(transmit));
-      const receive = session.queues[C.receiveQueue(index)];
-      if (receive !== undefined && port.isOpen) end(C.receiveQueue(index), port.receive(receive));
+      if (port.isOpen) fill(C.receiveQueue(index), (queue, filled) => port.receive(queue, filled));
       if (!this.#isMultiport) break;
     }
     if (!remains) return;
@@ -185,9 +206,7 @@ export class ConsoleDevice implements VirtioDevice {
   }
 
   /** What the driver is to be told, as far as it gives buffers. */
-  #tell(session: DriverSession): PortProgress {
-    const queue = session.queues[C.CONTROL_RECEIVE_QUEUE];
-    if (queue === undefined) return 'done';
+  #tell(queue: Virtqueue, filled: FilledChains): PortProgress {
     for (let step = 0; step < CONTROL_CHAINS_PER_TURN; step++) {
       const due = this.#announcements.next((port) => this.#ports[port]?.size);
       if (due === undefined) {
@@ -203,7 +222,7 @@ export class ConsoleDevice implements VirtioDevice {
       const written = chain.write(0, due.message);
       // A buffer that is too short is the driver's loss; it has the message cut off.
       due.done();
-      queue.complete(chain, written);
+      filled.add(chain, written);
     }
     return 'more';
   }

@@ -8,6 +8,7 @@
  * @module
  */
 import type { ByteSink, ByteSource } from '../../../bus/byte-stream.ts';
+import type { FilledChains } from '../filled-chains.ts';
 import type { Chain } from '../queue/chain.ts';
 import type { QueueFault, Virtqueue } from '../queue/virtqueue.ts';
 
@@ -56,8 +57,8 @@ export class ConsolePort {
     this.#sending = undefined;
   }
 
-  /** Host to guest. */
-  receive(queue: Virtqueue): PortProgress {
+  /** Host to guest: what is filled is the caller's to give back. */
+  receive(queue: Virtqueue, filled: FilledChains): PortProgress {
     for (let step = 0; step < STEPS_PER_TURN; step++) {
       if (this.#received.length === 0) this.#received = this.input.read(PIECE_BYTES);
       if (this.#received.length === 0) {
@@ -73,7 +74,7 @@ export class ConsolePort {
       }
       const written = chain.write(0, this.#received);
       this.#received = this.#received.subarray(written);
-      queue.complete(chain, written);
+      filled.add(chain, written);
     }
     return 'more';
   }

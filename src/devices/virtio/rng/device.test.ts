@@ -39,6 +39,47 @@ for (const kind of TRANSPORTS) {
       );
     });
 
+    test(`${name}: bytes over code are shown when the processors have dropped it, and what comes meanwhile after them`, async () => {
+      const { queue, driver } = rig();
+      const dropped = Promise.withResolvers<void>();
+      const told: number[] = [];
+      driver.hostWrote = (parts) => {
+        told.push(parts.reduce((sum, part) => sum + part.length, 0));
+        return told.length === 1 ? dropped.promise : undefined;
+      };
+      queue.add([writable(3)]);
+      queue.add([writable(MAX_RANDOM_BYTES + 1)]);
+      driver.notify(0);
+      queue.add([writable(5)]);
+      driver.notify(0);
+      await new Promise(setImmediate);
+      assert.deepEqual([told, queue.takeUsed(), driver.takeInterrupts()], [[3 + MAX_RANDOM_BYTES], undefined, 0]);
+      dropped.resolve();
+      await new Promise(setImmediate);
+      const lengths = [queue.takeUsed(), queue.takeUsed(), queue.takeUsed()].map((used) => used?.written);
+      assert.deepEqual(
+        [lengths, told, driver.takeInterrupts()],
+        [[3, MAX_RANDOM_BYTES, 5], [3 + MAX_RANDOM_BYTES, 5], 1],
+      );
+    });
+
+    test(`${name}: bytes that may be shown after a reset are not, and the next driver has its own`, async () => {
+      const { queue, driver, memory } = rig();
+      const dropped = Promise.withResolvers<void>();
+      driver.hostWrote = () => dropped.promise;
+      queue.add([writable(3)]);
+      driver.notify(0);
+      driver.status = 0;
+      driver.hostWrote = () => undefined;
+      const next = new TestDriver(memory, 8, { ...PLAIN, packed });
+      driver.start([next.areas], features(...(packed ? [VIRTIO_F_RING_PACKED] : [])));
+      next.add([writable(4)]);
+      driver.notify(0);
+      dropped.resolve();
+      await new Promise(setImmediate);
+      assert.deepEqual([queue.takeUsed(), next.takeUsed()?.written], [undefined, 4]);
+    });
+
     test(`${name}: a long buffer gets the greatest number of bytes and no more`, () => {
       const { queue, driver } = rig();
       queue.add([writable(MAX_RANDOM_BYTES + 100)]);

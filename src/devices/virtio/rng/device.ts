@@ -16,6 +16,7 @@ import {
   VIRTIO_ID_RNG,
 } from '../defs.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
+import { FilledChains } from '../filled-chains.ts';
 import type { Chain } from '../queue/chain.ts';
 import { takeChains } from '../queue/take-chains.ts';
 
@@ -45,8 +46,10 @@ export class RngDevice implements VirtioDevice {
   readonly #options: RngOptions;
   /** Copied into guest memory from here: hosts refuse to fill shared memory. */
   readonly #bytes = new Uint8Array(MAX_RANDOM_BYTES);
+  readonly #filled = new FilledChains();
   readonly #take = (chain: Chain): void => this.#fill(chain);
   #session: DriverSession | undefined;
+  /** For another turn, or until what was filled may be shown. */
   #waiting = false;
 
   constructor(options: RngOptions) {
@@ -78,19 +81,34 @@ export class RngDevice implements VirtioDevice {
     const queue = session?.queues[0];
     if (session === undefined || queue === undefined) return;
     const end = takeChains(queue, this.#take, CHAINS_PER_TURN);
-    if (queue.publish()) session.interrupt(0);
-    if (end === 'more') {
+    const dropped = this.#filled.complete(queue, (parts) => session.hostWrote(parts));
+    const finish = (): void => {
+      if (queue.publish()) session.interrupt(0);
+      if (end !== 'empty' && end !== 'more') session.needsReset(`queue 0: ${end}`);
+    };
+    if (dropped === undefined) finish();
+    else {
       this.#waiting = true;
-      this.#options.yieldTurn(() => {
-        this.#waiting = false;
-        this.#serve();
+      void dropped.then(() => {
+        finish();
+        this.#resume();
       });
-    } else if (end !== 'empty') session.needsReset(`queue 0: ${end}`);
+      return;
+    }
+    if (end !== 'more') return;
+    this.#waiting = true;
+    this.#options.yieldTurn(() => this.#resume());
+  }
+
+  /** Nobody's notification was heard meanwhile. */
+  #resume(): void {
+    this.#waiting = false;
+    this.#serve();
   }
 
   #fill(chain: Chain): void {
     const bytes = this.#bytes.subarray(0, Math.min(chain.writableBytes, MAX_RANDOM_BYTES));
     this.#options.random(bytes);
-    this.#session?.queues[0]?.complete(chain, chain.write(0, bytes));
+    this.#filled.add(chain, chain.write(0, bytes));
   }
 }

@@ -75,7 +75,10 @@ export async function execute(
         return await writeSame(command, request, chain, target);
       default: {
         const data = answer(command, target);
-        return data === undefined ? INVALID_FIELD_IN_CDB : give(data, command.limit, request, chain);
+        if (data === undefined) return INVALID_FIELD_IN_CDB;
+        const outcome = give(data, command.limit, request, chain);
+        await target.hostWrote(chain.writableViews(request.inAt, Math.min(data.length, request.inBytes)));
+        return outcome;
       }
     }
   } catch (error) {
