@@ -21,7 +21,10 @@ import { VirtioBus, type VirtioTransport } from './virtio-bus.ts';
 const RAM_BYTES = 0x10_0000;
 const SLOTS = [1, 2, 3, 4, 11, 12] as const;
 
-function rig(transport: VirtioTransport) {
+/** What was written over code, and may be shown when the test says so. */
+type Dropped = (() => void)[];
+
+function rig(transport: VirtioTransport, dropped: Dropped, isCode: () => boolean) {
   const memory = new TestMemory(RAM_BYTES);
   const pci = new PciRoot();
   const mmio = new Bus();
@@ -37,7 +40,7 @@ function rig(transport: VirtioTransport) {
     line: () => new FakeLine(),
     sendMsi: () => {},
     postedMmio: new PostedMmio({ words: new Int32Array(POSTED_MMIO_WORDS), postedMmioAt: 0 }),
-    hostWrote: () => undefined,
+    hostWrote: () => (isCode() ? new Promise((resolve) => void dropped.push(resolve)) : undefined),
     logger: silentLogger,
   });
   const input = new MemorySource();
@@ -53,7 +56,8 @@ function rig(transport: VirtioTransport) {
     }),
   });
   const options = { readOnly: false, id: 'FUZZ', blockSize: 512, queues: 2, sparse: true, packed: true };
-  bus.add({ slot: 2, device: new BlockDevice({ ...options, disk, name: 'block', yieldTurn, onError: () => {} }) });
+  const block = new BlockDevice({ ...options, disk, name: 'block', yieldTurn, onError: () => {} });
+  bus.add({ slot: 2, device: block });
   bus.add({ slot: 3, device: new RngDevice({ random: (into) => void into.fill(0xaa), yieldTurn }) });
   const lun = { disk: new MemoryDisk(0x2_0000), name: 'sda', readOnly: false, blockSize: 512, serial: 'FUZZ' };
   bus.add({ slot: 11, device: new ScsiDevice({ luns: [lun], yieldTurn, onError: () => {} }) });
@@ -73,19 +77,24 @@ function rig(transport: VirtioTransport) {
   });
   const base = (slot: number): number =>
     transport === 'pci' ? 0xd000_0000 + slot * 0x10_0000 : 0xf800_0000 + slot * 0x1000;
-  return { memory, pci, mmio, turns, bus, input, balloon, base };
+  return { memory, pci, mmio, turns, bus, input, balloon, block, base };
 }
 
 for (const transport of ['pci', 'mmio'] as const) {
-  test(`${transport}: nothing that a guest does to six devices at once throws, and all of them work after a reset`, async () => {
+  test(`${transport}: nothing that a guest does to six devices at once throws, in either ring format, and all of them work after a reset`, async () => {
+    /** Drivers that came to DRIVER_OK, by format. */
+    const active = { split: 0, packed: 0 };
     for (let seed = 1; seed <= 25; seed++) {
-      const { memory, pci, mmio, turns, bus, input, balloon, base } = rig(transport);
       let state = seed * 0x9e37_79b9;
       const draw = (below: number): number => {
         state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
         return Math.floor(((state >>> 0) / 0x1_0000_0000) * below);
       };
-      const queues = Array.from({ length: 4 }, () => new TestDriver(memory, 16, PLAIN));
+      const dropped: Dropped = [];
+      const isCode = (): boolean => draw(8) === 0;
+      const { memory, pci, mmio, turns, bus, input, balloon, block, base } = rig(transport, dropped, isCode);
+      const packed = seed % 2 === 0;
+      const queues = Array.from({ length: 4 }, () => new TestDriver(memory, 16, { ...PLAIN, packed }));
       const ringsEnd = memory.allocate(1);
       const status = transport === 'pci' ? 0x14 : 0x70;
       const setUp = (slot: number): void => {
@@ -94,7 +103,7 @@ for (const transport of ['pci', 'mmio'] as const) {
         const width = transport === 'pci' ? 1 : 4;
         for (const value of [0, 1, 3]) write(status, value, width);
         write(transport === 'pci' ? 0x08 : 0x24, draw(2) === 0 ? 1 : draw(3));
-        write(transport === 'pci' ? 0x0c : 0x20, draw(3) === 0 ? draw(2 ** 32) : 1);
+        write(transport === 'pci' ? 0x0c : 0x20, draw(3) === 0 ? draw(2 ** 32) : packed ? 5 : 1);
         write(status, 11, width);
         for (const [index, { areas }] of queues.entries()) {
           const places = [areas.descriptors, areas.driver, areas.device];
@@ -111,6 +120,7 @@ for (const transport of ['pci', 'mmio'] as const) {
           }
         }
         write(status, 15, width);
+        if (mmio.read(base(slot) + status, width) === 15) active[packed ? 'packed' : 'split']++;
       };
       for (const slot of SLOTS) {
         pci.write(slot << 3, 4, 2, 6);
@@ -141,7 +151,9 @@ for (const transport of ['pci', 'mmio'] as const) {
           case 5: {
             const isForScsi = draw(3) === 0;
             const cdb = Array.from({ length: 16 }, () => draw(2) * draw(256));
-            cdb[0] = [0x08, 0x12, 0x1a, 0x28, 0x2a, 0x42, 0x88, 0x8a, 0x91, 0x9e, 0xa0, draw(256)][draw(12)]!;
+            cdb[0] = [0x08, 0x12, 0x1a, 0x28, 0x2a, 0x41, 0x42, 0x88, 0x8a, 0x91, 0x93, 0x9e, 0xa0, draw(256)][
+              draw(14)
+            ]!;
             const buffers = isForScsi
               ? scsiCommand(cdb, { lun: draw(2), out: new Uint8Array(draw(64)), in: draw(3) * 512 })
               : blockRequest(
@@ -169,6 +181,8 @@ for (const transport of ['pci', 'mmio'] as const) {
             break;
           case 8:
             for (const turn of turns.splice(0)) turn();
+            for (const show of dropped.splice(0)) show();
+            if (draw(4) === 0) void block.resize(512 * draw(256));
             balloon.resize(draw(RAM_BYTES));
             void balloon.statistics();
             if (draw(8) === 0) await new Promise(setImmediate);
@@ -178,6 +192,7 @@ for (const transport of ['pci', 'mmio'] as const) {
       const reset = bus.reset();
       for (let turn = 0; turn < 5; turn++) {
         for (const resume of turns.splice(0)) resume();
+        for (const show of dropped.splice(0)) show();
         await new Promise(setImmediate);
       }
       await reset;
@@ -189,5 +204,6 @@ for (const transport of ['pci', 'mmio'] as const) {
         assert.equal(mmio.read(base(slot) + status, transport === 'pci' ? 1 : 4), 1, `seed ${seed}, slot ${slot}`);
       }
     }
+    assert.ok(active.split > 50 && active.packed > 50, JSON.stringify(active));
   });
 }
