@@ -18,7 +18,7 @@ export {
   DiskControlError,
   type DiskControlReason,
   type ResizeOptions,
-} from './devices/virtio/block/control.ts';
+} from './devices/virtio/disk-control.ts';
 export { runMachine, type RunningMachine, type RunResult } from './host/node/machine.ts';
 export type { InitialCpuState, InitialDescriptorTable, InitialSegment } from './hypervisor/initial-state.ts';
 export { realModeState } from './hypervisor/real-mode.ts';

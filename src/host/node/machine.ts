@@ -9,7 +9,7 @@ import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { DiskFormatError } from '../../disk/disk-format-error.ts';
 import type { BalloonControl, BalloonDevice } from '../../devices/virtio/balloon/device.ts';
-import { type DiskControl, findDisk } from '../../devices/virtio/block/control.ts';
+import { type DiskControl, findDisk } from '../../devices/virtio/disk-control.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VcpuStats } from '../../hypervisor/stats.ts';
 import { DEFAULT_CONFIG, type RunConfig, type SerialConfig } from '../../vm/config.ts';

@@ -10,8 +10,8 @@ import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import type { Disk } from '../../disk/disk.ts';
-import { BlockControl, type DiskControl } from '../../devices/virtio/block/control.ts';
 import { BlockDevice } from '../../devices/virtio/block/device.ts';
+import { type DiskControl, ResizableDisk } from '../../devices/virtio/disk-control.ts';
 import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
 import { PmemDevice } from '../../devices/virtio/pmem/device.ts';
@@ -141,7 +141,7 @@ async function createDisks(
     const device = new BlockDevice({
       ...{ disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError },
     });
-    const control = new BlockControl({ device, disk, id, path, blockSize });
+    const control = new ResizableDisk({ device, disk, id, path, blockSize });
     // Before the disk is closed.
     resources.defer(() => control.end());
     devices.push({ slot: diskSlot(index), device });

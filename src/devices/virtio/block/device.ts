@@ -22,6 +22,7 @@ import {
 } from '../defs.ts';
 import { BatchPublisher } from '../batch-publisher.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
+import { DiskCapacity, Flights } from '../disk-capacity.ts';
 import type { Chain } from '../queue/chain.ts';
 import { takeChains } from '../queue/take-chains.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
@@ -60,24 +61,6 @@ export interface BlockOptions {
   readonly onError: (message: string) => void;
 }
 
-/** Requests that somebody may wait for together. */
-class Flight {
-  count = 0;
-  #end: PromiseWithResolvers<void> | undefined;
-
-  leave(): void {
-    if (--this.count > 0) return;
-    this.#end?.resolve();
-    this.#end = undefined;
-  }
-
-  async ended(): Promise<void> {
-    if (this.count === 0) return;
-    this.#end ??= Promise.withResolvers();
-    await this.#end.promise;
-  }
-}
-
 export class BlockDevice implements VirtioDevice {
   readonly name: string;
   readonly type: number = VIRTIO_ID_BLOCK;
@@ -94,12 +77,8 @@ export class BlockDevice implements VirtioDevice {
   readonly #publisher: BatchPublisher;
   /** Queues that wait for another turn to be taken from. */
   readonly #waiting: boolean[];
-  /** Requests under way: new ones are in the last, the others are waited for. */
-  #flights: Flight[] = [new Flight()];
-  /** What requests are held against: the disk's, but for the time of a resize, when it is what is certain to be there. */
-  #capacityBytes: number;
-  /** The end of the last resize: they come one after the other. */
-  #resizes: Promise<void> = Promise.resolve();
+  readonly #flights = new Flights();
+  readonly #capacity: DiskCapacity;
   #failing = false;
   #changed: () => void = () => {};
 
@@ -108,7 +87,17 @@ export class BlockDevice implements VirtioDevice {
     const readOnly = options.readOnly || disk.readOnly;
     this.#options = { ...options, readOnly };
     this.name = name;
-    this.#capacityBytes = disk.bytes;
+    this.#capacity = new DiskCapacity({
+      disk,
+      flights: this.#flights,
+      onLimit: () => {
+        this.#limits = this.#limitsFor(this.#session?.features ?? 0n);
+      },
+      onChange: () => {
+        this.#fillConfig();
+        this.#changed();
+      },
+    });
     this.queueSizes = Array.from({ length: queues }, () => QUEUE_SIZE);
     this.#publisher = new BatchPublisher(this.queueSizes.length, options.yieldTurn);
     this.#waiting = this.queueSizes.map(() => false);
@@ -130,7 +119,7 @@ export class BlockDevice implements VirtioDevice {
 
   #limitsFor(negotiated: Features): BlockLimits {
     return {
-      capacitySectors: Math.floor(this.#capacityBytes / B.SECTOR_BYTES),
+      capacitySectors: Math.floor(this.#capacity.bytes / B.SECTOR_BYTES),
       readOnly: this.#options.readOnly,
       canDiscard: hasFeature(negotiated, B.VIRTIO_BLK_F_DISCARD),
       canWriteZeroes: hasFeature(negotiated, B.VIRTIO_BLK_F_WRITE_ZEROES),
@@ -177,38 +166,9 @@ export class BlockDevice implements VirtioDevice {
     return this.#options.readOnly;
   }
 
-  /**
-   * Gives the disk another capacity, and tells the driver. What a smaller one leaves out is refused from the start on; the disk itself
-   * changes when no request is under way any more that may reach behind the new end: one that wrote there later would make a
-   * file long again. Rejects with the host's error; requests then meet the capacity that there is.
-   */
-  async resize(bytes: number): Promise<void> {
-    const turn = this.#resizes.then(() => this.#resize(bytes));
-    this.#resizes = turn.catch(() => undefined);
-    await turn;
-  }
-
-  async #resize(bytes: number): Promise<void> {
-    const { disk } = this.#options;
-    const before = disk.bytes;
-    try {
-      if (bytes < before) {
-        this.#setCapacity(bytes);
-        await this.#landed();
-      }
-      await disk.resize?.(bytes);
-    } finally {
-      this.#setCapacity(disk.bytes);
-      if (disk.bytes !== before) {
-        this.#fillConfig();
-        this.#changed();
-      }
-    }
-  }
-
-  #setCapacity(bytes: number): void {
-    this.#capacityBytes = bytes;
-    this.#limits = this.#limitsFor(this.#session?.features ?? 0n);
+  /** Gives the disk another capacity, and tells the driver. Rejects with the host's error. */
+  resize(bytes: number): Promise<void> {
+    return this.#capacity.resize(bytes);
   }
 
   activate(session: DriverSession): void {
@@ -227,7 +187,7 @@ export class BlockDevice implements VirtioDevice {
   reset(): Promise<void> | undefined {
     this.#session = undefined;
     this.#publisher.reset();
-    return this.#flights.every(({ count }) => count === 0) ? undefined : this.#landed();
+    return this.#flights.none ? undefined : this.#flights.landed();
   }
 
   notify(index: number): void {
@@ -259,8 +219,7 @@ export class BlockDevice implements VirtioDevice {
       this.#finish(session, index, queue, chain, faultStatus(request), 0);
       return;
     }
-    const flight = this.#flights.at(-1) as Flight;
-    flight.count++;
+    const flight = this.#flights.enter();
     execute(request, chain, this.#target).then(
       () => {
         this.#failing = false;
@@ -274,13 +233,6 @@ export class BlockDevice implements VirtioDevice {
         flight.leave();
       },
     );
-  }
-
-  /** When all requests have ended that are under way now, whatever comes after them. */
-  async #landed(): Promise<void> {
-    const flights = this.#flights;
-    this.#flights = [...flights.filter(({ count }) => count > 0), new Flight()];
-    await Promise.all(flights.map((flight) => flight.ended()));
   }
 
   /** A guest that goes on writing to a full disk is told each time, the user once. */

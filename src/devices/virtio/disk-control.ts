@@ -4,8 +4,6 @@
  *
  * @module
  */
-import type { BlockDevice } from './device.ts';
-import { SECTOR_BYTES } from './defs.ts';
 
 /** Why a disk cannot do what it was asked for. */
 export type DiskControlReason =
@@ -35,7 +33,7 @@ export interface ResizeOptions {
 
 /** A disk while its machine runs. */
 export interface DiskControl {
-  /** What the guest reads as its serial number. */
+  /** What the guest reads as its serial number; a SCSI disk has none that was given. */
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
@@ -51,14 +49,16 @@ export interface DiskControl {
 }
 
 export interface ControlledDisk {
-  readonly device: BlockDevice;
+  /** What shows it to the guest. */
+  readonly device: { readonly readOnly: boolean; resize(bytes: number): Promise<void> };
   readonly disk: { readonly bytes: number; readonly resize: unknown };
   readonly id: string;
   readonly path: string;
+  /** A power of two from 512 on. */
   readonly blockSize: number;
 }
 
-export class BlockControl implements DiskControl {
+export class ResizableDisk implements DiskControl {
   readonly id: string;
   readonly path: string;
   readonly #of: ControlledDisk;
@@ -87,9 +87,8 @@ export class BlockControl implements DiskControl {
     if (this.#ended) refuse('ended', 'its machine has ended');
     if (this.readOnly) refuse('disk-is-read-only', 'it is read-only');
     if (disk.resize === undefined) refuse('fixed-size', 'its size is fixed');
-    const unit = Math.max(blockSize, SECTOR_BYTES);
-    if (!Number.isSafeInteger(bytes) || bytes < unit || bytes % unit !== 0)
-      refuse('bad-size', `${bytes} bytes are no size: a multiple of ${unit} is, from there on`);
+    if (!Number.isSafeInteger(bytes) || bytes < blockSize || bytes % blockSize !== 0)
+      refuse('bad-size', `${bytes} bytes are no size: a multiple of ${blockSize} is, from there on`);
     if (bytes < disk.bytes && !shrink)
       refuse('would-shrink', `${bytes} bytes are less than the ${disk.bytes} there are; { shrink: true } allows that`);
     const resize = device.resize(bytes);

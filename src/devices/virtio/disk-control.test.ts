@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BlockControl, DiskControlError, findDisk } from './control.ts';
-import { BlockDevice } from './device.ts';
-import { MemoryDisk } from './testing.ts';
+import { ResizableDisk, DiskControlError, findDisk } from './disk-control.ts';
+import { BlockDevice } from './block/device.ts';
+import { MemoryDisk } from './block/testing.ts';
 
 function control({ readOnly = false, fixed = false, blockSize = 512, id = 'ROOT' } = {}) {
   const disk = new MemoryDisk(0x10_0000);
@@ -12,7 +12,7 @@ function control({ readOnly = false, fixed = false, blockSize = 512, id = 'ROOT'
     yieldTurn: (resume) => void setImmediate(resume),
     onError: () => {},
   });
-  return { disk, control: new BlockControl({ device, disk: shown, id, path: '/vm/root.img', blockSize }) };
+  return { disk, control: new ResizableDisk({ device, disk: shown, id, path: '/vm/root.img', blockSize }) };
 }
 
 const refused = (reason: string, message: RegExp) => (error: unknown) =>
