@@ -8,16 +8,18 @@
  *     ...     one mailbox of 64 bytes per vCPU: one synchronous port or MMIO access
  *     ...     the ranges of MMIO whose writes are posted   (posted-mmio.ts)
  *     ...     pages of code that the host wrote over       (code-writes.ts)
- *     ...     one ring per vCPU: 64 bytes of head and tail, then posted writes of 16 bytes each
+ *     ...     the ring: its lock, 64 bytes of head and tail, then posted writes of 16 bytes each; one for all vCPUs, so that their
+ *             writes have the order in which they were made
  *
  * Every record starts on a cache line of its own. All words are i32.
  *
  * @module
  */
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
+import { SharedLock } from '../util/shared-lock.ts';
 import { POSTED_MMIO_WORDS } from './posted-mmio.ts';
 
-export const CONTROL_VERSION = 1;
+export const CONTROL_VERSION = 2;
 /** The most vCPUs that the control area has room for. */
 export const MAX_VCPUS = 64;
 
@@ -70,28 +72,29 @@ export const ACCESS_PORT_WRITE = 1;
 export const ACCESS_MMIO_READ = 2;
 export const ACCESS_MMIO_WRITE = 3;
 
-/** Words of a ring's header line: counters that run on modulo 2^32, and a flag "the vCPU waits for room". */
+/** Words of the ring's header line: counters that run on modulo 2^32, and a flag "a vCPU waits for room". */
 export const RING_HEAD = 0;
 export const RING_TAIL = 1;
 export const RING_WAITING = 2;
 /** Words of a ring entry: kind | width << 8, address low, address high, value. */
 export const ENTRY_WORDS = 4;
-const MAX_RING_ENTRIES = 1024;
+/** Posted writes that fit into the ring; a power of two. */
+export const RING_ENTRIES = 2048;
 
 /** The control area seen from one thread. Any thread may make one on the same memory. */
 export class ControlArea {
   readonly words: Int32Array;
   readonly vcpuCount: number;
-  /** Posted writes that fit into each vCPU's ring; a power of two. */
-  readonly ringEntries: number;
   /** Index into `words` of the table of posted MMIO ranges. */
   readonly postedMmioAt: number;
   /** Index and length of the table of overwritten code. */
   readonly codeWritesAt: number;
   readonly codeWritesWords: number = CODE_WRITES_WORDS;
   readonly #mailboxes: number;
-  readonly #rings: number;
-  readonly #ringWords: number;
+  /** Index into `words` of the ring's header line. */
+  readonly ringAt: number;
+  /** Held by a vCPU that is posting. */
+  readonly postLock: SharedLock;
 
   /** @throws RangeError when the machine has more vCPUs than the area has room for. */
   constructor(buffer: ArrayBufferLike, map: MachineMemoryMap) {
@@ -101,10 +104,9 @@ export class ControlArea {
     this.#mailboxes = VCPUS + map.vcpuCount * LINE_WORDS;
     this.postedMmioAt = this.#mailboxes + map.vcpuCount * LINE_WORDS;
     this.codeWritesAt = this.postedMmioAt + POSTED_MMIO_WORDS;
-    this.#rings = this.codeWritesAt + CODE_WRITES_WORDS;
-    const wordsEach = Math.floor((this.words.length - this.#rings) / map.vcpuCount) - LINE_WORDS;
-    this.ringEntries = Math.min(MAX_RING_ENTRIES, 2 ** Math.floor(Math.log2(wordsEach / ENTRY_WORDS)));
-    this.#ringWords = LINE_WORDS + this.ringEntries * ENTRY_WORDS;
+    const lockAt = this.codeWritesAt + CODE_WRITES_WORDS;
+    this.postLock = new SharedLock(this.words, lockAt);
+    this.ringAt = lockAt + LINE_WORDS;
   }
 
   /** Puts the area into its first state. Done once, before any other thread looks at it. */
@@ -118,7 +120,7 @@ export class ControlArea {
     return new VcpuControl(this, index);
   }
 
-  /** Index into `words` of a vCPU's record, mailbox and ring. */
+  /** Index into `words` of a vCPU's record and mailbox. */
   recordAt(vcpu: number): number {
     return VCPUS + vcpu * LINE_WORDS;
   }
@@ -127,13 +129,9 @@ export class ControlArea {
     return this.#mailboxes + vcpu * LINE_WORDS;
   }
 
-  ringAt(vcpu: number): number {
-    return this.#rings + vcpu * this.#ringWords;
-  }
-
   /** Index into `words` of the posted write numbered `counter`. */
-  ringEntryAt(vcpu: number, counter: number): number {
-    return this.ringAt(vcpu) + LINE_WORDS + (counter & (this.ringEntries - 1)) * ENTRY_WORDS;
+  ringEntryAt(counter: number): number {
+    return this.ringAt + LINE_WORDS + (counter & (RING_ENTRIES - 1)) * ENTRY_WORDS;
   }
 
   /** Tells the VMM thread that there is work. Cheap while it is awake: the counter keeps it from falling asleep. */
@@ -181,7 +179,7 @@ export class VcpuControl {
     this.#words = area.words;
     this.#record = area.recordAt(index);
     this.#mailbox = area.mailboxAt(index);
-    this.#ring = area.ringAt(index);
+    this.#ring = area.ringAt;
     this.kickOffset = (this.#record + VCPU_KICK) * 4;
   }
 

@@ -29,6 +29,7 @@ import {
   MAILBOX_VALUE,
   MAILBOX_WIDTH,
   REQUEST_STOP,
+  RING_ENTRIES,
   RING_HEAD,
   RING_TAIL,
   RING_WAITING,
@@ -57,7 +58,6 @@ export interface MailboxClientOptions {
 export class MailboxClient implements VcpuBus {
   readonly #control: ControlArea;
   readonly #words: Int32Array;
-  readonly #vcpu: number;
   readonly #self: VcpuControl;
   readonly #mailbox: number;
   readonly #ring: number;
@@ -65,12 +65,6 @@ export class MailboxClient implements VcpuBus {
   readonly #localPorts: Bus;
   readonly #localMmio: Bus;
   readonly #postedMmio: PostedMmio;
-  /**
-   * Rings of several vCPUs have no order among each other. A register that two of them write one after the other under a lock, such as a
-   * UART's interrupt enables, would keep the value of the first: then port writes are calls. Doorbells say "look" and nothing else, and
-   * need no order.
-   */
-  readonly #postsPorts: boolean;
   /** Synchronous calls and posted writes so far, for statistics. */
   calls = 0;
   posted = 0;
@@ -78,15 +72,13 @@ export class MailboxClient implements VcpuBus {
   constructor(options: MailboxClientOptions) {
     this.#control = options.control;
     this.#words = options.control.words;
-    this.#vcpu = options.vcpu;
     this.#self = options.control.vcpu(options.vcpu);
     this.#mailbox = options.control.mailboxAt(options.vcpu);
-    this.#ring = options.control.ringAt(options.vcpu);
+    this.#ring = options.control.ringAt;
     this.#ports = options.ports;
     this.#localPorts = options.localPorts;
     this.#localMmio = options.localMmio;
     this.#postedMmio = new PostedMmio(options.control);
-    this.#postsPorts = options.control.vcpuCount === 1;
   }
 
   portRead(port: number, width: AccessWidth): number {
@@ -117,7 +109,7 @@ export class MailboxClient implements VcpuBus {
     if (width === 1) {
       const entry = this.#ports.entry(port);
       if ((entry & UNCLAIMED) !== 0) return;
-      if (this.#postsPorts && (entry & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, 1, value);
+      if ((entry & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, 1, value);
       else this.#call(ACCESS_PORT_WRITE, port, 1, value);
       return;
     }
@@ -126,8 +118,7 @@ export class MailboxClient implements VcpuBus {
       return;
     }
     if (this.#ports.unclaimed(port, width)) return;
-    if (this.#postsPorts && (this.#ports.entry(port) & WRITE_POSTED) !== 0)
-      this.#post(ACCESS_PORT_WRITE, port, width, value);
+    if ((this.#ports.entry(port) & WRITE_POSTED) !== 0) this.#post(ACCESS_PORT_WRITE, port, width, value);
     else this.#call(ACCESS_PORT_WRITE, port, width, value);
   }
 
@@ -154,13 +145,9 @@ export class MailboxClient implements VcpuBus {
 
   /** True when no vCPU has a posted write that the VMM thread has not done yet. */
   #quiet(): boolean {
-    for (let vcpu = 0; vcpu < this.#control.vcpuCount; vcpu++) {
-      const ring = this.#control.ringAt(vcpu);
-      // The tail first: a write that is posted in between was not there when this read began.
-      const tail = Atomics.load(this.#words, ring + RING_TAIL);
-      if (Atomics.load(this.#words, ring + RING_HEAD) !== tail) return false;
-    }
-    return true;
+    // The tail first: a write that is posted in between was not there when this read began.
+    const tail = Atomics.load(this.#words, this.#ring + RING_TAIL);
+    return Atomics.load(this.#words, this.#ring + RING_HEAD) === tail;
   }
 
   get #stopping(): boolean {
@@ -202,26 +189,39 @@ export class MailboxClient implements VcpuBus {
   #post(kind: number, address: number, width: AccessWidth, value: number): void {
     const words = this.#words;
     const ring = this.#ring;
-    const tail = words[ring + RING_TAIL]!;
-    while (((tail - Atomics.load(words, ring + RING_HEAD)) | 0) >= this.#control.ringEntries) {
+    const { postLock } = this.#control;
+    postLock.lock();
+    // Alone: only who holds the lock moves the tail.
+    let tail = words[ring + RING_TAIL]!;
+    while (((tail - Atomics.load(words, ring + RING_HEAD)) | 0) >= RING_ENTRIES) {
+      // Not while it sleeps: a vCPU that is told to stop must get past those that wait.
+      postLock.unlock();
       if (this.#stopping) return;
-      // Set the flag, look again, then sleep: the VMM thread moves the head first and reads the flag after.
-      Atomics.store(words, ring + RING_WAITING, 1);
-      const head = Atomics.load(words, ring + RING_HEAD);
-      if (((tail - head) | 0) >= this.#control.ringEntries) {
-        this.#control.ring();
-        Atomics.wait(words, ring + RING_HEAD, head, RECHECK_MS);
-      }
-      Atomics.store(words, ring + RING_WAITING, 0);
+      this.#awaitRoom();
+      postLock.lock();
+      tail = words[ring + RING_TAIL]!;
     }
-    const entry = this.#control.ringEntryAt(this.#vcpu, tail);
+    const entry = this.#control.ringEntryAt(tail);
     words[entry] = kind | (width << 8);
     words[entry + 1] = address;
     words[entry + 2] = address / 0x1_0000_0000;
     words[entry + 3] = value;
     Atomics.store(words, ring + RING_TAIL, (tail + 1) | 0);
+    postLock.unlock();
     this.posted++;
     this.#control.ring();
+  }
+
+  /** Sleeps until the VMM thread has taken something out of a full ring. */
+  #awaitRoom(): void {
+    const words = this.#words;
+    const ring = this.#ring;
+    // Set the flag, look again, then sleep: the VMM thread moves the head first and takes the flag after.
+    Atomics.store(words, ring + RING_WAITING, 1);
+    const head = Atomics.load(words, ring + RING_HEAD);
+    if (((Atomics.load(words, ring + RING_TAIL) - head) | 0) < RING_ENTRIES) return;
+    this.#control.ring();
+    Atomics.wait(words, ring + RING_HEAD, head, RECHECK_MS);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The VMM thread's side of device access: runs posted writes and answers mailboxes.
  *
- * Writes that a vCPU posted run before the call it makes after them. A turn does a bounded amount of work and then
+ * Posted writes run in the order in which the vCPUs made them, and before any call that was made after them. A turn does a bounded amount of work and then
  * goes through the event loop, so a guest that floods a port holds up neither timers nor standard input nor the other
  * vCPUs.
  *
@@ -25,13 +25,14 @@ import {
   MAILBOX_STATE,
   MAILBOX_VALUE,
   MAILBOX_WIDTH,
+  RING_ENTRIES,
   RING_HEAD,
   RING_TAIL,
   RING_WAITING,
 } from './control.ts';
 
-/** Posted writes of one vCPU and rounds over all vCPUs that one turn does at most. */
-const WRITES_PER_VISIT = 128;
+/** Posted writes between two looks at the mailboxes, and rounds over all vCPUs that one turn does at most. */
+const WRITES_PER_ROUND = 128;
 const ROUNDS_PER_TURN = 32;
 /**
  * Looks at the doorbell after an answered call before the thread goes to sleep, some 8 ns each: drivers make calls in rows, and to be
@@ -74,14 +75,14 @@ export class MailboxServer {
   }
 
   /**
-   * Visits every vCPU once: its posted writes in order, then its mailbox. True when there was anything to do. Before
-   * devices are reset or saved, with the vCPUs at rest, call it until it is false: what was posted belongs to the time
+   * Answers the calls that are there, after the writes before them, and does some of the posted writes. True when there was anything
+   * to do. Before devices are reset or saved, with the vCPUs at rest, call it until it is false: what was posted belongs to the time
    * before.
    */
   service(): boolean {
     let worked = false;
-    for (let vcpu = 0; vcpu < this.#control.vcpuCount; vcpu++) if (this.#visit(vcpu)) worked = true;
-    return worked;
+    for (let vcpu = 0; vcpu < this.#control.vcpuCount; vcpu++) if (this.#answer(vcpu)) worked = true;
+    return this.#drain(WRITES_PER_ROUND) || worked;
   }
 
   /** Serves until `stop`. Resolves when it has stopped. */
@@ -123,30 +124,35 @@ export class MailboxServer {
     this.#control.ring();
   }
 
-  #visit(vcpu: number): boolean {
+  /** Does posted writes, at most so many. True when there were any. */
+  #drain(limit: number): boolean {
     const words = this.#words;
-    const mailbox = this.#control.mailboxAt(vcpu);
-    const ring = this.#control.ringAt(vcpu);
-    // Looked at before the ring: a call that is here now was made after the writes that are in the ring now.
-    const calling = Atomics.load(words, mailbox + MAILBOX_STATE) === MAILBOX_REQUEST;
+    const ring = this.#control.ringAt;
     let head = words[ring + RING_HEAD]!;
     const waiting = (Atomics.load(words, ring + RING_TAIL) - head) | 0;
     // A guest cannot write the ring, but a count that makes no sense must not run away either.
-    const sane = waiting >= 0 && waiting <= this.#control.ringEntries ? waiting : 0;
-    const count = calling ? sane : Math.min(sane, WRITES_PER_VISIT);
+    const count = waiting >= 0 && waiting <= RING_ENTRIES ? Math.min(waiting, limit) : 0;
+    if (count === 0) return false;
     for (let n = 0; n < count; n++) {
-      const entry = this.#control.ringEntryAt(vcpu, head);
+      const entry = this.#control.ringEntryAt(head);
       const tag = words[entry]!;
       const address = (words[entry + 1]! >>> 0) + (words[entry + 2]! >>> 0) * 0x1_0000_0000;
       this.#perform(tag & 0xff, address, (tag >>> 8) as AccessWidth, words[entry + 3]! >>> 0);
       head = (head + 1) | 0;
     }
-    if (count > 0) {
-      this.posted += count;
-      Atomics.store(words, ring + RING_HEAD, head);
-      if (Atomics.load(words, ring + RING_WAITING) !== 0) Atomics.notify(words, ring + RING_HEAD);
-    }
-    if (!calling) return count > 0;
+    this.posted += count;
+    Atomics.store(words, ring + RING_HEAD, head);
+    if (Atomics.exchange(words, ring + RING_WAITING, 0) !== 0) Atomics.notify(words, ring + RING_HEAD);
+    return true;
+  }
+
+  /** Answers the call of a vCPU. True when there was one. */
+  #answer(vcpu: number): boolean {
+    const words = this.#words;
+    const mailbox = this.#control.mailboxAt(vcpu);
+    // Looked at before the ring: a call that is here now was made after the writes that are in the ring now.
+    if (Atomics.load(words, mailbox + MAILBOX_STATE) !== MAILBOX_REQUEST) return false;
+    this.#drain(RING_ENTRIES);
     const was = Atomics.compareExchange(words, mailbox + MAILBOX_STATE, MAILBOX_REQUEST, MAILBOX_BUSY);
     // A vCPU that was told to stop may have taken its call back.
     if (was !== MAILBOX_REQUEST) return true;

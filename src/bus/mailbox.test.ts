@@ -5,7 +5,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { allocateMachineMemory, type MachineMemoryMap, planMachineMemory } from '../memory/machine-memory.ts';
 import { Bus } from './bus.ts';
 import type { AccessWidth } from './bus-device.ts';
-import { ControlArea, REQUEST_STOP } from './control.ts';
+import { ControlArea, REQUEST_STOP, RING_ENTRIES } from './control.ts';
 import { MailboxClient } from './mailbox-client.ts';
 import { MailboxServer } from './mailbox-server.ts';
 import { PostedMmio } from './posted-mmio.ts';
@@ -16,7 +16,9 @@ type Step =
   | readonly ['in', port: number, width: AccessWidth]
   | readonly ['out', port: number, width: AccessWidth, value: number]
   | readonly ['load', address: number, width: AccessWidth]
-  | readonly ['store', address: number, width: AccessWidth, value: number];
+  | readonly ['store', address: number, width: AccessWidth, value: number]
+  /** Writes the next of the numbers that all vCPUs share, under a lock of the guest's. */
+  | readonly ['count', port: number, width: AccessWidth];
 
 interface WorkerData {
   readonly memory: WebAssembly.Memory;
@@ -36,6 +38,7 @@ function workerMain({ memory, map, vcpu, steps, times }: WorkerData): void {
     localPorts,
     localMmio: new Bus(),
   });
+  const ram = new Int32Array(memory.buffer, map.ram, 2);
   const results: number[] = [];
   for (let time = 0; time < times; time++) {
     for (const step of steps) {
@@ -51,6 +54,11 @@ function workerMain({ memory, map, vcpu, steps, times }: WorkerData): void {
           break;
         case 'store':
           client.mmioWrite(step[1], step[2], step[3]);
+          break;
+        case 'count':
+          while (Atomics.compareExchange(ram, 0, 0, 1) !== 0);
+          client.portWrite(step[1], step[2], (ram[1] = ram[1]! + 1));
+          Atomics.store(ram, 0, 0);
       }
     }
     if (results.length > 10_000) results.length = 0;
@@ -182,23 +190,39 @@ else {
       assert.equal(answer.posted, 3);
     }));
 
-  test('with two vCPUs port writes are calls, for nothing orders their rings', () =>
+  test('what three vCPUs post one after the other under a lock is done in that order, and before a call that follows', () =>
     withRig(async ({ ports, table, vcpu }) => {
       const written: number[] = [];
-      ports.add('device', 0x3f8, 8, { read: () => 0, write: (_, __, value) => void written.push(value) });
+      ports.add('device', 0x3f8, 8, {
+        read: () => written.length,
+        write: (_, __, value) => void written.push(value),
+      });
       table.claim(0x3f8, 8);
       table.post(0x3f8, true);
-      const answer = await vcpu(
-        [
-          ['out', 0x3f8, 1, 1],
-          ['out', 0x3f8, 2, 2],
-        ],
-        1,
-        1,
+      const times = RING_ENTRIES * 3;
+      const answers = await Promise.all([0, 1, 2].map((index) => vcpu([['count', 0x3f8, 4]], times, index)));
+      assert.deepEqual(
+        answers.map(({ posted, calls }) => [posted, calls]),
+        Array.from({ length: 3 }, () => [times, 0]),
       );
-      assert.deepEqual([answer.posted, answer.calls], [0, 2]);
-      assert.deepEqual(written, [1, 2]);
-    }, 2));
+      assert.deepEqual((await vcpu([['in', 0x3fc, 4]])).results, [times * 3]);
+      assert.deepEqual(
+        written,
+        Array.from({ length: times * 3 }, (_, n) => n + 1),
+      );
+    }, 3));
+
+  test('what three vCPUs post at the same time all arrives', () =>
+    withRig(async ({ ports, table, vcpu }) => {
+      const counts = [0, 0, 0];
+      ports.add('device', 0x402, 1, { read: () => 0, write: (_, __, value) => void counts[value]!++ });
+      table.claim(0x402, 1);
+      table.post(0x402, true);
+      const times = RING_ENTRIES * 20;
+      await Promise.all([0, 1, 2].map((index) => vcpu([['out', 0x402, 1, index]], times, index)));
+      await vcpu([['in', 0x402, 1]]);
+      assert.deepEqual(counts, [times, times, times]);
+    }, 3));
 
   test('a write to a doorbell is posted, and done before the call that follows it', () =>
     withRig(async ({ control, mmio, vcpu }) => {
@@ -263,12 +287,12 @@ else {
     }));
 
   test('a full ring makes the vCPU wait and loses nothing', () =>
-    withRig(async ({ control, ports, table, vcpu }) => {
+    withRig(async ({ ports, table, vcpu }) => {
       let count = 0;
       ports.add('device', 0x402, 1, { read: () => 0, write: () => void count++ });
       table.claim(0x402, 1);
       table.post(0x402, true);
-      const times = control.ringEntries * 40;
+      const times = RING_ENTRIES * 40;
       await vcpu([['out', 0x402, 1, 0x61]], times);
       for (let wait = 0; wait < 500 && count < times; wait++) await delay(10);
       assert.equal(count, times);
@@ -310,10 +334,10 @@ else {
       async ({ control, table, vcpu }) => {
         table.claim(0x402, 1);
         table.post(0x402, true);
-        const answer = vcpu([['out', 0x402, 1, 1]], control.ringEntries + 1);
+        const answer = vcpu([['out', 0x402, 1, 1]], RING_ENTRIES + 1);
         await delay(200);
         control.vcpu(0).request(REQUEST_STOP);
-        assert.equal((await answer).posted, control.ringEntries);
+        assert.equal((await answer).posted, RING_ENTRIES);
       },
       1,
       false,

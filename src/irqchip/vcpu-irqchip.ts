@@ -19,8 +19,8 @@ import {
   SUMMARY_SIPI,
 } from './lapic-record.ts';
 import type { Pit } from './pit.ts';
-import type { SharedLock } from './lock.ts';
 import type { Clock } from '../util/clock.ts';
+import type { SharedLock } from '../util/shared-lock.ts';
 
 export class VcpuIrqchip implements VcpuInterrupts {
   readonly #apic: LocalApic;
