@@ -8,6 +8,7 @@
  *     ...     one mailbox of 64 bytes per vCPU: one synchronous port or MMIO access
  *     ...     the ranges of MMIO whose writes are posted   (posted-mmio.ts)
  *     ...     pages of code that the host wrote over       (code-writes.ts)
+ *     ...     what vCPUs know of PCI configuration space   (pci-config.ts)
  *     ...     the ring: its lock, 64 bytes of head and tail, then posted writes of 16 bytes each; one for all vCPUs, so that their
  *             writes have the order in which they were made
  *
@@ -17,6 +18,7 @@
  */
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 import { SharedLock } from '../util/shared-lock.ts';
+import { PCI_CONFIG_WORDS } from './pci-config.ts';
 import { POSTED_MMIO_WORDS } from './posted-mmio.ts';
 
 export const CONTROL_VERSION = 2;
@@ -90,6 +92,8 @@ export class ControlArea {
   /** Index and length of the table of overwritten code. */
   readonly codeWritesAt: number;
   readonly codeWritesWords: number = CODE_WRITES_WORDS;
+  /** Index of the table of PCI configuration. */
+  readonly pciConfigAt: number;
   readonly #mailboxes: number;
   /** Index into `words` of the ring's header line. */
   readonly ringAt: number;
@@ -104,7 +108,8 @@ export class ControlArea {
     this.#mailboxes = VCPUS + map.vcpuCount * LINE_WORDS;
     this.postedMmioAt = this.#mailboxes + map.vcpuCount * LINE_WORDS;
     this.codeWritesAt = this.postedMmioAt + POSTED_MMIO_WORDS;
-    const lockAt = this.codeWritesAt + CODE_WRITES_WORDS;
+    this.pciConfigAt = this.codeWritesAt + CODE_WRITES_WORDS;
+    const lockAt = this.pciConfigAt + PCI_CONFIG_WORDS;
     this.postLock = new SharedLock(this.words, lockAt);
     this.ringAt = lockAt + LINE_WORDS;
   }

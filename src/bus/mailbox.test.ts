@@ -8,6 +8,7 @@ import type { AccessWidth } from './bus-device.ts';
 import { ControlArea, REQUEST_STOP, RING_ENTRIES } from './control.ts';
 import { MailboxClient } from './mailbox-client.ts';
 import { MailboxServer } from './mailbox-server.ts';
+import { PciConfigTable } from './pci-config.ts';
 import { PostedMmio } from './posted-mmio.ts';
 import { PortTable } from './port-table.ts';
 
@@ -263,6 +264,61 @@ else {
         [2, 4, 5],
       ]);
       assert.deepEqual([answer.posted, answer.calls], [1, 2]);
+    }));
+
+  test('PCI functions that are not there cost no call, those that are there are asked at the address that was set', () =>
+    withRig(async ({ control, ports, table, vcpu }) => {
+      const config = new PciConfigTable(control);
+      config.add(0x08);
+      const asked: string[] = [];
+      ports.add('data', 0xcfc, 4, {
+        read: (offset, width) => {
+          asked.push(`${config.address.toString(16)}+${offset}/${width}`);
+          return 0x1234;
+        },
+        write: (offset, width, value) => void asked.push(`${config.address.toString(16)}+${offset}/${width} ${value}`),
+      });
+      ports.add('behind', 0xd00, 2, { read: () => 0x77, write() {} });
+      table.claim(0xcf8, 8);
+      table.claim(0xd00, 2);
+      table.pci(0xcf8, 0xcfc);
+      const answer = await vcpu([
+        ['in', 0xcfc, 2],
+        ['out', 0xcf8, 4, 0x8000_1003],
+        ['in', 0xcf8, 4],
+        ['in', 0xcfc, 4],
+        ['in', 0xcfd, 1],
+        ['out', 0xcfc, 2, 1],
+        ['out', 0xcfc, 1, 1],
+        ['out', 0xcf8, 4, 0x8001_0800],
+        ['in', 0xcfc, 4],
+        ['out', 0xcf8, 4, 0x0000_0800],
+        ['in', 0xcfc, 4],
+        ['out', 0xcf8, 4, 0x8000_0804],
+        ['in', 0xcfe, 2],
+        ['out', 0xcfc, 1, 5],
+        ['out', 0xcf8, 4, 0x8000_1000],
+        ['in', 0xcfe, 4],
+      ]);
+      assert.deepEqual(asked, ['80000804+2/2', '80000804+0/1 5', '80001000+2/1', '80001000+3/1']);
+      const nobody = 0xffff_ffff;
+      assert.deepEqual(answer.results, [0xffff, 0x8000_1000, nobody, 0xff, nobody, nobody, 0x1234, 0x7777_3434]);
+      assert.deepEqual([answer.calls, answer.posted], [3, 0]);
+    }));
+
+  test('functions on other buses are asked once there is one', () =>
+    withRig(async ({ control, ports, table, vcpu }) => {
+      new PciConfigTable(control).add(0x100);
+      ports.add('data', 0xcfc, 4, { read: () => 0x1234, write() {} });
+      table.claim(0xcf8, 8);
+      table.pci(0xcf8, 0xcfc);
+      const answer = await vcpu([
+        ['out', 0xcf8, 4, 0x8001_0000],
+        ['in', 0xcfc, 4],
+        ['out', 0xcf8, 4, 0x8000_0000],
+        ['in', 0xcfc, 4],
+      ]);
+      assert.deepEqual(answer.results, [0x1234, 0xffff_ffff]);
     }));
 
   test('an ordered shadow is not used while a posted write is under way', () =>

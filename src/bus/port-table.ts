@@ -6,6 +6,8 @@
  *     bit 9      WRITE_POSTED: a write that begins at this port may be queued
  *     bit 10     UNCLAIMED: reads give all ones, writes vanish
  *     bit 11     READ_ORDERED: the shadow holds only while no posted write is under way, which might change it
+ *     bit 12     PCI_ADDRESS: 32-bit accesses are of the address register in pci-config.ts
+ *     bit 13     PCI_DATA: the device is asked only when the address register has a function that may be there
  *
  * The VMM thread writes it; vCPU threads read it.
  *
@@ -17,6 +19,8 @@ export const READ_SHADOWED: number = 1 << 8;
 export const WRITE_POSTED: number = 1 << 9;
 export const UNCLAIMED: number = 1 << 10;
 export const READ_ORDERED: number = 1 << 11;
+export const PCI_ADDRESS: number = 1 << 12;
+export const PCI_DATA: number = 1 << 13;
 
 export const PORT_COUNT = 65536;
 
@@ -57,6 +61,12 @@ export class PortTable {
   post(port: number, allowed: boolean): void {
     if (allowed) Atomics.or(this.#entries, port, WRITE_POSTED);
     else Atomics.and(this.#entries, port, ~WRITE_POSTED);
+  }
+
+  /** Lets vCPUs do what they can of PCI configuration themselves, at the address register and at the four ports of the data. */
+  pci(addressPort: number, dataPort: number): void {
+    Atomics.or(this.#entries, addressPort, PCI_ADDRESS);
+    for (let byte = 0; byte < 4; byte++) Atomics.or(this.#entries, dataPort + byte, PCI_DATA);
   }
 
   /** True when no device has any of the `width` ports from `port` on; ports past the last wrap to the first. */

@@ -17,6 +17,7 @@ import {
   STATE_STOPPED,
 } from '../bus/control.ts';
 import { MailboxServer } from '../bus/mailbox-server.ts';
+import { PciConfigTable } from '../bus/pci-config.ts';
 import { PortTable } from '../bus/port-table.ts';
 import { PostedMmio } from '../bus/posted-mmio.ts';
 import { createPlatform, type Platform, type SerialBackend } from '../devices/platform/platform.ts';
@@ -165,6 +166,7 @@ export class Machine {
     }
     this.#platform = createPlatform({
       ports: this.#ports,
+      pciConfig: new PciConfigTable(this.#control),
       clock: host.clock,
       wallClock: host.wallClock,
       timers: host.timers,

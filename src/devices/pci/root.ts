@@ -8,6 +8,7 @@
  */
 import type { AccessWidth, BusDevice } from '../../bus/bus-device.ts';
 import { allOnes, type ByteRegisters } from '../../bus/bus.ts';
+import { PciConfigTable } from '../../bus/pci-config.ts';
 import type { PciFunction } from './config-space.ts';
 
 export const PCI_CONFIG_ADDRESS_PORT = 0xcf8;
@@ -15,13 +16,16 @@ export const PCI_CONFIG_DATA_PORT = 0xcfc;
 /** Offset of port CF9h in the address register. */
 const RESET_OFFSET = 1;
 
-const ADDRESS_ENABLE = 0x8000_0000;
-const ADDRESS_WRITABLE = 0x80ff_fffc;
 const ECAM_FUNCTION_BYTES = 4096;
 
 export class PciRoot {
   readonly #functions = new Map<number, PciFunction>();
-  #address = 0;
+  readonly #config: PciConfigTable;
+
+  /** `config`: where vCPUs look. */
+  constructor(config: PciConfigTable = new PciConfigTable()) {
+    this.#config = config;
+  }
 
   /** @throws RangeError when the place is taken or not a place. */
   add(bus: number, device: number, fn: number, at: PciFunction): void {
@@ -31,6 +35,7 @@ export class PciRoot {
     const key = (bus << 8) | (device << 3) | fn;
     if (this.#functions.has(key)) throw new RangeError(`PCI address ${bus}:${device}.${fn} is taken`);
     this.#functions.set(key, at);
+    this.#config.add(key);
   }
 
   /** `routing`: bus << 8 | device << 3 | function. */
@@ -50,7 +55,7 @@ export class PciRoot {
   addressPorts(reset: ByteRegisters): BusDevice {
     return {
       read: (offset, width) => {
-        if (width === 4) return this.#address;
+        if (width === 4) return this.#config.address;
         let value = 0;
         for (let byte = 0; byte < width; byte++) {
           value |= (offset + byte === RESET_OFFSET ? reset.readByte(0) : 0xff) << (byte * 8);
@@ -59,7 +64,7 @@ export class PciRoot {
       },
       write: (offset, width, value) => {
         if (width === 4) {
-          this.#address = (value & ADDRESS_WRITABLE) >>> 0;
+          this.#config.address = value;
           return;
         }
         const byte = RESET_OFFSET - offset;
@@ -70,13 +75,16 @@ export class PciRoot {
 
   /** Ports CFCh-CFFh: a window on the addressed register. */
   get dataPorts(): BusDevice {
-    const enabled = (): boolean => (this.#address & ADDRESS_ENABLE) !== 0;
-    const routing = (): number => (this.#address >>> 8) & 0xffff;
-    const register = (offset: number): number => (this.#address & 0xfc) + offset;
+    const config = this.#config;
+    const register = (offset: number): number => (config.address & 0xfc) + offset;
     return {
-      read: (offset, width) => (enabled() ? this.read(routing(), register(offset), width) : allOnes(width)),
+      read: (offset, width) => {
+        const { routing } = config;
+        return routing === undefined ? allOnes(width) : this.read(routing, register(offset), width);
+      },
       write: (offset, width, value) => {
-        if (enabled()) this.write(routing(), register(offset), width, value);
+        const { routing } = config;
+        if (routing !== undefined) this.write(routing, register(offset), width, value);
       },
     };
   }
@@ -91,15 +99,15 @@ export class PciRoot {
   }
 
   reset(): void {
-    this.#address = 0;
+    this.#config.address = 0;
   }
 
   /** The address register, for a snapshot; the functions save themselves. */
   save(): number {
-    return this.#address;
+    return this.#config.address;
   }
 
   restore(address: number): void {
-    this.#address = (address & ADDRESS_WRITABLE) >>> 0;
+    this.#config.address = address;
   }
 }

@@ -26,6 +26,7 @@
 import { Bus, byteDevice, type ByteRegisters } from '../../bus/bus.ts';
 import type { BusDevice, InterruptLine } from '../../bus/bus-device.ts';
 import { type ByteSink, type ByteSource, emptySource, nullSink } from '../../bus/byte-stream.ts';
+import type { PciConfigTable } from '../../bus/pci-config.ts';
 import type { PortTable } from '../../bus/port-table.ts';
 import type { Clock, WallClock } from '../../util/clock.ts';
 import type { Timers } from '../../util/timers.ts';
@@ -69,6 +70,8 @@ export interface SerialBackend {
 
 export interface PlatformOptions {
   readonly ports: PortTable;
+  /** Where vCPUs look at PCI configuration. */
+  readonly pciConfig?: PciConfigTable;
   readonly clock: Clock;
   readonly wallClock: WallClock;
   readonly timers: Timers;
@@ -174,7 +177,7 @@ export function createPlatform(options: PlatformOptions): Platform {
   attachBytes('ACPI GPE0', GPE0_PORT, 4, acpiPm.gpe0);
 
   const resetPort = new ResetPort(events);
-  const pci = new PciRoot();
+  const pci = new PciRoot(options.pciConfig);
   let bridge: PciConfigSpace = hostBridge();
   pci.add(0, 0, 0, {
     readConfig: (offset, width) => bridge.readConfig(offset, width),
@@ -182,8 +185,7 @@ export function createPlatform(options: PlatformOptions): Platform {
   });
   attach('PCI configuration address', 0xcf8, 4, pci.addressPorts(resetPort));
   attach('PCI configuration data', 0xcfc, 4, pci.dataPorts);
-  // The address is written before every access to the data; kernels scan thousands of functions that are not there.
-  ports.post(0xcf8, true);
+  if (options.pciConfig !== undefined) ports.pci(0xcf8, 0xcfc);
   mmioBus.add('PCI ECAM', ECAM_ADDRESS, ECAM_BYTES, pci.ecam);
 
   if (options.debugExitPort !== undefined) {
