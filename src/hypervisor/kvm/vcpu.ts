@@ -33,6 +33,7 @@ import {
   KVM_SYSTEM_EVENT_RESET,
   KVM_SYSTEM_EVENT_SHUTDOWN,
 } from './defs.ts';
+import { entryFailure } from './entry-failure.ts';
 import * as R from './run-page.ts';
 import { EAGAIN, EINTR, errorName, type SystemCalls } from './system-calls.ts';
 import { formatRegisters, REGS, SREGS, VcpuAccess } from './vcpu-state.ts';
@@ -165,8 +166,8 @@ export class KvmVcpu implements Vcpu {
       case KVM_EXIT_SYSTEM_EVENT:
         return this.#systemEvent(run.getUint32(R.RUN_SYSTEM_EVENT, true));
       case KVM_EXIT_FAIL_ENTRY: {
-        const failure = run.getBigUint64(R.RUN_ENTRY_FAILURE, true).toString(16);
-        return this.#error(`the processor refuses the guest's state: hardware entry failure reason 0x${failure}`);
+        const failure = entryFailure(run.getBigUint64(R.RUN_ENTRY_FAILURE, true));
+        return this.#error(`the processor does not enter the guest: hardware entry failure reason ${failure}`);
       }
       case KVM_EXIT_INTERNAL_ERROR:
         return this.#internalError();
