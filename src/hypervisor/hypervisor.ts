@@ -58,10 +58,19 @@ export interface SoftwareHypervisor {
   createVcpu(options: SoftwareVcpuOptions): SoftwareVcpu;
 }
 
-/** Makes vCPUs whose local APICs, IO-APIC, 8259 pair and 8254 are its own. */
+/** The 8259 pair, as the processor sees it that its INTR goes to. */
+export interface ExternalInterrupts {
+  /** It asks for an interrupt. Whoever makes it ask gets the processor out of guest code. */
+  readonly asserted: boolean;
+  /** The vector; -1 when it no longer asks. */
+  acknowledge(): number;
+}
+
+/** Makes vCPUs whose local APICs, IO-APIC, 8259 pair and 8254 are its own, or only the local APICs. */
 export interface HardwareHypervisor {
-  readonly interruptControllers: 'own';
-  createVcpu(options: VcpuOptions): Vcpu;
+  readonly interruptControllers: 'own' | 'own-local-apics';
+  /** `external`: for the first vCPU of a hypervisor that has only the local APICs. */
+  createVcpu(options: VcpuOptions, external?: ExternalInterrupts): Vcpu;
 }
 
 /** How to make a vCPU on the current thread. */

@@ -3,12 +3,24 @@
  *
  * @module
  */
+import type { Bus } from '../bus/bus.ts';
 import type { InterruptLine } from '../bus/bus-device.ts';
 import type { ControlArea } from '../bus/control.ts';
 import type { MachineMemoryMap } from '../memory/machine-memory.ts';
 import type { Clock } from '../util/clock.ts';
+import type { Timers } from '../util/timers.ts';
+
+/** Buses of the VMM thread, to attach devices to. */
+export interface VmmBuses {
+  readonly ports: Bus;
+  readonly mmio: Bus;
+  /** Says that ports belong to a device on the bus. */
+  claim(port: number, count: number): void;
+}
 
 export interface VirtualMachine extends Disposable {
+  /** Attaches what of its interrupt controllers and timers the VMM thread runs. */
+  attach?(buses: VmmBuses): void;
   /** A new source on a global system interrupt, released. Sources on one GSI are ORed. @throws RangeError for a GSI that is none. */
   line(gsi: number): InterruptLine;
   /** A message-signalled interrupt. False when no local APIC took it. */
@@ -27,6 +39,7 @@ export interface VirtualMachineParts {
   readonly map: MachineMemoryMap;
   readonly control: ControlArea;
   readonly clock: Clock;
+  readonly timers: Timers;
 }
 
 /** The VMM thread's side of a hypervisor. */

@@ -10,6 +10,7 @@
 import type { AccessWidth } from '../bus/bus-device.ts';
 import { DELIVERY_EXTINT, DELIVERY_FIXED, DELIVERY_LOWEST_PRIORITY } from './lapic-defs.ts';
 import { GSI_COUNT } from './layout.ts';
+import type { MsiMessage } from './msi.ts';
 
 export const IOAPIC_ADDRESS = 0xfec0_0000;
 export const IOAPIC_WINDOW_BYTES = 0x1000;
@@ -52,16 +53,35 @@ export type ApicMessage = (
 export class IoApic {
   readonly #state: Int32Array;
   readonly #send: ApicMessage;
+  readonly #routed: () => void;
 
-  /** `state`: the IO-APIC's part of the irqchip block, 64 words at least. */
-  constructor(state: Int32Array, send: ApicMessage) {
+  /**
+   * `state`: the IO-APIC's part of the irqchip block, 64 words at least. `routed` is told when a table entry has been written, before
+   * anything is sent by it.
+   */
+  constructor(state: Int32Array, send: ApicMessage, routed: () => void = () => {}) {
     this.#state = state;
     this.#send = send;
+    this.#routed = routed;
   }
 
   reset(): void {
     this.#state.fill(0);
     for (let pin = 0; pin < GSI_COUNT; pin++) this.#state[TABLE + pin * 2] = RTE_MASKED;
+  }
+
+  /** What the level-triggered inputs send: vectors whose end the IO-APIC waits for. Masked ones too, for one of them may be in service. */
+  levelRoutes(): { pin: number; message: MsiMessage }[] {
+    const routes: { pin: number; message: MsiMessage }[] = [];
+    for (let pin = 0; pin < GSI_COUNT; pin++) {
+      const entry = this.#state[TABLE + pin * 2]!;
+      const mode = (entry >> 8) & 7;
+      if ((entry & RTE_LEVEL) === 0 || (mode !== DELIVERY_FIXED && mode !== DELIVERY_LOWEST_PRIORITY)) continue;
+      const destination = this.#state[TABLE + pin * 2 + 1]! >>> 24;
+      const logical = (entry & RTE_LOGICAL) !== 0;
+      routes.push({ pin, message: { destination, logical, mode, vector: entry & 0xff, level: true } });
+    }
+    return routes;
   }
 
   /** Drives input `pin`. */
@@ -121,12 +141,14 @@ export class IoApic {
     if (half < 0 || half >= GSI_COUNT * 2) return;
     if ((half & 1) !== 0) {
       this.#state[TABLE + half] = value & 0xff00_0000;
+      this.#routed();
       return;
     }
     let entry = (value & RTE_WRITABLE) | (this.#state[TABLE + half]! & RTE_REMOTE_IRR);
     // An edge-triggered input waits for no EOI: kernels switch to edge and back to clear a stuck remote IRR.
     if ((entry & RTE_LEVEL) === 0) entry &= ~RTE_REMOTE_IRR;
     this.#state[TABLE + half] = entry;
+    this.#routed();
     this.#service(half >> 1);
   }
 

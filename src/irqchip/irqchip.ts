@@ -11,6 +11,8 @@
  *     ports 608h-60Bh                     ACPI PM timer      FEC00000h            IO-APIC
  *     port F0h                            coprocessor error
  *
+ * The local APICs may be somebody else's (`ExternalApics`): KVM's, while the rest is here. IO-APIC input 0 is connected to nothing then.
+ *
  * @module
  */
 import { type Bus, byteDevice } from '../bus/bus.ts';
@@ -23,7 +25,7 @@ import { IoApic, IOAPIC_ADDRESS, IOAPIC_WINDOW_BYTES } from './ioapic.ts';
 import { type LapicPeers, LocalApic } from './lapic.ts';
 import { LapicRecord } from './lapic-record.ts';
 import * as L from './layout.ts';
-import { parseMsi } from './msi.ts';
+import { type MsiMessage, parseMsi } from './msi.ts';
 import { Pic } from './pic.ts';
 import { Pit } from './pit.ts';
 import { PmTimer } from './pm-timer.ts';
@@ -39,7 +41,26 @@ export interface IrqChipOptions {
   readonly tscOffset: (vcpu: number) => number;
   /** MAXPHYADDR as CPUID 80000008h announces it. */
   readonly physicalAddressBits: number;
+  /** Whose the local APICs are; absent: they are here. */
+  readonly external?: ExternalApics;
 }
+
+/** Local APICs that are not in this block. All of it is called with the lock held, and must neither throw nor wait. */
+export interface ExternalApics {
+  /** A message of the IO-APIC; false when no local APIC took it. */
+  send(message: MsiMessage): boolean;
+  /**
+   * The inputs of the IO-APIC that are level-triggered, with what they send, each time one of them is changed: the end of such a
+   * vector has to be written to the IO-APIC's EOI register.
+   */
+  levelRoutes(routes: readonly { readonly pin: number; readonly message: MsiMessage }[]): void;
+  /** The 8259 pair asks for an interrupt: somebody is to `acknowledgePic`. */
+  intr(): void;
+  /** The 8254's next interrupt comes earlier than it did: somebody is to `pollTimer` then. */
+  timerMoved(): void;
+}
+
+const LEVEL_ROUTES_NONE = '[]';
 
 /** A saved irqchip block that does not fit this machine. */
 export class IrqChipStateError extends Error {
@@ -70,6 +91,10 @@ export class IrqChip {
   readonly #sourceCounts: Uint8Array;
   readonly #ignne: Int32Array;
   readonly #vcpuCount: number;
+  readonly #intr: Int32Array;
+  readonly #external: ExternalApics | undefined;
+  /** What `levelRoutes` was told last. */
+  #levelRoutes = LEVEL_ROUTES_NONE;
 
   /** Sees the state that is there. The first thread calls `initialize` before the others look. */
   constructor(options: IrqChipOptions) {
@@ -80,12 +105,14 @@ export class IrqChip {
     }
     this.#clock = options.clock;
     this.#vcpuCount = map.vcpuCount;
+    this.#external = options.external;
     this.#bytes = new Uint8Array(buffer, at, L.irqchipBytes(map.vcpuCount));
     this.#header = new Int32Array(buffer, at, L.PIC / 4);
     this.#times = new Float64Array(buffer, at, L.PIC / 8);
     this.#sources = new Int32Array(buffer, at + L.SOURCES, L.GSI_COUNT);
     this.#sourceCounts = new Uint8Array(buffer, at + L.SOURCE_COUNTS, L.GSI_COUNT);
     this.#ignne = new Int32Array(buffer, at + L.IGNNE, 1);
+    this.#intr = new Int32Array(buffer, at + L.INTR, 1);
     this.#pmTimer = new PmTimer(buffer, map, options.clock);
     this.#lock = new SharedLock(this.#header, L.LOCK / 4);
     this.#pic = new Pic(new Int32Array(buffer, at + L.PIC, L.PIC_BYTES / 4));
@@ -101,8 +128,8 @@ export class IrqChip {
       extIntAcknowledge: () => this.#acknowledgePic(),
       kick: options.kick,
     };
-    const { physicalAddressBits, tscOffset } = options;
-    this.#apics = Array.from({ length: map.vcpuCount }, (_, id) => {
+    const { physicalAddressBits, tscOffset, external } = options;
+    this.#apics = Array.from({ length: external === undefined ? map.vcpuCount : 0 }, (_, id) => {
       const record = new LapicRecord(buffer, at, id);
       return new LocalApic({ record, id, peers, physicalAddressBits, tscOffset: () => tscOffset(id) });
     });
@@ -110,7 +137,9 @@ export class IrqChip {
     this.#ioapic = new IoApic(
       new Int32Array(buffer, at + L.IOAPIC, L.IOAPIC_BYTES / 4),
       (destination, logical, mode, vector, level) =>
+        external?.send({ destination, logical, mode, vector, level }) ??
         this.#delivery.send(destination, logical, mode, vector, level, false),
+      external === undefined ? undefined : () => this.#tellLevelRoutes(external),
     );
   }
 
@@ -134,9 +163,11 @@ export class IrqChip {
       this.#header[L.ARBITRATION_NEXT / 4] = 0;
       this.#sources.fill(0);
       Atomics.store(this.#ignne, 0, 0);
+      Atomics.store(this.#intr, 0, 0);
       this.#pic.reset();
       this.#pit.reset();
       this.#ioapic.reset();
+      if (this.#external !== undefined) this.#tellLevelRoutes(this.#external);
       for (const apic of this.#apics) apic.reset(now);
       for (const apic of this.#apics) apic.refresh();
     });
@@ -190,6 +221,26 @@ export class IrqChip {
     }
   }
 
+  /** With external local APICs: true while the 8259 pair asks for an interrupt. Any thread, without the lock. */
+  get intrAsserted(): boolean {
+    return Atomics.load(this.#intr, 0) !== 0;
+  }
+
+  /** With external local APICs: what a processor's interrupt acknowledge cycle gives; -1 when the 8259 pair no longer asks. */
+  acknowledgePic(): number {
+    return this.#locked(() => (this.#pic.output ? this.#acknowledgePic() : -1));
+  }
+
+  /** With external local APICs: machine time at which `pollTimer` next has something to do; Infinity when it has nothing. */
+  get nextTimerInterrupt(): number {
+    return this.#pit.nextInterrupt;
+  }
+
+  /** With external local APICs: raises the 8254's interrupt when it is due. */
+  pollTimer(): void {
+    this.#locked(() => this.#pit.poll(this.#clock.nanoseconds()));
+  }
+
   /** A non-maskable interrupt for one vCPU, as from a button. */
   nmi(vcpu: number): void {
     this.#locked(() => this.#apics[vcpu]?.injectNmi());
@@ -233,7 +284,8 @@ export class IrqChip {
         writeByte: (_, value) => void this.#onPit((now) => this.#pit.writePort61(value, now)),
       }),
     );
-    this.#pmTimer.attach(ports);
+    // Elsewhere a vCPU's thread has it.
+    if (this.#external === undefined) this.#pmTimer.attach(ports);
     ports.add('coprocessor error', FERR_PORT, 1, {
       read: () => 0xff,
       write: () =>
@@ -322,7 +374,10 @@ export class IrqChip {
     return this.#locked(() => {
       const before = this.#pit.nextInterrupt;
       const result = action(this.#clock.nanoseconds());
-      if (this.#pit.nextInterrupt < before) this.#apics[0]!.wake();
+      if (this.#pit.nextInterrupt < before) {
+        if (this.#external === undefined) this.#apics[0]!.wake();
+        else this.#external.timerMoved();
+      }
       return result;
     });
   }
@@ -330,12 +385,26 @@ export class IrqChip {
   #acknowledgePic(): number {
     const vector = this.#pic.acknowledge();
     // INTR falls between two requests, so that an edge-triggered IO-APIC input sees the second one.
-    this.#ioapic.setLine(0, false);
+    if (this.#external === undefined) this.#ioapic.setLine(0, false);
     this.#intrChanged();
     return vector;
   }
 
+  #tellLevelRoutes(external: ExternalApics): void {
+    const routes = this.#ioapic.levelRoutes();
+    const told = JSON.stringify(routes);
+    if (told === this.#levelRoutes) return;
+    this.#levelRoutes = told;
+    external.levelRoutes(routes);
+  }
+
   #intrChanged(): void {
+    if (this.#external !== undefined) {
+      const asks = this.#pic.output;
+      Atomics.store(this.#intr, 0, asks ? 1 : 0);
+      if (asks) this.#external.intr();
+      return;
+    }
     this.#ioapic.setLine(0, this.#pic.output);
     for (const apic of this.#apics) apic.refresh();
   }

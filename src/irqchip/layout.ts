@@ -7,7 +7,7 @@
  *     +384     8254 and port 61h
  *     +768     IO-APIC
  *     +1280    interrupt sources, one bit mask per GSI
- *     +1536    IGNNE#
+ *     +1536    IGNNE#, and INTR where the local APICs are somebody else's
  *     +2048    one local APIC record of 1152 bytes per vCPU
  *
  * Words are i32, little-endian; times are f64, nanoseconds on the machine clock. Offsets are in bytes.
@@ -43,6 +43,8 @@ export const SOURCES = 1280;
 export const SOURCES_BYTES = 256;
 /** i32: 1 from a write to port F0h until the x87 error that it was for is gone. */
 export const IGNNE = 1536;
+/** i32: 1 while the 8259 pair asks for an interrupt. Kept only where the local APICs are not in this block. */
+export const INTR = 1540;
 export const LOCAL_APICS = 2048;
 export const LOCAL_APIC_BYTES = 1152;
 

@@ -16,6 +16,15 @@ export interface MsiMessage {
   readonly level: boolean;
 }
 
+/** The address and the data that stand for a message; the inverse of `parseMsi`, but for the redirection hint. */
+export function formatMsi(message: MsiMessage): { address: number; data: number } {
+  const { destination, logical, mode, vector, level } = message;
+  return {
+    address: MSI_REGION * 0x10_0000 + (destination << 12) + (logical ? 0x4 : 0),
+    data: vector | (mode << 8) | (level ? 0xc000 : 0),
+  };
+}
+
 /** Reads a message; undefined when the address is not that of the local APICs or a level is withdrawn. */
 export function parseMsi(address: number, data: number): MsiMessage | undefined {
   if (Math.floor(address / 0x10_0000) !== MSI_REGION) return undefined;

@@ -46,6 +46,9 @@ export interface SerialConfig {
 /** 'auto' takes KVM where it will work, else the WebAssembly CPU. */
 export type HypervisorName = 'kvm' | 'wasm' | 'auto';
 
+/** Which interrupt controllers are KVM's: all of them, or the local APICs only. */
+export type IrqchipName = 'kernel' | 'split';
+
 /** What the WebAssembly CPU can do: the levels of the x86-64 psABI. */
 export type ModelName = 'x86-64-v2' | 'x86-64-v3';
 
@@ -169,6 +172,8 @@ export interface RunConfig {
   /** The ports that were configured, at most one a number and hardware; the other 16550s exist and forget what is written to them. */
   readonly serial: readonly SerialConfig[];
   readonly hypervisor: HypervisorName;
+  /** On KVM; absent: 'kernel' there, and the machine may run on the WebAssembly CPU, which has its own. */
+  readonly irqchip?: IrqchipName;
   /** The WebAssembly CPU translates hot code; else it interprets all. */
   readonly translate: boolean;
   /** Calls of translated code that the interpreter does too, for comparison; absent: none. */

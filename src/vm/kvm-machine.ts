@@ -10,7 +10,8 @@ import { KvmMachine } from '../hypervisor/kvm/machine.ts';
 import type { VcpuHandle } from '../hypervisor/kvm/vm.ts';
 import type { VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
 import { PmTimer } from '../irqchip/pm-timer.ts';
-import { MAX_KVM_MEM_MIB, MIB } from './config.ts';
+import { type IrqchipName, MAX_KVM_MEM_MIB, MIB } from './config.ts';
+import { outerIrqchip } from './outer-irqchip.ts';
 
 /** The kernel keeps what belongs to a vCPU; the shared memory needs no more than a page for each. */
 const VCPU_AREA_BYTES = 4096;
@@ -23,7 +24,8 @@ export interface KvmMachineFactory extends VirtualMachineFactory {
   stop(): void;
 }
 
-export function kvmMachine(kvm: Kvm): KvmMachineFactory {
+/** `irqchip`: which interrupt controllers are the kernel's: all, or the local APICs only. */
+export function kvmMachine(kvm: Kvm, irqchip: IrqchipName = 'kernel'): KvmMachineFactory {
   let machine: KvmMachine | undefined;
   return {
     vcpuAreaBytes: VCPU_AREA_BYTES,
@@ -37,6 +39,7 @@ export function kvmMachine(kvm: Kvm): KvmMachineFactory {
         tssAddress: KVM_TSS_ADDRESS,
         identityMapAddress: KVM_IDENTITY_MAP_ADDRESS,
         pmTimer: new PmTimer(parts.memory.buffer, parts.map, parts.clock),
+        outer: irqchip === 'split' ? (apics) => outerIrqchip(parts, apics) : undefined,
       });
       return machine;
     },

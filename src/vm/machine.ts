@@ -157,6 +157,7 @@ export class Machine {
       map: this.#map,
       control: this.#control,
       clock: host.clock,
+      timers: host.timers,
     });
     // Behind the hypervisor, which may have mapped memory of its own there.
     if (persistent !== undefined) {
@@ -186,6 +187,12 @@ export class Machine {
       serial: options.serial,
       ...(options.debug === undefined ? {} : { debug: options.debug }),
       ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
+    });
+    const { portBus, mmioBus } = this.#platform;
+    this.#vm.attach?.({
+      ports: portBus,
+      mmio: mmioBus,
+      claim: (port, count) => this.#ports.claim(port, count),
     });
     if (hypervisor.keepsCode) {
       this.#codeWrites = new CodeWrites(this.#control, {

@@ -19,7 +19,7 @@ import { MailboxClient } from '../bus/mailbox-client.ts';
 import { PortTable } from '../bus/port-table.ts';
 import { tracedBus } from '../bus/traced-bus.ts';
 import type { VcpuExit } from '../hypervisor/exit.ts';
-import type { Hypervisor, SoftwareVcpu, Vcpu, VcpuOptions } from '../hypervisor/hypervisor.ts';
+import type { ExternalInterrupts, Hypervisor, SoftwareVcpu, Vcpu, VcpuOptions } from '../hypervisor/hypervisor.ts';
 import type { InitialCpuState } from '../hypervisor/initial-state.ts';
 import type { VcpuStats } from '../hypervisor/stats.ts';
 import { IrqChip } from '../irqchip/irqchip.ts';
@@ -60,6 +60,26 @@ interface LocalDevices {
   readonly mmio: Bus;
 }
 
+/** The 8259 pair, which the VMM thread runs (outer-irqchip.ts), as the first processor sees it. */
+function externalInterrupts({ memory, map, physicalAddressBits }: VcpuThreadConfig, clock: Clock): ExternalInterrupts {
+  const irqchip = new IrqChip({
+    buffer: memory.buffer,
+    map,
+    clock,
+    kick() {},
+    tscOffset: () => 0,
+    physicalAddressBits,
+    // To acknowledge an interrupt sends nothing, and this thread sees for itself what the pair asks for next.
+    external: { send: () => false, levelRoutes() {}, intr() {}, timerMoved() {} },
+  });
+  return {
+    get asserted() {
+      return irqchip.intrAsserted;
+    },
+    acknowledge: () => irqchip.acknowledgePic(),
+  };
+}
+
 /** Makes the vCPU, and attaches what of interrupt controllers and timers this thread has to run for it. */
 function createVcpu(
   config: VcpuThreadConfig,
@@ -69,9 +89,10 @@ function createVcpu(
   local: LocalDevices,
 ): Vcpu {
   const { memory, map, index, clock } = options;
-  if (hypervisor.interruptControllers === 'own') {
+  if (hypervisor.interruptControllers !== 'shared-memory') {
     new PmTimer(memory.buffer, map, clock).attach(local.ports);
-    return hypervisor.createVcpu(options);
+    const seesPic = hypervisor.interruptControllers === 'own-local-apics' && index === 0;
+    return hypervisor.createVcpu(options, seesPic ? externalInterrupts(config, clock) : undefined);
   }
   const made: { vcpu?: SoftwareVcpu } = {};
   const irqchip = new IrqChip({

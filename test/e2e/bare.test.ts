@@ -187,6 +187,12 @@ test('auto on a host without KVM refuses what only KVM has, in one line', {
   await using large = launchAny(['-m', '4096', kernels.exitKernel(folder, 3)]);
   await large.exits(1);
   assert.equal(large.errors, 'typervisor: the WebAssembly CPU takes up to 3072 MiB of memory, not 4096\n');
+  await using split = launchAny(['--irqchip', 'split', kernels.exitKernel(folder, 3)]);
+  await split.exits(1);
+  assert.equal(
+    split.errors,
+    'typervisor: the WebAssembly CPU has interrupt controllers of its own, --irqchip split takes KVM\n',
+  );
 });
 
 test('at log level info one line says which hypervisor it is, and why not KVM', async () => {

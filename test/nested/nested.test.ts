@@ -81,6 +81,40 @@ for (const count of [1, 2, 4]) {
   });
 }
 
+test('with --irqchip split inputs of the IO-APIC interrupt on edges and, until their end is told, on levels', {
+  skip,
+}, async () => {
+  await nest.output('truncate -s 16M /tmp/split');
+  // Without messages the device has a level-triggered input, and each flush an interrupt.
+  await debian('-m 256 -c num-cores=2 --irqchip split --pmem /tmp/split -p pci=nomsi');
+  assert.match(await nest.output('grep ttyS0 /proc/interrupts'), /IO-APIC +4-edge +ttyS0$/);
+  await nest.output(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
+  await nest.output(waitForDevices('/dev/pmem0'));
+  const flushes = 'for n in 1 2 3 4 5; do dd if=/dev/zero of=/dev/pmem0 bs=4096 count=1 conv=fsync; done 2>/dev/null';
+  await nest.output(flushes);
+  const [, one, two] = /^ *\d+: +(\d+) +(\d+) +IO-APIC +\d+-fasteoi .*virtio/m.exec(
+    await nest.output('cat /proc/interrupts'),
+  ) as RegExpExecArray;
+  assert.ok(Number(one) + Number(two) >= 5, `${one} and ${two} interrupts`);
+  nest.type('reboot -f\n');
+  await nest.see(/^BOOT-OK/m);
+  await nest.see(GUEST_PROMPT);
+  assert.equal(await nest.output('grep -c ^processor /proc/cpuinfo'), '2');
+  nest.type('poweroff -f\n');
+  assert.equal(await nest.ended(), 0);
+});
+
+test('with --irqchip split a guest that has no IO-APIC takes its input by the 8259 pair', { skip }, async () => {
+  await debian('-m 256 --irqchip split -p noapic');
+  const count = async (): Promise<number> =>
+    Number(/^ *4: +(\d+) +XT-PIC .*ttyS0$/m.exec(await nest.output('cat /proc/interrupts'))?.[1]);
+  const before = await count();
+  assert.ok(before > 0, `${before} interrupts`);
+  assert.ok((await count()) > before);
+  nest.type('poweroff -f\n');
+  assert.equal(await nest.ended(), 0);
+});
+
 test('memory on both sides of the PCI hole is there', { skip }, async () => {
   await debian('-m 4608');
   const iomem = await nest.output('grep RAM /proc/iomem');

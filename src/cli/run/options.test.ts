@@ -146,6 +146,17 @@ test('the hypervisor is kvm, wasm or auto', () => {
   refused(['--hypervisor', 'hvf'], '--hypervisor "hvf": "hvf" is not kvm, wasm or auto at position 0');
 });
 
+test("the interrupt controllers are the kernel's or split between it and this program, and the WebAssembly CPU has its own", () => {
+  assert.equal(parse().irqchip, undefined);
+  assert.equal(parse('--irqchip', 'kernel').irqchip, 'kernel');
+  assert.equal(parse('--irqchip', 'split', '--hypervisor', 'kvm').irqchip, 'split');
+  refused(['--irqchip', 'userspace'], '--irqchip "userspace": "userspace" is not kernel or split at position 0');
+  refused(
+    ['--hypervisor', 'wasm', '--irqchip', 'split'],
+    '--irqchip "split": the WebAssembly CPU has interrupt controllers of its own',
+  );
+});
+
 test('hot code is translated unless that is switched off', () => {
   assert.equal(parse().translate, true);
   assert.equal(parse('--hypervisor', 'wasm').translate, true);

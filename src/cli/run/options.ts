@@ -198,6 +198,11 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
     ],
   },
   {
+    name: '--irqchip',
+    value: 'kernel|split',
+    help: "Which interrupt controllers are KVM's: all of them (the default), or only the local APICs, with IO-APIC, 8259 and 8254 here, which is slower. The wasm CPU has its own.",
+  },
+  {
     name: '--check-translation',
     value: 'every=N[,eager]',
     help: 'Checks translated code: calls of it are undone, done again by the interpreter, and compared. The first difference ends the machine with status 36 and is described. Much slower. Code that touches devices is not checked. Not with disks, persistent memory and virtio consoles, which write to memory while code is done again; the entropy device and the balloon are left out.',
@@ -284,6 +289,7 @@ const PMEM = {
   root: withDefault(boolean(), DEFAULT_PMEM.root),
   lock: withDefault(boolean(), DEFAULT_PMEM.lock),
 };
+const IRQCHIP = { kind: choice('kernel', 'split') };
 const VIRTIO_TRANSPORT = { transport: choice('pci', 'mmio') };
 const SERIAL = {
   type: withDefault(choice('stdout', 'file', 'sink'), 'sink'),
@@ -475,6 +481,10 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'KVM translates nothing');
   }
   refuseForWasm(args, hypervisor?.name, mem?.size, cpus?.['num-cores']);
+  const [irqchip] = keyValues(args, '--irqchip', IRQCHIP);
+  if (irqchip !== undefined && hypervisor?.name === 'wasm') {
+    throw invalid('--irqchip', irqchip.kind, 'the WebAssembly CPU has interrupt controllers of its own');
+  }
   const [virtio] = keyValues(args, '--virtio-transport', VIRTIO_TRANSPORT);
   const block = blockDevices(args);
   const scsiBlock = scsiDisks(args, block);
@@ -505,6 +515,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     cpus: cpus?.['num-cores'] ?? DEFAULT_CONFIG.cpus,
     serial,
     hypervisor: hypervisor?.name ?? DEFAULT_CONFIG.hypervisor,
+    ...(irqchip !== undefined && { irqchip: irqchip.kind }),
     translate: hypervisor?.translate ?? DEFAULT_CONFIG.translate,
     ...(check !== undefined && { checkTranslation: check }),
     model: hypervisor?.model ?? DEFAULT_CONFIG.model,

@@ -46,7 +46,7 @@ export async function openHypervisor(config: RunConfig, logger: Logger): Promise
       const kvm = await openKvm();
       if (config.hypervisor === 'auto') tryMachine(kvm);
       logger.log('info', 'hypervisor', `KVM (system calls by ${kvm.calls.implementation})`);
-      return kvmOnNode(kvm, config.cpus);
+      return kvmOnNode(kvm, config.cpus, config.irqchip);
     } catch (error) {
       if (!isHostError(error)) throw error;
       if (config.hypervisor === 'kvm') throw new HypervisorError(error.message, { cause: error });
@@ -70,6 +70,11 @@ function tryMachine(kvm: Kvm): void {
 const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
 
 function wasmOnNode(config: RunConfig, logger: Logger): NodeHypervisor {
+  if (config.irqchip !== undefined) {
+    throw new HypervisorError(
+      `the WebAssembly CPU has interrupt controllers of its own, --irqchip ${config.irqchip} takes KVM`,
+    );
+  }
   if (config.cpus > MAX_WASM_CPUS) {
     throw new HypervisorError(`the WebAssembly CPU is one, ${config.cpus} are configured: more take KVM`);
   }

@@ -53,6 +53,7 @@ export const KVM_SET_REGS: number = _IOW(0x82, KVM_REGS_BYTES);
 export const KVM_SREGS_BYTES = 312;
 export const KVM_GET_SREGS: number = _IOR(0x83, KVM_SREGS_BYTES);
 export const KVM_SET_SREGS: number = _IOW(0x84, KVM_SREGS_BYTES);
+export const KVM_INTERRUPT: number = _IOW(0x86, 4);
 export const KVM_GET_MSRS: number = _IOWR(0x88, 8);
 export const KVM_SET_MSRS: number = _IOW(0x89, 8);
 export const KVM_LAPIC_STATE_BYTES = 1024;
@@ -104,11 +105,13 @@ export const KVM_EXIT_IO = 2;
 export const KVM_EXIT_DEBUG = 4;
 export const KVM_EXIT_HLT = 5;
 export const KVM_EXIT_MMIO = 6;
+export const KVM_EXIT_IRQ_WINDOW_OPEN = 7;
 export const KVM_EXIT_SHUTDOWN = 8;
 export const KVM_EXIT_FAIL_ENTRY = 9;
 export const KVM_EXIT_INTR = 10;
 export const KVM_EXIT_INTERNAL_ERROR = 17;
 export const KVM_EXIT_SYSTEM_EVENT = 24;
+export const KVM_EXIT_IOAPIC_EOI = 26;
 
 export const KVM_EXIT_IO_OUT = 1;
 

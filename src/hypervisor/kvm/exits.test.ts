@@ -5,14 +5,19 @@ import { ControlArea } from '../../bus/control.ts';
 import type { VcpuBus } from '../../bus/vcpu-bus.ts';
 import { allocateMachineMemory, planMachineMemory } from '../../memory/machine-memory.ts';
 import type { VcpuExit } from '../exit.ts';
+import type { ExternalInterrupts } from '../hypervisor.ts';
 import {
   KVM_EXIT_DEBUG,
   KVM_EXIT_FAIL_ENTRY,
   KVM_EXIT_INTERNAL_ERROR,
+  KVM_EXIT_IOAPIC_EOI,
+  KVM_EXIT_IRQ_WINDOW_OPEN,
+  KVM_EXIT_SHUTDOWN,
   KVM_EXIT_SYSTEM_EVENT,
   KVM_EXIT_UNKNOWN,
   KVM_GET_REGS,
   KVM_INTERNAL_ERROR_EMULATION,
+  KVM_INTERRUPT,
   KVM_RUN,
 } from './defs.ts';
 import * as R from './run-page.ts';
@@ -23,8 +28,16 @@ import { KvmVcpu } from './vcpu.ts';
 const PAGE = 4096;
 const RIP = 0x1234n;
 
+interface Surroundings {
+  readonly external?: ExternalInterrupts;
+  /** Told of the guest's writes to memory. */
+  readonly store?: (address: number, width: number, value: number) => void;
+  /** Told of the vectors that the kernel is handed; gives the result. */
+  readonly interrupt?: (vector: number) => number;
+}
+
 /** Runs a vCPU whose kernel does what `kernel` says: it may fill the page, and gives the result of KVM_RUN. */
-function runWith(kernel: (page: DataView) => number): VcpuExit {
+function runWith(kernel: (page: DataView) => number, surroundings: Surroundings = {}): VcpuExit {
   const map = planMachineMemory({ ramBytes: 65536, vcpuCount: 1, vcpuBytes: 4096 });
   const area = new ControlArea(allocateMachineMemory(map).buffer, map);
   area.initialize();
@@ -37,13 +50,14 @@ function runWith(kernel: (page: DataView) => number): VcpuExit {
       if (request === KVM_GET_REGS) {
         new DataView(into.buffer, into.byteOffset, into.length).setBigUint64(Regs.rip, RIP, true);
       }
-      return 0;
+      return request === KVM_INTERRUPT ? (surroundings.interrupt?.(into[0] ?? -1) ?? -22) : 0;
     },
   };
   const nobody = (): never => assert.fail('an access of the guest');
-  const bus: VcpuBus = { portRead: nobody, portWrite: nobody, mmioRead: nobody, mmioWrite: nobody };
-  const handle = { fd: 3, runAddress: 0x1000, runBytes: PAGE };
-  return new KvmVcpu({ calls: calls as SystemCalls, handle, bus, control: area.vcpu(0) }).run();
+  const { external, store = nobody } = surroundings;
+  const bus: VcpuBus = { portRead: nobody, portWrite: nobody, mmioRead: nobody, mmioWrite: store };
+  const handle = { irqchip: 'none', fd: 3, runAddress: 0x1000, runBytes: PAGE } as const;
+  return new KvmVcpu({ calls: calls as SystemCalls, handle, bus, control: area.vcpu(0), external }).run();
 }
 
 /** The exit for a reason whose 64-bit detail is `detail`. */
@@ -128,4 +142,52 @@ test('a length of an instruction that makes no sense is cut to what fits', () =>
     errorOf(emulationError(4, 1n, instruction)),
     `KVM cannot emulate the instruction ${Array.from({ length: 15 }, () => '66').join(' ')}`,
   );
+});
+
+test("the end of a vector that the kernel's local APICs have from outside goes to the IO-APIC's EOI register", () => {
+  const stores: number[][] = [];
+  let entries = 0;
+  const kernel = (page: DataView): number => {
+    page.setUint32(R.RUN_EXIT_REASON, entries++ === 0 ? KVM_EXIT_IOAPIC_EOI : KVM_EXIT_SHUTDOWN, true);
+    page.setUint8(R.RUN_EOI_VECTOR, 0x51);
+    return 0;
+  };
+  assert.deepEqual(runWith(kernel, { store: (...access) => void stores.push(access) }), { kind: 'shutdown' });
+  assert.deepEqual(stores, [[0xfec0_0040, 4, 0x51]]);
+});
+
+/** An 8259 pair that asks with these vectors, one after the other. */
+function pic(...vectors: number[]): ExternalInterrupts {
+  return {
+    get asserted() {
+      return vectors.length > 0;
+    },
+    acknowledge: () => vectors.shift() ?? -1,
+  };
+}
+
+test('a vector of the 8259 pair waits for the window that the guest opens, and the next one for another', () => {
+  const log: string[] = [];
+  const kernel = (page: DataView): number => {
+    const wants = page.getUint8(R.RUN_REQUEST_INTERRUPT_WINDOW) === 1;
+    log.push(wants ? 'enters for a window' : 'enters');
+    page.setUint8(R.RUN_READY_FOR_INTERRUPT, wants ? 1 : 0);
+    page.setUint32(R.RUN_EXIT_REASON, wants ? KVM_EXIT_IRQ_WINDOW_OPEN : KVM_EXIT_SHUTDOWN, true);
+    return 0;
+  };
+  const interrupt = (vector: number): number => {
+    log.push(`vector ${vector}`);
+    return 0;
+  };
+  assert.deepEqual(runWith(kernel, { external: pic(0x31, 0x34), interrupt }), { kind: 'shutdown' });
+  assert.deepEqual(log, ['enters for a window', 'vector 49', 'enters for a window', 'vector 52', 'enters']);
+});
+
+test('a vector that the kernel refuses is an error', () => {
+  const kernel = (page: DataView): number => {
+    page.setUint8(R.RUN_READY_FOR_INTERRUPT, 1);
+    page.setUint32(R.RUN_EXIT_REASON, KVM_EXIT_IRQ_WINDOW_OPEN, true);
+    return 0;
+  };
+  assert.equal(errorOf(runWith(kernel, { external: pic(0x31), interrupt: () => -17 })), 'KVM_INTERRUPT: EEXIST');
 });

@@ -11,7 +11,7 @@ import type { VcpuHandle } from './vm.ts';
 /** For the thread of the vCPU whose handle it is. */
 export function kvmHypervisor(calls: SystemCalls, handle: VcpuHandle): HardwareHypervisor {
   return {
-    interruptControllers: 'own',
-    createVcpu: ({ bus, control }) => new KvmVcpu({ calls, handle, bus, control }),
+    interruptControllers: handle.irqchip === 'split' ? 'own-local-apics' : 'own',
+    createVcpu: ({ bus, control }, external) => new KvmVcpu({ calls, handle, bus, control, external }),
   };
 }

@@ -6,7 +6,7 @@
 import type { InterruptLine } from '../../bus/bus-device.ts';
 import { type ControlArea, REQUEST_STOP } from '../../bus/control.ts';
 import { FOUR_GIB, splitRam } from '../../memory/machine-memory.ts';
-import type { VirtualMachine, VirtualMachineParts } from '../virtual-machine.ts';
+import type { VirtualMachine, VirtualMachineParts, VmmBuses } from '../virtual-machine.ts';
 import { vcpuCpuid } from './cpuid.ts';
 import {
   KVM_CAP_TSC_DEADLINE_TIMER,
@@ -20,17 +20,36 @@ import type { Kvm } from './kvm.ts';
 import { RUN_IMMEDIATE_EXIT } from './run-page.ts';
 import { expectSuccess } from './system-calls.ts';
 import { VcpuAccess, type VcpuState } from './vcpu-state.ts';
-import { IOAPIC_PINS, KvmVm, type VcpuHandle } from './vm.ts';
+import { type InterruptRoute, IOAPIC_PINS, KvmVm, type VcpuHandle } from './vm.ts';
 
 /** A real-time signal that neither libc nor Node nor V8 uses: it gets a thread out of KVM_RUN. */
 export const KICK_SIGNAL = 40;
 
-export interface KvmMachineOptions extends VirtualMachineParts {
+/** What interrupt controllers outside the kernel need of the local APICs, which are in it. */
+export interface KernelApics {
+  /** False when no local APIC took the message. */
+  send(address: number, data: number): boolean;
+  /** GSIs whose vectors, once ended, come to the IO-APIC's EOI register. */
+  setLevelRoutes(routes: readonly InterruptRoute[]): void;
+  /** Gets the first processor out of guest code, to take an interrupt of the 8259 pair. */
+  interruptFirst(): void;
+}
+
+/** IO-APIC, 8259 pair and 8254 outside the kernel. */
+export interface OuterIrqchip extends Disposable {
+  line(gsi: number): InterruptLine;
+  attach(buses: VmmBuses): void;
+  reset(): void;
+}
+
+export interface KvmMachineOptions extends Omit<VirtualMachineParts, 'timers'> {
   readonly kvm: Kvm;
   /** Where the machine's memory map keeps room for what KVM on Intel needs. */
   readonly tssAddress: number;
   readonly identityMapAddress: number;
   readonly pmTimer: { readonly origin: number; reset(): void };
+  /** Makes the interrupt controllers that are not local APICs; absent: they are the kernel's too. */
+  readonly outer?: ((apics: KernelApics) => OuterIrqchip) | undefined;
 }
 
 interface KvmProcessor {
@@ -46,15 +65,16 @@ export class KvmMachine implements VirtualMachine {
   readonly #ram: GuestRam;
   readonly #control: ControlArea;
   readonly #lines: InterruptLines;
+  readonly #outer: OuterIrqchip | undefined;
   readonly #pmTimer: KvmMachineOptions['pmTimer'];
   /** None any more once the machine is disposed of: their pages are unmapped then. */
   #processors: readonly KvmProcessor[];
   readonly #chips: readonly Uint8Array[];
-  readonly #pit: Uint8Array;
+  readonly #pit: Uint8Array | undefined;
 
   /** @throws SystemCallError */
   constructor(options: KvmMachineOptions) {
-    const { kvm, memory, map, control, tssAddress, identityMapAddress, pmTimer } = options;
+    const { kvm, memory, map, control, tssAddress, identityMapAddress, pmTimer, outer } = options;
     this.#kvm = kvm;
     this.#control = control;
     this.#pmTimer = pmTimer;
@@ -70,14 +90,15 @@ export class KvmMachine implements VirtualMachine {
       const high = { guestAddress: FOUR_GIB, bytes: highEnd - FOUR_GIB, hostAddress: address + lowEnd };
       this.#vm.setMemory({ slot: 1, ...high });
     }
-    this.#vm.createIrqchip();
+    if (outer === undefined) this.#vm.createIrqchip();
+    else this.#vm.createSplitIrqchip();
     this.#lines = new InterruptLines(IOAPIC_PINS, (gsi, level) => this.#vm.setLine(gsi, level));
     expectSuccess(calls.interruptOn(KICK_SIGNAL), 'sigaction');
     this.#processors = this.#createProcessors(map.vcpuCount);
-    this.#chips = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC].map((chip) =>
-      this.#vm.saveIrqchip(chip),
-    );
-    this.#pit = this.#vm.savePit();
+    const chips = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC];
+    this.#chips = outer === undefined ? chips.map((chip) => this.#vm.saveIrqchip(chip)) : [];
+    this.#pit = outer === undefined ? this.#vm.savePit() : undefined;
+    this.#outer = outer === undefined ? undefined : undo.use(outer(this.#kernelApics()));
     pmTimer.reset();
     undo.move();
   }
@@ -104,8 +125,20 @@ export class KvmMachine implements VirtualMachine {
     return processor.handle;
   }
 
+  #kernelApics(): KernelApics {
+    return {
+      send: (address, data) => this.#vm.signalMsi(address, data),
+      setLevelRoutes: (routes) => this.#vm.setRoutes(routes),
+      interruptFirst: () => this.interrupt(0),
+    };
+  }
+
+  attach(buses: VmmBuses): void {
+    this.#outer?.attach(buses);
+  }
+
   line(gsi: number): InterruptLine {
-    return this.#lines.line(gsi);
+    return (this.#outer ?? this.#lines).line(gsi);
   }
 
   msi(address: number, data: number): boolean {
@@ -135,8 +168,9 @@ export class KvmMachine implements VirtualMachine {
 
   reset(): void {
     this.#lines.reset();
+    this.#outer?.reset();
     for (const chip of this.#chips) this.#vm.restoreIrqchip(chip);
-    this.#vm.restorePit(this.#pit);
+    if (this.#pit !== undefined) this.#vm.restorePit(this.#pit);
     for (const { access, powerOn } of this.#processors) access.restore(powerOn, true);
     this.#pmTimer.reset();
   }
@@ -144,6 +178,7 @@ export class KvmMachine implements VirtualMachine {
   /** The vCPUs' threads have ended. */
   [Symbol.dispose](): void {
     this.#processors = [];
+    this.#outer?.[Symbol.dispose]();
     this.#vm[Symbol.dispose]();
     this.#ram[Symbol.dispose]();
   }

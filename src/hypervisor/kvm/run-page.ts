@@ -4,8 +4,12 @@
  *
  * @module
  */
+/** Asks for an exit as soon as the guest takes an interrupt. */
+export const RUN_REQUEST_INTERRUPT_WINDOW = 0;
 export const RUN_IMMEDIATE_EXIT = 1;
 export const RUN_EXIT_REASON = 8;
+/** KVM_INTERRUPT would be taken now. */
+export const RUN_READY_FOR_INTERRUPT = 12;
 /** The union of what the exit reasons have to say. */
 const UNION = 32;
 
@@ -35,6 +39,9 @@ export const RUN_ERROR_HAS_INSTRUCTION = 1n;
 export const RUN_ERROR_INSTRUCTION_LENGTH: number = UNION + 16;
 export const RUN_ERROR_INSTRUCTION: number = UNION + 17;
 export const RUN_ERROR_MAX_INSTRUCTION = 15;
+
+/** KVM_EXIT_IOAPIC_EOI. */
+export const RUN_EOI_VECTOR: number = UNION;
 
 /** KVM_EXIT_SYSTEM_EVENT. */
 export const RUN_SYSTEM_EVENT: number = UNION;

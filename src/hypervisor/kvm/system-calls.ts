@@ -42,6 +42,7 @@ export interface SystemCalls {
 }
 
 /** errno values of asm-generic/errno-base.h that a caller tells apart. */
+export const EPERM = 1;
 export const EINTR = 4;
 export const EAGAIN = 11;
 

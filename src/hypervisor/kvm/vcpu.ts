@@ -12,7 +12,7 @@ import type { VcpuControl } from '../../bus/control.ts';
 import { STATE_HALTED, STATE_RUNNING } from '../../bus/control.ts';
 import type { VcpuBus } from '../../bus/vcpu-bus.ts';
 import type { VcpuExit } from '../exit.ts';
-import type { Vcpu } from '../hypervisor.ts';
+import type { ExternalInterrupts, Vcpu } from '../hypervisor.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import type { KvmExitName, OwnKvmVcpuStats } from '../stats.ts';
 import {
@@ -23,11 +23,14 @@ import {
   KVM_EXIT_INTR,
   KVM_EXIT_IO,
   KVM_EXIT_IO_OUT,
+  KVM_EXIT_IOAPIC_EOI,
+  KVM_EXIT_IRQ_WINDOW_OPEN,
   KVM_EXIT_MMIO,
   KVM_EXIT_SHUTDOWN,
   KVM_EXIT_SYSTEM_EVENT,
   KVM_EXIT_UNKNOWN,
   KVM_INTERNAL_ERROR_EMULATION,
+  KVM_INTERRUPT,
   KVM_RUN,
   KVM_SYSTEM_EVENT_CRASH,
   KVM_SYSTEM_EVENT_RESET,
@@ -44,6 +47,8 @@ export interface KvmVcpuOptions {
   readonly handle: VcpuHandle;
   readonly bus: VcpuBus;
   readonly control: VcpuControl;
+  /** The 8259 pair where it is not the kernel's and this is the processor it interrupts. */
+  readonly external?: ExternalInterrupts | undefined;
 }
 
 /** Exit reasons that a guest can make often are counted by name, and everything else together. */
@@ -56,6 +61,8 @@ const COUNTED: Readonly<Record<number, KvmExitName>> = {
 const COUNTERS = 64;
 /** Where KVM_RUN that came back with EINTR is counted: it leaves the exit reason as it was. */
 const INTERRUPTED = KVM_EXIT_INTR;
+/** EOI register of an IO-APIC of version 20h, which is not the kernel's where it asks for this. */
+const IOAPIC_EOI_ADDRESS = 0xfec0_0040;
 /** How long a halted vCPU without interrupt controllers sleeps before it looks again. */
 const RECHECK_MS = 1000;
 const KICKED: VcpuExit = { kind: 'kicked' };
@@ -65,6 +72,8 @@ export class KvmVcpu implements Vcpu {
   readonly #fd: number;
   readonly #bus: VcpuBus;
   readonly #control: VcpuControl;
+  readonly #external: ExternalInterrupts | undefined;
+  readonly #vector = new Uint8Array(4);
   readonly #access: VcpuAccess;
   readonly #page: Uint8Array;
   readonly #run: DataView;
@@ -75,11 +84,12 @@ export class KvmVcpu implements Vcpu {
   #halted = false;
 
   constructor(options: KvmVcpuOptions) {
-    const { calls, handle, bus, control } = options;
+    const { calls, handle, bus, control, external } = options;
     this.#calls = calls;
     this.#fd = handle.fd;
     this.#bus = bus;
     this.#control = control;
+    this.#external = external;
     this.#access = new VcpuAccess(calls, handle.fd);
     const page = calls.view(handle.runAddress, handle.runBytes);
     this.#page = new Uint8Array(page);
@@ -115,9 +125,30 @@ export class KvmVcpu implements Vcpu {
         control.waitForKick(RECHECK_MS);
         continue;
       }
-      const exit = this.#enter();
+      const exit = this.#injectExternal() ?? this.#enter();
       if (exit !== undefined) return exit;
     }
+  }
+
+  /** Hands the kernel a vector of the 8259 pair, or asks for an exit as soon as it would take one. */
+  #injectExternal(): VcpuExit | undefined {
+    const external = this.#external;
+    if (external === undefined) return undefined;
+    const page = this.#page;
+    page[R.RUN_REQUEST_INTERRUPT_WINDOW] = 0;
+    if (!external.asserted) return undefined;
+    if (page[R.RUN_READY_FOR_INTERRUPT] === 0) {
+      page[R.RUN_REQUEST_INTERRUPT_WINDOW] = 1;
+      return undefined;
+    }
+    const vector = external.acknowledge();
+    if (vector < 0) return undefined;
+    this.#vector[0] = vector;
+    const result = this.#calls.ioctlStruct(this.#fd, KVM_INTERRUPT, this.#vector);
+    if (result < 0) return this.#error(`KVM_INTERRUPT: ${errorName(-result)}`);
+    // The kernel has room for one. Another that waits is handed over as soon as this one is taken.
+    page[R.RUN_REQUEST_INTERRUPT_WINDOW] = external.asserted ? 1 : 0;
+    return undefined;
   }
 
   /** Completes the instruction of the last exit without going on behind it: the state is whole after that. */
@@ -157,6 +188,10 @@ export class KvmVcpu implements Vcpu {
         this.#memoryAccess();
         return undefined;
       case KVM_EXIT_INTR:
+      case KVM_EXIT_IRQ_WINDOW_OPEN:
+        return undefined;
+      case KVM_EXIT_IOAPIC_EOI:
+        this.#bus.mmioWrite(IOAPIC_EOI_ADDRESS, 4, run.getUint8(R.RUN_EOI_VECTOR));
         return undefined;
       case KVM_EXIT_HLT:
         this.#halt();

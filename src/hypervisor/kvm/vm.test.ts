@@ -171,6 +171,16 @@ test('a message for a local APIC that is not enabled is not taken', { skip }, ()
   assert.equal(machine.vm.signalMsi(0xfee0_0000, 0x41), false);
 });
 
+test('a message for a local APIC that does not exist is not taken', { skip }, () => {
+  using machine = new RealModeMachine(kvm, END, { irqchip: 'kernel' });
+  const physical = 0xfee5_5000;
+  const logical = 0xfee5_5004;
+  const lowestPriority = 0x141;
+  assert.equal(machine.vm.signalMsi(physical, 0x41), false);
+  assert.equal(machine.vm.signalMsi(logical, 0x41), false);
+  assert.equal(machine.vm.signalMsi(logical, lowestPriority), false);
+});
+
 test('with a split irqchip there are local APICs, and no IO-APIC in the kernel', { skip }, () => {
   using machine = new RealModeMachine(kvm, END, { irqchip: 'split' });
   assert.throws(() => machine.vm.saveIrqchip(KVM_IRQCHIP_IOAPIC), /^SystemCallError: KVM_GET_IRQCHIP: /);

@@ -43,7 +43,7 @@ import {
   PROT_WRITE,
 } from './defs.ts';
 import type { Kvm } from './kvm.ts';
-import { expectSuccess, type SystemCalls } from './system-calls.ts';
+import { EPERM, expectSuccess, type SystemCalls } from './system-calls.ts';
 
 const PAGE_BYTES = 4096;
 /** Pins of the kernel's IO-APIC. */
@@ -80,6 +80,7 @@ export interface Doorbell {
 
 /** A vCPU's descriptor and its page shared with the kernel: plain data for the thread that will run it. */
 export interface VcpuHandle {
+  readonly irqchip: KvmIrqchip;
   readonly fd: number;
   readonly runAddress: number;
   readonly runBytes: number;
@@ -107,6 +108,7 @@ export class KvmVm implements Disposable {
   readonly #kvm: Kvm;
   readonly #calls: SystemCalls;
   readonly #vcpus: VcpuHandle[] = [];
+  #irqchip: KvmIrqchip = 'none';
   readonly #slots = new Map<number, MemorySlot>();
   readonly #line = new Uint32Array(2);
   readonly #lineBytes: Uint8Array;
@@ -177,6 +179,7 @@ export class KvmVm implements Disposable {
     new DataView(pit.buffer).setUint32(0, KVM_PIT_SPEAKER_DUMMY, true);
     this.#struct(KVM_CREATE_PIT2, 'KVM_CREATE_PIT2', pit);
     this.setRoutes(pcRoutes());
+    this.#irqchip = 'kernel';
   }
 
   /** Local APICs in the kernel, everything else with the caller: GSIs are only what `setRoutes` makes of them. */
@@ -185,6 +188,7 @@ export class KvmVm implements Disposable {
     view.setUint32(0, KVM_CAP_SPLIT_IRQCHIP, true);
     view.setBigUint64(8, BigInt(IOAPIC_PINS), true);
     this.#struct(KVM_ENABLE_CAP, 'KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP)', new Uint8Array(view.buffer));
+    this.#irqchip = 'split';
   }
 
   /** Replaces all interrupt routes: struct kvm_irq_routing with entries of 48 bytes. */
@@ -219,7 +223,10 @@ export class KvmVm implements Disposable {
     const view = new DataView(new ArrayBuffer(32));
     view.setBigUint64(0, BigInt(address), true);
     view.setUint32(8, data, true);
-    return this.#struct(KVM_SIGNAL_MSI, 'KVM_SIGNAL_MSI', new Uint8Array(view.buffer)) > 0;
+    const result = this.#calls.ioctlStruct(this.fd, KVM_SIGNAL_MSI, new Uint8Array(view.buffer));
+    // What the kernel says when there is no such local APIC. A guest names the destination.
+    if (result === -EPERM) return false;
+    return expectSuccess(result, 'KVM_SIGNAL_MSI') > 0;
   }
 
   /** Whatever counts the eventfd up raises the edge of a GSI, without a thread of this process; or no longer. */
@@ -284,7 +291,8 @@ export class KvmVm implements Disposable {
     const { runBytes } = this.#kvm;
     const runAddress = calls.mmap(0, runBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (runAddress < 0) calls.close(fd);
-    const handle = { fd, runAddress: expectSuccess(runAddress, 'mmap of a vCPU'), runBytes };
+    const irqchip = this.#irqchip;
+    const handle = { irqchip, fd, runAddress: expectSuccess(runAddress, 'mmap of a vCPU'), runBytes };
     this.#vcpus.push(handle);
     return handle;
   }
