@@ -3,6 +3,17 @@
  *
  * @module
  */
+
+/** Most bytes of a number of 32 bits. */
+const ROOM = 5;
+
+/** How many bytes `ByteWriter.u32` writes. */
+export function sizeOfU32(value: number): number {
+  let size = 1;
+  for (let rest = value >>> 7; rest > 0; rest >>>= 7) size++;
+  return size;
+}
+
 export class ByteWriter {
   #bytes: Uint8Array;
   #length = 0;
@@ -13,6 +24,11 @@ export class ByteWriter {
 
   get length(): number {
     return this.#length;
+  }
+
+  /** Starts anew, in the memory that it has. */
+  clear(): void {
+    this.#length = 0;
   }
 
   #reserve(count: number): void {
@@ -35,26 +51,40 @@ export class ByteWriter {
 
   /** Unsigned LEB128 of a value up to 2^32 - 1. */
   u32(value: number): void {
+    if (this.#length + ROOM > this.#bytes.length) this.#reserve(ROOM);
+    const bytes = this.#bytes;
+    let at = this.#length;
     let rest = value >>> 0;
     while (rest >= 0x80) {
-      this.byte((rest & 0x7f) | 0x80);
+      bytes[at++] = (rest & 0x7f) | 0x80;
       rest >>>= 7;
     }
-    this.byte(rest);
+    bytes[at++] = rest;
+    this.#length = at;
+  }
+
+  /** Two bytes. */
+  pair(first: number, second: number): void {
+    if (this.#length + 2 > this.#bytes.length) this.#reserve(2);
+    const bytes = this.#bytes;
+    const at = this.#length;
+    bytes[at] = first;
+    bytes[at + 1] = second;
+    this.#length = at + 2;
   }
 
   /** Signed LEB128 of a 32-bit value. */
   s32(value: number): void {
     let rest = value | 0;
-    for (;;) {
-      const low = rest & 0x7f;
+    if (this.#length + ROOM > this.#bytes.length) this.#reserve(ROOM);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    while (rest < -64 || rest > 63) {
+      bytes[at++] = (rest & 0x7f) | 0x80;
       rest >>= 7;
-      if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) {
-        this.byte(low);
-        return;
-      }
-      this.byte(low | 0x80);
     }
+    bytes[at++] = rest & 0x7f;
+    this.#length = at;
   }
 
   /** Signed LEB128 of a 64-bit value. */
@@ -76,16 +106,22 @@ export class ByteWriter {
   }
 
   name(text: string): void {
-    const bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    this.u32(bytes.length);
-    this.bytes(bytes);
+    this.u32(text.length);
+    this.#reserve(text.length);
+    for (let i = 0; i < text.length; i++) this.#bytes[this.#length++] = text.charCodeAt(i);
   }
 
-  /** A section or body: its length, then its bytes. */
-  sized(content: ByteWriter): void {
-    this.u32(content.#length);
-    this.bytes(content.view());
+  /** What `content` writes, behind its length: a section, a body. The length is known last, so the bytes are moved for it. */
+  sized(content: () => void): void {
+    const start = this.#length;
+    content();
+    const end = this.#length;
+    const size = sizeOfU32(end - start);
+    this.#reserve(size);
+    this.#bytes.copyWithin(start + size, start, end);
+    this.#length = start;
+    this.u32(end - start);
+    this.#length = end + size;
   }
 
   /** The bytes so far; valid until the next write. */

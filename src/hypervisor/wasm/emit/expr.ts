@@ -39,29 +39,22 @@ export function writeOpcode(out: ByteWriter, opcode: number): void {
   out.u32(opcode & 0xff);
 }
 
-class Const32 implements Expr<'i32'> {
-  readonly type = 'i32';
-  readonly value: number;
-  constructor(value: number) {
-    this.value = value;
-  }
-  write(out: ByteWriter): void {
-    out.byte(0x41);
-    out.s32(this.value);
-  }
-}
-
-/** Values that fit 32 bits are kept as numbers: no BigInt for most. */
-class Const64 implements Expr<'i64'> {
-  readonly type = 'i64';
+/**
+ * Classes of expressions are few: V8 finds a method by up to four of them at a place that calls it, and by a search from the fifth on.
+ * A constant; those that fit 32 bits are kept as numbers: no BigInt for most.
+ */
+class Const<T extends 'i32' | 'i64'> implements Expr<T> {
+  readonly type: T;
   readonly value: number | bigint;
-  constructor(value: number | bigint) {
+  constructor(type: T, value: number | bigint) {
+    this.type = type;
     this.value = value;
   }
   write(out: ByteWriter): void {
-    out.byte(0x42);
-    if (typeof this.value === 'number') out.s32(this.value);
-    else out.s64(this.value);
+    const { value } = this;
+    out.byte(this.type === 'i32' ? 0x41 : 0x42);
+    if (typeof value === 'number') out.s32(value);
+    else out.s64(value);
   }
 }
 
@@ -71,33 +64,49 @@ class Operation<T extends ValType> implements Expr<T> {
   readonly x: Expr;
   readonly y: Expr | undefined;
   readonly z: Expr | undefined;
-  /** Immediate bytes after the opcode: lane numbers, shuffle masks. */
-  readonly immediates: readonly number[] | undefined;
-  constructor(type: T, opcode: number, x: Expr, y?: Expr, z?: Expr, immediates?: readonly number[]) {
+  /** Behind the opcode: the offset of a plain load, or bytes (lane numbers, shuffle masks). */
+  readonly immediate: number | readonly number[] | undefined;
+  constructor(
+    type: T,
+    opcode: number,
+    x: Expr,
+    y: Expr | undefined,
+    z: Expr | undefined,
+    immediate: number | readonly number[] | undefined,
+  ) {
     this.type = type;
     this.opcode = opcode;
     this.x = x;
     this.y = y;
     this.z = z;
-    this.immediates = immediates;
+    this.immediate = immediate;
   }
   write(out: ByteWriter): void {
+    const { opcode, y, immediate } = this;
     this.x.write(out);
-    this.y?.write(out);
-    this.z?.write(out);
-    writeOpcode(out, this.opcode);
-    if (this.immediates !== undefined) out.bytes(this.immediates);
+    if (y !== undefined) {
+      y.write(out);
+      this.z?.write(out);
+    }
+    if (opcode <= 0xff) out.byte(opcode);
+    else writeOpcode(out, opcode);
+    if (immediate === undefined) return;
+    if (typeof immediate === 'number') {
+      // Alignment 1.
+      out.byte(0);
+      out.u32(immediate);
+    } else out.bytes(immediate);
   }
 }
 
-class Load<T extends ValType> implements Expr<T> {
+class Atomic<T extends ValType> implements Expr<T> {
   readonly type: T;
   readonly opcode: number;
-  readonly address: I32;
-  readonly offset: number;
-  readonly operands: readonly Expr[];
-  /** log2 of the alignment: 0 for plain accesses; atomics must state their natural one. */
+  /** log2 of the alignment, which must be the natural one. */
   readonly align: number;
+  readonly offset: number;
+  readonly address: I32;
+  readonly operands: readonly Expr[];
   constructor(type: T, opcode: number, align: number, offset: number, address: I32, operands: readonly Expr[]) {
     this.type = type;
     this.opcode = opcode;
@@ -116,17 +125,19 @@ class Load<T extends ValType> implements Expr<T> {
 }
 
 /** The value of a 32-bit constant; undefined for everything else. */
-export const constantOf = (x: Expr): number | undefined => (x instanceof Const32 ? x.value : undefined);
+export const constantOf = (x: Expr): number | undefined =>
+  x instanceof Const && x.type === 'i32' ? (x.value as number) : undefined;
 
-const i32Const = (value: number): I32 => new Const32(value | 0);
+const i32Const = (value: number): I32 => new Const('i32', value | 0);
 const i64Const = (value: number | bigint): I64 =>
-  new Const64(typeof value === 'number' && (value | 0) === value ? value : BigInt.asIntN(64, BigInt(value)));
+  new Const('i64', typeof value === 'number' && (value | 0) === value ? value : BigInt.asIntN(64, BigInt(value)));
 
-export const unary = <T extends ValType>(type: T, opcode: number, x: Expr): Expr<T> => new Operation(type, opcode, x);
+export const unary = <T extends ValType>(type: T, opcode: number, x: Expr): Expr<T> =>
+  new Operation(type, opcode, x, undefined, undefined, undefined);
 export const binary = <T extends ValType>(type: T, opcode: number, x: Expr, y: Expr): Expr<T> =>
-  new Operation(type, opcode, x, y);
+  new Operation(type, opcode, x, y, undefined, undefined);
 export const ternary = <T extends ValType>(type: T, opcode: number, x: Expr, y: Expr, z: Expr): Expr<T> =>
-  new Operation(type, opcode, x, y, z);
+  new Operation(type, opcode, x, y, z, undefined);
 /** An operation with immediate bytes (lane index, shuffle mask). */
 export const withImmediates = <T extends ValType>(
   type: T,
@@ -136,7 +147,7 @@ export const withImmediates = <T extends ValType>(
   y?: Expr,
 ): Expr<T> => new Operation(type, opcode, x, y, undefined, immediates);
 export const load = <T extends ValType>(type: T, opcode: number, address: I32, offset: number): Expr<T> =>
-  new Load(type, opcode, 0, offset, address, []);
+  new Operation(type, opcode, address, undefined, undefined, offset);
 /** An atomic access; `align` is log2 of its width and the address must be so aligned, or it traps. */
 export const atomic = <T extends ValType>(
   type: T,
@@ -145,11 +156,11 @@ export const atomic = <T extends ValType>(
   offset: number,
   address: I32,
   ...operands: readonly Expr[]
-): Expr<T> => new Load(type, opcode, align, offset, address, operands);
+): Expr<T> => new Atomic(type, opcode, align, offset, address, operands);
 
 /** `condition ? x : y`; both sides are evaluated. */
 export const select = <T extends ValType>(condition: I32, x: Expr<T>, y: Expr<T>): Expr<T> =>
-  new Operation(x.type, 0x1b, x, y, condition);
+  new Operation(x.type, 0x1b, x, y, condition, undefined);
 
 export const i32 = {
   const: (value: number): Expr<'i32'> => i32Const(value),

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { ByteWriter } from './byte-writer.ts';
+import { ByteWriter, sizeOfU32 } from './byte-writer.ts';
 import { type Expr, type I32, VAL_TYPE_BYTE, type ValType, writeOpcode } from './expr.ts';
 
 /** Something that holds a value; as an expression it reads that. */
@@ -16,22 +16,23 @@ abstract class Variable<T extends ValType> implements Expr<T> {
     this.type = type;
     this.index = index;
   }
-  /** The instruction that reads it. */
-  abstract readonly read: number;
-  write(out: ByteWriter): void {
-    out.byte(this.read);
-    out.u32(this.index);
-  }
+  abstract write(out: ByteWriter): void;
 }
 
 /** A local variable. */
 export class Local<T extends ValType = ValType> extends Variable<T> {
-  readonly read = 0x20;
+  write(out: ByteWriter): void {
+    out.byte(0x20);
+    out.u32(this.index);
+  }
 }
 
 /** A variable of a module's instance, or a constant that it is given. */
 export class Global<T extends ValType = ValType> extends Variable<T> {
-  readonly read = 0x23;
+  write(out: ByteWriter): void {
+    out.byte(0x23);
+    out.u32(this.index);
+  }
 }
 
 /** A function that can be called: of this module, imported or not yet built. */
@@ -105,37 +106,66 @@ export const callTable = <T extends ValType>(
   ...args: readonly Expr[]
 ): Expr<T> => new CallIndirect(type, typeIndex, target, args, table);
 
-const STORE: Record<string, number> = {
-  'i32.1': 0x3a,
-  'i32.2': 0x3b,
-  'i32.4': 0x36,
-  'i64.1': 0x3c,
-  'i64.2': 0x3d,
-  'i64.4': 0x3e,
-  'i64.8': 0x37,
-  'f32.4': 0x38,
-  'f64.8': 0x39,
-  'v128.16': 0xfd0b,
-};
+/** The instruction that stores the low `width` bytes of a value. */
+function storeOpcode(type: ValType, width: number): number {
+  switch (type) {
+    case 'i32':
+      if (width === 4) return 0x36;
+      if (width === 1) return 0x3a;
+      if (width === 2) return 0x3b;
+      break;
+    case 'i64':
+      if (width === 8) return 0x37;
+      if (width === 4) return 0x3e;
+      if (width === 1) return 0x3c;
+      if (width === 2) return 0x3d;
+      break;
+    case 'v128':
+      if (width === 16) return 0xfd0b;
+      break;
+    case 'f32':
+      if (width === 4) return 0x38;
+      break;
+    case 'f64':
+      if (width === 8) return 0x39;
+  }
+  throw new Error(`no store of ${width} bytes from ${type}`);
+}
+
+/** What a function is written into; whoever builds one function after the other hands over the same, empty again. */
+export interface FunctionBuffers {
+  readonly code: ByteWriter;
+  readonly prologue: ByteWriter;
+}
 
 export class FunctionBuilder implements Callee {
   readonly index: number;
   readonly params: readonly ValType[];
   readonly result: ValType | undefined;
-  code: ByteWriter = new ByteWriter(512);
-  #prologue: ByteWriter | undefined;
-  readonly #unlikely: { readonly code: ByteWriter; readonly at: number }[] = [];
-  /** Where in its body a function has branches that are seldom taken; known once `body` has been called. */
-  unlikelyAt: readonly number[] = [];
-  readonly #locals: ValType[] = [];
-  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  /** Where statements go: the body, or what is written in front of it. */
+  code: ByteWriter;
+  readonly #body: ByteWriter;
+  readonly #prologue: ByteWriter;
+  /** Places in the body, and in what is in front of it, of branches that are seldom taken. */
+  readonly #unlikely: number[] = [];
+  readonly #unlikelyInPrologue: number[] = [];
+  /** Locals as they are declared: types, and how many of each behind the other. */
+  readonly #runs: { readonly type: ValType; count: number }[] = [];
+  #locals: number;
+  readonly #free: Record<ValType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #scope: Local[] | undefined;
   #depth = 0;
 
-  constructor(index: number, params: readonly ValType[], result: ValType | undefined) {
+  constructor(index: number, params: readonly ValType[], result: ValType | undefined, buffers?: FunctionBuffers) {
     this.index = index;
     this.params = params;
     this.result = result;
+    this.#locals = params.length;
+    buffers?.code.clear();
+    buffers?.prologue.clear();
+    this.#body = buffers?.code ?? new ByteWriter(512);
+    this.#prologue = buffers?.prologue ?? new ByteWriter(0);
+    this.code = this.#body;
   }
 
   /** Nesting depth of the current position; what `Label.depth` is measured in. */
@@ -156,21 +186,17 @@ export class FunctionBuilder implements Callee {
 
   /** A fresh variable (zero, or whatever an earlier scope left in a reused one). */
   local<T extends ValType>(type: T): Local<T> {
-    const reused = this.#free[type].pop();
-    let index = reused;
-    if (index === undefined) {
-      this.#locals.push(type);
-      index = this.params.length + this.#locals.length - 1;
-    }
-    const local = new Local(type, index);
+    const local = (this.#free[type].pop() as Local<T> | undefined) ?? this.ownLocal(type);
     this.#scope?.push(local);
     return local;
   }
 
   /** A variable that nothing else uses, before or after: it keeps its value from turn to turn of any loop. */
   ownLocal<T extends ValType>(type: T): Local<T> {
-    this.#locals.push(type);
-    return new Local(type, this.params.length + this.#locals.length - 1);
+    const last = this.#runs.at(-1);
+    if (last?.type === type) last.count++;
+    else this.#runs.push({ type, count: 1 });
+    return new Local(type, this.#locals++);
   }
 
   /** Runs `body`; the variables it made may be reused afterwards. */
@@ -180,12 +206,18 @@ export class FunctionBuilder implements Callee {
 
   /** Runs `body`; returns the variables it made, which stay in use until they are released. */
   collect(body: () => void): Local[] {
-    const outer = this.#scope;
     const mine: Local[] = [];
-    this.#scope = mine;
+    const outer = this.collectInto(mine);
     body();
-    this.#scope = outer;
+    this.collectInto(outer);
     return mine;
+  }
+
+  /** Gathers the variables that are made from here on in another list, or in none; returns the one before. */
+  collectInto(locals: Local[] | undefined): Local[] | undefined {
+    const before = this.#scope;
+    this.#scope = locals;
+    return before;
   }
 
   /** The variables that the innermost `collect` has gathered so far. */
@@ -195,7 +227,11 @@ export class FunctionBuilder implements Callee {
 
   /** Lets variables be reused. */
   release(locals: readonly Local[]): void {
-    for (const local of locals) this.#free[local.type].push(local.index);
+    for (const local of locals) this.releaseOne(local);
+  }
+
+  releaseOne(local: Local): void {
+    this.#free[local.type].push(local);
   }
 
   /** Evaluates now, into a fresh variable. */
@@ -206,20 +242,20 @@ export class FunctionBuilder implements Callee {
   }
 
   set<T extends ValType>(local: Local<T>, value: Expr<T>): void {
-    value.write(this.code);
-    this.code.byte(0x21);
-    this.code.u32(local.index);
+    const { code } = this;
+    value.write(code);
+    code.byte(0x21);
+    code.u32(local.index);
   }
 
   /** Stores the low `width` bytes of `value`. */
   store(width: 1 | 2 | 4 | 8 | 16, address: I32, value: Expr, offset = 0): void {
-    const opcode = STORE[`${value.type}.${width}`];
-    if (opcode === undefined) throw new Error(`no store of ${width} bytes from ${value.type}`);
-    address.write(this.code);
-    value.write(this.code);
-    writeOpcode(this.code, opcode);
-    this.code.u32(0);
-    this.code.u32(offset);
+    const { code } = this;
+    address.write(code);
+    value.write(code);
+    writeOpcode(code, storeOpcode(value.type, width));
+    code.byte(0);
+    code.u32(offset);
   }
 
   /** Evaluates for the effect; a value is dropped. */
@@ -236,10 +272,15 @@ export class FunctionBuilder implements Callee {
   }
 
   #open(opcode: number): Label {
-    this.code.byte(opcode);
-    this.code.byte(0x40);
+    this.code.pair(opcode, 0x40);
     this.#depth++;
     return { depth: this.#depth };
+  }
+
+  /** What is written next is a branch that is seldom taken. */
+  #noteUnlikely(): void {
+    const { code } = this;
+    (code === this.#body ? this.#unlikely : this.#unlikelyInPrologue).push(code.length);
   }
 
   #close(): void {
@@ -274,15 +315,25 @@ export class FunctionBuilder implements Callee {
 
   /** `if` whose condition seldom holds: compilers keep what is in it off the straight path. */
   unlikely(condition: I32, then: () => void, otherwise?: () => void): void {
-    condition.write(this.code);
-    this.#unlikely.push({ code: this.code, at: this.code.length });
-    this.#open(0x04);
+    this.beginUnlikely(condition);
     then();
     if (otherwise !== undefined) {
-      this.code.byte(0x05);
+      this.else();
       otherwise();
     }
-    this.#close();
+    this.endBlock();
+  }
+
+  /** The same without closures, for what is written very often; `endBlock` closes it. */
+  beginUnlikely(condition: I32): void {
+    condition.write(this.code);
+    this.#noteUnlikely();
+    this.#open(0x04);
+  }
+
+  /** Otherwise, of the `if` that is open. */
+  else(): void {
+    this.code.byte(0x05);
   }
 
   br(label: Label): void {
@@ -299,7 +350,7 @@ export class FunctionBuilder implements Callee {
   /** `brIf` whose condition seldom holds. */
   brUnlikely(label: Label, condition: I32): void {
     condition.write(this.code);
-    this.#unlikely.push({ code: this.code, at: this.code.length });
+    this.#noteUnlikely();
     this.code.byte(0x0d);
     this.code.u32(this.#depth - label.depth);
   }
@@ -362,40 +413,32 @@ export class FunctionBuilder implements Callee {
     this.code.bytes([0xfc, 11, 0]);
   }
 
-  /** Writes what `body` builds in front of everything else; its control structures are closed again. */
+  /** Writes what `body` builds in front of everything else; its control structures are closed again. Once. */
   prologue(body: () => void): void {
-    const rest = this.code;
     const depth = this.#depth;
-    this.code = new ByteWriter(256);
+    this.code = this.#prologue;
     this.#depth = 0;
     body();
-    this.#prologue = this.code;
     this.#depth = depth;
-    this.code = rest;
+    this.code = this.#body;
   }
 
-  /** The code section's entry of this function. */
-  body(): ByteWriter {
-    const out = new ByteWriter(this.code.length + 64);
-    const runs: { type: ValType; count: number }[] = [];
-    for (const type of this.#locals) {
-      const last = runs.at(-1);
-      if (last?.type === type) last.count++;
-      else runs.push({ type, count: 1 });
+  /** Where in the code section's entry of this function branches are seldom taken, in order. */
+  unlikelyAt(): number[] {
+    const start = this.#runs.reduce((sum, { count }) => sum + sizeOfU32(count) + 1, sizeOfU32(this.#runs.length));
+    const rest = start + this.#prologue.length;
+    return [...this.#unlikelyInPrologue.map((at) => start + at), ...this.#unlikely.map((at) => rest + at)];
+  }
+
+  /** Writes the code section's entry of this function, without its length. */
+  writeBody(out: ByteWriter): void {
+    out.u32(this.#runs.length);
+    for (const { type, count } of this.#runs) {
+      out.u32(count);
+      out.byte(VAL_TYPE_BYTE[type]);
     }
-    out.u32(runs.length);
-    for (const run of runs) {
-      out.u32(run.count);
-      out.byte(VAL_TYPE_BYTE[run.type]);
-    }
-    const start = out.length;
-    if (this.#prologue !== undefined) out.bytes(this.#prologue.view());
-    const rest = out.length;
-    out.bytes(this.code.view());
-    this.unlikelyAt = this.#unlikely
-      .map(({ code, at }) => at + (code === this.#prologue ? start : rest))
-      .sort((x, y) => x - y);
+    out.bytes(this.#prologue.view());
+    out.bytes(this.#body.view());
     out.byte(0x0b);
-    return out;
   }
 }

@@ -5,21 +5,67 @@
  */
 import { ByteWriter } from './byte-writer.ts';
 import { type I32, VAL_TYPE_BYTE, type ValType } from './expr.ts';
-import { type Callee, FunctionBuilder, Global } from './function-builder.ts';
+import { type Callee, FunctionBuilder, type FunctionBuffers, Global } from './function-builder.ts';
 
 /** 4 GiB in pages of 64 KiB. */
 const MAX_PAGES = 65536;
 
-interface ImportedFunction extends Callee {
-  readonly module: string;
-  readonly name: string;
+/** Function types and imported functions, as they are written: many modules may begin with the same. */
+export class FunctionImports {
+  readonly #known: Pick<Callee, 'params' | 'result'>[] = [];
+  readonly #types = new ByteWriter(64);
+  readonly #imports = new ByteWriter(256);
+  #count = 0;
+
+  /** Index of a function type. */
+  type(params: readonly ValType[], result: ValType | undefined): number {
+    let index = this.#known.findIndex((known) => isSame(known, params, result));
+    if (index < 0) {
+      index = this.#known.length;
+      this.#known.push({ params, result });
+      const out = this.#types;
+      out.byte(0x60);
+      out.u32(params.length);
+      for (const param of params) out.byte(VAL_TYPE_BYTE[param]);
+      out.u32(result === undefined ? 0 : 1);
+      if (result !== undefined) out.byte(VAL_TYPE_BYTE[result]);
+    }
+    return index;
+  }
+
+  /** Imports a function of `env`. */
+  import(name: string, params: readonly ValType[], result?: ValType): Callee {
+    const out = this.#imports;
+    out.name('env');
+    out.name(name);
+    out.byte(0x00);
+    out.u32(this.type(params, result));
+    return { index: this.#count++, params, result };
+  }
+
+  /** How many functions are imported. */
+  get count(): number {
+    return this.#count;
+  }
+
+  writeTypes(out: ByteWriter): void {
+    out.u32(this.#known.length);
+    out.bytes(this.#types.view());
+  }
+
+  writeImports(out: ByteWriter): void {
+    out.bytes(this.#imports.view());
+  }
 }
 
+const isSame = (known: Pick<Callee, 'params' | 'result'>, params: readonly ValType[], result?: ValType): boolean =>
+  known.result === result && known.params.length === params.length && params.every((p, n) => known.params[n] === p);
+
 export class ModuleBuilder {
-  readonly #types = new Map<string, number>();
-  readonly #typeEntries: { params: readonly ValType[]; result: ValType | undefined }[] = [];
-  readonly #imports: ImportedFunction[] = [];
+  readonly #imports: FunctionImports;
   readonly #functions: FunctionBuilder[] = [];
+  /** Of each function. */
+  readonly #functionTypes: number[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #importsMemory = false;
   readonly #tables: string[] = [];
@@ -28,16 +74,14 @@ export class ModuleBuilder {
   readonly #variables: ('i32' | 'i64')[] = [];
   readonly #names = new Map<number, string>();
 
+  /** With `imports` that are there already, which other modules may share. */
+  constructor(imports = new FunctionImports()) {
+    this.#imports = imports;
+  }
+
   /** Index of a function type. */
   type(params: readonly ValType[], result: ValType | undefined): number {
-    const key = `${params.join(',')}:${result ?? ''}`;
-    let index = this.#types.get(key);
-    if (index === undefined) {
-      index = this.#typeEntries.length;
-      this.#typeEntries.push({ params, result });
-      this.#types.set(key, index);
-    }
-    return index;
+    return this.#imports.type(params, result);
   }
 
   /** Imports `env.memory`, shared, of any size. */
@@ -48,17 +92,15 @@ export class ModuleBuilder {
   /** Imports a function of `env`. All imports come before the first function. */
   importFunction(name: string, params: readonly ValType[], result?: ValType): Callee {
     if (this.#functions.length > 0) throw new Error('imports come before functions');
-    this.type(params, result);
-    const entry = { module: 'env', name, index: this.#imports.length, params, result };
-    this.#imports.push(entry);
-    return entry;
+    return this.#imports.import(name, params, result);
   }
 
-  /** Starts a function; it is written out by `toBytes`. */
-  function(params: readonly ValType[], result?: ValType): FunctionBuilder {
-    this.type(params, result);
-    const built = new FunctionBuilder(this.#imports.length + this.#functions.length, params, result);
+  /** Starts a function; it is written out by `toBytes`. With `buffers` that are free again afterwards. */
+  function(params: readonly ValType[], result?: ValType, buffers?: FunctionBuffers): FunctionBuilder {
+    const index = this.#imports.count + this.#functions.length;
+    const built = new FunctionBuilder(index, params, result, buffers);
     this.#functions.push(built);
+    this.#functionTypes.push(this.type(params, result));
     return built;
   }
 
@@ -90,104 +132,92 @@ export class ModuleBuilder {
     return new Global(type, index);
   }
 
-  toBytes(): Uint8Array<ArrayBuffer> {
-    const out = new ByteWriter(4096);
+  /** The module, written into `out`, which is cleared first. */
+  toBytes(out = new ByteWriter(4096)): Uint8Array<ArrayBuffer> {
+    out.clear();
     out.bytes([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
-    const section = (id: number, write: (content: ByteWriter) => void): void => {
-      const content = new ByteWriter(1024);
-      write(content);
+    const section = (id: number, write: () => void): void => {
       out.byte(id);
-      out.sized(content);
+      out.sized(write);
     };
-    section(1, (c) => {
-      c.u32(this.#typeEntries.length);
-      for (const entry of this.#typeEntries) {
-        c.byte(0x60);
-        c.u32(entry.params.length);
-        for (const param of entry.params) c.byte(VAL_TYPE_BYTE[param]);
-        c.u32(entry.result === undefined ? 0 : 1);
-        if (entry.result !== undefined) c.byte(VAL_TYPE_BYTE[entry.result]);
-      }
-    });
-    section(2, (c) => {
-      c.u32(this.#imports.length + (this.#importsMemory ? 1 : 0) + this.#tables.length + this.#globals.length);
-      if (this.#importsMemory) {
-        c.name('env');
-        c.name('memory');
-        c.bytes([0x02, 0x03]);
-        c.u32(1);
-        c.u32(MAX_PAGES);
-      }
-      for (const table of this.#tables) {
-        c.name('env');
-        c.name(table);
-        c.bytes([0x01, 0x70, 0x00, 0x00]);
-      }
-      for (const name of this.#globals) {
-        c.name('env');
-        c.name(name);
-        c.bytes([0x03, 0x7f, 0x00]);
-      }
-      for (const entry of this.#imports) {
-        c.name(entry.module);
-        c.name(entry.name);
-        c.byte(0x00);
-        c.u32(this.type(entry.params, entry.result));
-      }
-    });
-    section(3, (c) => {
-      c.u32(this.#functions.length);
-      for (const built of this.#functions) c.u32(this.type(built.params, built.result));
+    section(1, () => this.#imports.writeTypes(out));
+    section(2, () => this.#writeImports(out));
+    section(3, () => {
+      out.u32(this.#functionTypes.length);
+      for (const type of this.#functionTypes) out.u32(type);
     });
     if (this.#variables.length > 0) {
-      section(6, (c) => {
-        c.u32(this.#variables.length);
-        for (const type of this.#variables) c.bytes([VAL_TYPE_BYTE[type], 1, type === 'i32' ? 0x41 : 0x42, 0, 0x0b]);
+      section(6, () => {
+        out.u32(this.#variables.length);
+        for (const type of this.#variables) out.bytes([VAL_TYPE_BYTE[type], 1, type === 'i32' ? 0x41 : 0x42, 0, 0x0b]);
       });
     }
-    section(7, (c) => {
-      c.u32(this.#exports.length);
+    section(7, () => {
+      out.u32(this.#exports.length);
       for (const entry of this.#exports) {
-        c.name(entry.name);
-        c.byte(0x00);
-        c.u32(entry.index);
+        out.name(entry.name);
+        out.byte(0x00);
+        out.u32(entry.index);
       }
     });
-    const bodies = this.#functions.map((built) => built.body());
-    const hinted = this.#functions.filter(({ unlikelyAt }) => unlikelyAt.length > 0);
-    if (hinted.length > 0) {
-      // Branch hints: a custom section in front of the code; each is an offset in a body, and whether the branch is likely.
-      section(0, (c) => {
-        c.name('metadata.code.branch_hint');
-        c.u32(hinted.length);
-        for (const { index, unlikelyAt } of hinted) {
-          c.u32(index);
-          c.u32(unlikelyAt.length);
-          for (const at of unlikelyAt) {
-            c.u32(at);
-            c.bytes([1, 0]);
-          }
-        }
-      });
-    }
-    section(10, (c) => {
-      c.u32(bodies.length);
-      for (const body of bodies) c.sized(body);
+    const hints = this.#functions.map((built) => built.unlikelyAt());
+    if (hints.some(({ length }) => length > 0)) section(0, () => this.#writeHints(out, hints));
+    section(10, () => {
+      out.u32(this.#functions.length);
+      for (const built of this.#functions) out.sized(() => built.writeBody(out));
     });
-    if (this.#names.size > 0) {
-      // The name section (appendix 7.4): subsection 1 has function names.
-      section(0, (c) => {
-        c.name('name');
-        const names = new ByteWriter(64);
-        names.u32(this.#names.size);
-        for (const [index, name] of [...this.#names].sort(([x], [y]) => x - y)) {
-          names.u32(index);
-          names.name(name);
-        }
-        c.byte(1);
-        c.sized(names);
-      });
-    }
+    if (this.#names.size > 0) section(0, () => this.#writeNames(out));
     return out.toBytes();
+  }
+
+  #writeImports(out: ByteWriter): void {
+    const others = (this.#importsMemory ? 1 : 0) + this.#tables.length + this.#globals.length;
+    out.u32(this.#imports.count + others);
+    if (this.#importsMemory) {
+      out.name('env');
+      out.name('memory');
+      out.bytes([0x02, 0x03]);
+      out.u32(1);
+      out.u32(MAX_PAGES);
+    }
+    for (const table of this.#tables) {
+      out.name('env');
+      out.name(table);
+      out.bytes([0x01, 0x70, 0x00, 0x00]);
+    }
+    for (const name of this.#globals) {
+      out.name('env');
+      out.name(name);
+      out.bytes([0x03, 0x7f, 0x00]);
+    }
+    this.#imports.writeImports(out);
+  }
+
+  /** Branch hints: a custom section in front of the code; each is an offset in a body, and whether the branch is likely. */
+  #writeHints(out: ByteWriter, hints: readonly (readonly number[])[]): void {
+    out.name('metadata.code.branch_hint');
+    out.u32(hints.filter(({ length }) => length > 0).length);
+    hints.forEach((places, n) => {
+      if (places.length === 0) return;
+      out.u32(this.#imports.count + n);
+      out.u32(places.length);
+      for (const at of places) {
+        out.u32(at);
+        out.pair(1, 0);
+      }
+    });
+  }
+
+  /** The name section (appendix 7.4): subsection 1 has function names. */
+  #writeNames(out: ByteWriter): void {
+    out.name('name');
+    out.byte(1);
+    out.sized(() => {
+      out.u32(this.#names.size);
+      for (const [index, name] of [...this.#names].sort(([x], [y]) => x - y)) {
+        out.u32(index);
+        out.name(name);
+      }
+    });
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Expr, i32, i64, type I32, type I64 } from '../emit/expr.ts';
+import { type Expr, i32, i64, type I32, type I64, select } from '../emit/expr.ts';
 import type { Local } from '../emit/function-builder.ts';
 import { carryFlag, overflowFlag } from './flags.ts';
 import type { LiftBuilder } from './lift-builder.ts';
@@ -149,16 +149,6 @@ const cmpxchg: Lift = (b) => {
   b.flagsSub(accumulator, before, asLocal(b, b.t.sub(accumulator, before)));
   b.f.if(i32.eqz(equal), () => b.setGpr(0, b.size, before));
 };
-
-const select = (condition: I32, x: Expr, y: Expr): Expr => ({
-  type: x.type,
-  write(out) {
-    x.write(out);
-    y.write(out);
-    condition.write(out);
-    out.byte(0x1b);
-  },
-});
 
 /** CMPXCHG8B / CMPXCHG16B change only ZF. */
 const cmpxchgWide: Lift = (b) => {

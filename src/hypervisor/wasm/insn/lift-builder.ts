@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { type Expr, type I32, type I64, type V128, i32, i64 } from '../emit/expr.ts';
+import { atomic, type Expr, type I32, type I64, type V128, i32, i64 } from '../emit/expr.ts';
 import type { Callee, FunctionBuilder, Local } from '../emit/function-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import { EFLAGS_SYSTEM, MXCSR } from '../state.ts';
@@ -463,16 +463,5 @@ export function atomicCompareExchange(size: IntegerSize, host: I32, expected: Ex
 /** Opcodes after the 0xfe prefix for i32 8-bit, i32 16-bit, i32, i64. */
 function atomicOperation(size: IntegerSize, opcodes: readonly number[], host: I32, operands: readonly Expr[]): Expr {
   const align = size === 1 ? 0 : size === 2 ? 1 : size === 4 ? 2 : 3;
-  const opcode = opcodes[align] as number;
-  return {
-    type: size === 8 ? 'i64' : 'i32',
-    write(out) {
-      host.write(out);
-      for (const operand of operands) operand.write(out);
-      out.byte(0xfe);
-      out.u32(opcode);
-      out.u32(align);
-      out.u32(0);
-    },
-  };
+  return atomic(size === 8 ? 'i64' : 'i32', 0xfe00 | (opcodes[align] as number), align, 0, host, ...operands);
 }

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { type Expr, f32, f64, type I32, i32, i64, type V128 } from '../emit/expr.ts';
+import { type Expr, f32, f64, type I32, i32, i64, type V128, select } from '../emit/expr.ts';
 import { call, type Callee, type Label } from '../emit/function-builder.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import { SLOW_WIDE, SseOperation } from '../softfloat/sse-slow.ts';
@@ -67,19 +67,9 @@ const scalarMask = { and: i32.and, or: i32.or, not: i32.eqz, any: (p: I32) => p 
 const vectorMask = { and: v128.and, or: v128.or, not: v128.not, any: v128.anyTrue };
 
 const scalarChoice = (t: typeof f32 | typeof f64) => ({
-  lesser: (x: Expr, y: Expr): Expr => choose(t.lt(x as never, y as never), x, y),
-  greater: (x: Expr, y: Expr): Expr => choose(t.gt(x as never, y as never), x, y),
+  lesser: (x: Expr, y: Expr): Expr => select(t.lt(x as never, y as never), x, y),
+  greater: (x: Expr, y: Expr): Expr => select(t.gt(x as never, y as never), x, y),
 });
-const choose = (condition: I32, x: Expr, y: Expr): Expr => ({
-  type: x.type,
-  write(out) {
-    x.write(out);
-    y.write(out);
-    condition.write(out);
-    out.byte(0x1b);
-  },
-});
-
 const f32Const = (value: number): Expr => ({
   type: 'f32',
   write(out) {
