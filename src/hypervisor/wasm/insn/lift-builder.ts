@@ -93,17 +93,15 @@ export abstract class LiftBuilder {
   readonly helpers: HelperFunctions;
   /** Offset of the CPU state record. */
   readonly cpu: I32;
+  /** Operand size in bytes, 1..8. */
+  size: IntegerSize;
 
   constructor(f: FunctionBuilder, form: Form, helpers: HelperFunctions, cpu: I32) {
     this.f = f;
     this.form = form;
     this.helpers = helpers;
     this.cpu = cpu;
-  }
-
-  /** Operand size in bytes, 1..8. */
-  get size(): IntegerSize {
-    return this.form.size as IntegerSize;
+    this.size = form.size as IntegerSize;
   }
 
   /** Operations on values of the operand size. */

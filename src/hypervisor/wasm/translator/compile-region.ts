@@ -12,7 +12,8 @@ import { CodePages } from './code-pages.ts';
 import { buildRegionModule } from './region-module.ts';
 import { JumpTargets } from './jump-targets.ts';
 import { bindings } from './region-imports.ts';
-import { discoverRegion, instructionsOf, type Region, type RegionInsn, type RegionLimits } from './region.ts';
+import { discoverRegion, type Region, type RegionLimits } from './region.ts';
+import type { RegionInsn } from './region-insn.ts';
 
 /** A wish for a region; survives `structuredClone`. */
 export interface RegionRequest {
@@ -209,7 +210,7 @@ function extentsOf(region: Region): CodeExtent[] {
     if (last !== undefined && last.to === from && (from & 0xfff) !== 0) last.to = from + bytes;
     else list.push({ from, to: from + bytes });
   };
-  for (const { delta, decoded } of instructionsOf(region)) {
+  for (const { delta, decoded } of region.insns) {
     const rest = 4096 - (delta & 0xfff);
     add(delta, Math.min(decoded.length, rest));
     if (decoded.length > rest) add(delta + rest, decoded.length - rest);

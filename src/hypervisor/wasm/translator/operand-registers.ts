@@ -46,9 +46,5 @@ export function isHighByte(decoded: Decoded, index: number): boolean {
   return number >= 4 && number < 8;
 }
 
-/** The number of the general register that holds operand `index`. */
-export const generalNumberOf = (decoded: Decoded, index: number): number =>
-  numberOf(decoded, index) - (isHighByte(decoded, index) ? 4 : 0);
-
 /** True for the shapes of operands that are registers. */
 export const isRegisterShape = (shape: string | undefined): boolean => shape !== undefined && 'rvlg'.includes(shape);

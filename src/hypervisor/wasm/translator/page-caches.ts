@@ -5,7 +5,7 @@
  */
 import { i64 } from '../emit/expr.ts';
 import type { FunctionBuilder } from '../emit/function-builder.ts';
-import type { RegionInsn } from './region.ts';
+import type { RegionInsn } from './region-insn.ts';
 import type { PageCache } from './region-operands.ts';
 import type { SteadyAccess } from './steady.ts';
 

@@ -5,12 +5,7 @@
  * @module
  */
 import type { ControlFlow } from './control-flow.ts';
-import { bankOf, generalNumberOf, isRegisterShape, numberOf } from './operand-registers.ts';
 import type { Region, RegionBlock } from './region.ts';
-
-/** Whether an instruction of a region may change the mode that its code was decoded in. */
-export const changesMode = (region: Region): boolean =>
-  [...region.blocks.values()].some(({ insns }) => insns.some(({ traits }) => traits.changesMode));
 
 /** Masks of registers, bit n for register n. */
 export interface Registers {
@@ -24,87 +19,81 @@ export interface Registers {
 }
 
 /** Registers that a region touches, by bit. */
-export function registersOf(region: Region): Registers {
+export function registersOf({ insns }: Region): Registers {
   let gprs = 0;
   let gprsWritten = 0;
   let xmms = 0;
   let xmmsWritten = 0;
   let highs = 0;
   let highsCleared = 0;
-  for (const { insns } of region.blocks.values()) {
-    for (const { decoded, form, traits, called } of insns) {
-      gprs |= traits.gprs;
-      gprsWritten |= traits.gprsWritten;
-      xmms |= traits.xmms;
-      xmmsWritten |= traits.xmms;
-      highsCleared |= traits.highsCleared;
-      if (decoded.hasMemory || called) {
-        if (decoded.base >= 0) gprs |= 1 << decoded.base;
-        if (decoded.index >= 0 && !decoded.encoding.vsib) gprs |= 1 << decoded.index;
-      }
-      decoded.operands.forEach(({ kind }, index) => {
-        if (!isRegisterShape(form.shapes[index])) return;
-        const written = called || (traits.operandsWritten >> index) & 1;
-        const bank = bankOf(kind);
-        if (bank === 'vector') {
-          const bit = 1 << numberOf(decoded, index);
-          xmms |= bit;
-          if (written) xmmsWritten |= bit;
-          if (form.vector === 32) highs |= bit;
-        } else if (bank === 'general') {
-          const bit = 1 << generalNumberOf(decoded, index);
-          gprs |= bit;
-          if (written) gprsWritten |= bit;
-        }
-      });
-    }
+  for (const insn of insns) {
+    gprs |= insn.gprs;
+    gprsWritten |= insn.gprsWritten;
+    xmms |= insn.xmms;
+    xmmsWritten |= insn.xmmsWritten;
+    highs |= insn.highs;
+    highsCleared |= insn.traits.highsCleared;
   }
   // VEX forms write all of a register.
   const highsWritten = highs & (xmmsWritten | highsCleared);
   return { gprs: gprs | gprsWritten, gprsWritten, xmms, xmmsWritten, highs, highsWritten };
 }
 
-/** Blocks whose flags at their start are needed, as `needs` (`needsFlags` or `readsFlags`) has it. */
+/** What a block does to the flags at its start. */
+export type FlagUse =
+  /** They are needed. */
+  | 'needs'
+  /** All six are written before they are needed. */
+  | 'writes'
+  /** Neither, so what comes behind it says. */
+  | 'passes';
+
+/** Blocks whose flags at their start are needed, as `use` (`needOfFlags` or `readOfFlags`) has it. */
 export function liveFlags(
   region: Region,
   flow: ControlFlow,
-  needs: (block: RegionBlock, live: ReadonlySet<number>, isLatch: boolean) => boolean,
+  use: (block: RegionBlock, isLatch: boolean) => FlagUse,
 ): Set<number> {
   const live = new Set<number>();
+  const passing: RegionBlock[] = [];
+  for (let at = flow.order.length - 1; at >= 0; at--) {
+    const id = flow.order[at] as number;
+    const block = region.blocks.get(id) as RegionBlock;
+    const found = use(block, flow.latches.has(id));
+    if (found === 'needs') live.add(id);
+    else if (found === 'passes') passing.push(block);
+  }
   for (let changed = true; changed; ) {
     changed = false;
-    for (const id of [...flow.order].reverse()) {
-      if (live.has(id)) continue;
-      if (needs(region.blocks.get(id) as RegionBlock, live, flow.latches.has(id))) {
-        live.add(id);
-        changed = true;
-      }
+    for (const { id, successors } of passing) {
+      if (live.has(id) || !successors.some((successor) => live.has(successor))) continue;
+      live.add(id);
+      changed = true;
     }
   }
   return live;
 }
 
-/** Whether a block, or one after it, reads flags before any are written. */
-export function readsFlags({ insns, successors }: RegionBlock, live: ReadonlySet<number>): boolean {
+/** Flags are needed where they are read. */
+export function readOfFlags({ insns }: RegionBlock): FlagUse {
   for (const { traits, called } of insns) {
-    if (called || traits.readsFlags || traits.nestedFlags) return true;
-    if (traits.writesFlags) return false;
+    if (called || traits.readsFlags || traits.nestedFlags) return 'needs';
+    if (traits.writesFlags) return 'writes';
   }
-  return successors.some((successor) => live.has(successor));
+  return 'passes';
 }
 
 /**
- * The same, also counting ways out of the region, where the guest's flags must be right. `isLatch`: an edge of the block goes back, and is a
+ * They are needed at ways out of the region too, where the guest's flags must be right. `isLatch`: an edge of the block goes back, and is a
  * way out when the budget is used up.
  */
-export function needsFlags(block: RegionBlock, live: ReadonlySet<number>, isLatch: boolean): boolean {
-  for (const { traits, called, decoded } of block.insns) {
+export function needOfFlags({ insns, end, successors }: RegionBlock, isLatch: boolean): FlagUse {
+  for (const { traits, called, decoded } of insns) {
     // Whatever may leave needs them: faults of memory accesses too.
-    if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return true;
-    if (decoded.hasMemory || decoded.row.unit !== undefined) return true;
-    if (traits.writesFlags) return false;
+    if (called || traits.readsFlags || traits.nestedFlags || traits.raises || traits.leaves) return 'needs';
+    if (decoded.hasMemory || decoded.row.unit !== undefined) return 'needs';
+    if (traits.writesFlags) return 'writes';
   }
-  return isLatch || hasExit(block) || block.successors.some((successor) => live.has(successor));
+  const hasExit = end.kind !== 'next' || successors.length === 0;
+  return isLatch || hasExit ? 'needs' : 'passes';
 }
-
-const hasExit = ({ end, successors }: RegionBlock): boolean => end.kind !== 'next' || successors.length === 0;

@@ -7,12 +7,9 @@
  * @module
  */
 import { type Expr, type I32, i32, type I64 } from '../emit/expr.ts';
-import type { FunctionBuilder, Label, Local } from '../emit/function-builder.ts';
-import type { IntegerSize } from '../insn/flags.ts';
-import type { HelperFunctions } from '../insn/lift-builder.ts';
+import type { Label, Local } from '../emit/function-builder.ts';
 import { STATUS_FAULT, STATUS_LEAVE } from '../interpreter/record.ts';
 import { FAULT_ERROR, FAULT_VECTOR } from '../state.ts';
-import type { RegionInsn } from './region.ts';
 import {
   CARRY,
   computeCarried,
@@ -20,61 +17,73 @@ import {
   FLAGS_IN_LOCALS,
   type FlagState,
   type PendingFlags,
-  type RegionLocals,
   sumOf,
   SUMS,
 } from './region-flags.ts';
+import type { RegionExits } from './region-exits.ts';
+import type { RegionInsn } from './region-insn.ts';
 import { RegionMemory } from './region-memory.ts';
-import type { RegionControl } from './region-operands.ts';
+import type { RegionContext } from './region-operands.ts';
 import { statusAfter } from './region-status.ts';
 
-export class RegionBuilder extends RegionMemory {
-  #flags: FlagState;
+/** Control transfers, which the region's structure decides. */
+export interface RegionControl extends RegionContext {
+  readonly exits: RegionExits;
+  /** Goes from an instruction to the one at `delta`, within the region or out of it. */
+  direct(b: RegionBuilder, delta: number): void;
+  /** Goes to the RIP in a local. */
+  dynamic(b: RegionBuilder, rip: Local<'i64'>): void;
+}
 
+export class RegionBuilder extends RegionMemory {
+  /** The flags before the instruction, as far as it has been written, and after it. */
+  flags: FlagState;
+  /** Instructions of the block up to and with this one. */
+  readonly executed: number;
+  readonly #control: RegionControl;
+
+  /** `block`, `executed`: where the instruction is. `end`: behind it, for those that end in several places. */
   constructor(
-    f: FunctionBuilder,
-    insn: RegionInsn,
-    helpers: HelperFunctions,
-    locals: RegionLocals,
     control: RegionControl,
+    insn: RegionInsn,
+    block: number,
+    executed: number,
     flags: FlagState,
     end: Label | undefined,
   ) {
-    super(f, insn, helpers, locals, control, end);
-    this.#flags = flags;
-  }
-
-  /** The flags after the instruction. */
-  get flags(): FlagState {
-    return this.#flags;
+    super(control, insn, block, end);
+    this.#control = control;
+    this.executed = executed;
+    this.flags = flags;
   }
 
   /** The slow way leaves the region, so that what the fast way knows holds in all that follows. */
   override slowly(slow: () => void): void {
-    const flags = this.#flags;
-    const known = [...this.control.known];
+    const { flags } = this;
+    const control = this.#control;
+    const known = control.facts;
+    control.facts = known.copy();
     slow();
     this.#leaveEarly(this.insn.delta + this.insn.decoded.length);
-    this.#flags = flags;
-    this.control.known.clear();
-    for (const key of known) this.control.known.add(key);
+    this.flags = flags;
+    control.facts = known;
   }
 
   // Flags.
 
   /** Computes pending flags into the flag locals. */
   materialise(): void {
-    const { pending } = this.#flags;
+    const { pending } = this.flags;
     if (pending === undefined) return;
-    this.#flags = FLAGS_IN_LOCALS;
+    this.flags = FLAGS_IN_LOCALS;
     this.setFlagsOf(pending);
   }
 
   /** The same on a way out: the builder goes on as if nothing had been computed. */
   materialiseAside(): void {
-    const kept = this.#flags;
+    const kept = this.flags;
     this.materialise();
-    this.#flags = kept;
+    this.flags = kept;
   }
 
   /** Leaves in the middle of a block, this instruction being done. */
@@ -85,7 +94,7 @@ export class RegionBuilder extends RegionMemory {
 
   #charge(): void {
     const { budget } = this.locals;
-    this.f.set(budget, i32.sub(budget, i32.const(this.control.executed)));
+    this.f.set(budget, i32.sub(budget, i32.const(this.executed)));
   }
 
   /** Leaves to a place of the region's linear address space, with the flags as they are now. `status` (statusAfter) is set already. */
@@ -93,28 +102,31 @@ export class RegionBuilder extends RegionMemory {
     const { f } = this;
     const v = this.locals;
     f.set(v.delta, i32.const(delta));
-    const { pending } = this.#flags;
-    if (pending?.kind === 'carried') f.br(this.control.leaveWithCarried());
+    const { pending } = this.flags;
+    const { exits } = this.#control;
+    if (pending?.kind === 'carried') f.br(exits.leaveWithCarried);
     else {
       const sum = this.#handOver();
       if (sum < 0) this.materialiseAside();
-      f.br(sum < 0 ? this.control.leaveAt : this.control.leaveWithFlags(sum));
+      f.br(sum < 0 ? exits.leaveAt : exits.leaveWithFlags(sum));
     }
   }
 
   /** Puts what pending flags are a sum of where `computeFlags` finds it; the number of the sum, or -1 for other flags. */
   #handOver(): number {
-    const { pending } = this.#flags;
+    const { pending } = this.flags;
     if (pending?.kind !== 'add' && pending?.kind !== 'sub') return -1;
     if (pending.kept !== undefined) return -1;
-    const into = pending.size === 8 ? this.locals.wide : this.locals.narrow;
-    [pending.x, pending.y, pending.r].forEach((local, n) => this.f.set(into[n] as Local, local));
+    const [x, y, r] = (pending.size === 8 ? this.locals.wide : this.locals.narrow) as readonly [Local, Local, Local];
+    this.f.set(x, pending.x);
+    this.f.set(y, pending.y);
+    this.f.set(r, pending.r);
     return sumOf(pending.kind, pending.size);
   }
 
   /** Hands the flags to a block that is entered with carried flags. Returns the number of the sum, or -1. */
   carryFlags(): number {
-    if (this.#flags.pending?.kind === 'carried') return -1;
+    if (this.flags.pending?.kind === 'carried') return -1;
     const sum = this.#handOver();
     if (sum < 0) this.materialiseAside();
     this.f.set(this.locals.carried, i32.const(sum + 1));
@@ -134,29 +146,23 @@ export class RegionBuilder extends RegionMemory {
   setFlags(result: I64, aux: I32): void {
     this.f.set(this.locals.flagResult, result);
     this.f.set(this.locals.flagAux, aux);
-    this.#flags = FLAGS_IN_LOCALS;
+    this.flags = FLAGS_IN_LOCALS;
   }
 
   /** Sets flags now: the size is that of the instruction which they are of. */
   setFlagsOf(pending: PendingFlags): void {
     const { size } = this;
-    this.#sizeOverride = pending.size;
+    this.size = pending.size;
     if (pending.kind === 'add') super.flagsAdd(pending.x, pending.y, pending.r, false, pending.kept);
     else if (pending.kind === 'sub') super.flagsSub(pending.x, pending.y, pending.r, false, pending.kept);
     else if (pending.kind === 'logic') super.flagsLogic(pending.r);
     else if (pending.kind === 'deferred') pending.make();
-    else if (pending.kind === 'carried') computeCarried(this.f, this.locals, SUMS.keys());
-    this.#sizeOverride = size;
-  }
-
-  #sizeOverride: IntegerSize | undefined;
-
-  override get size(): IntegerSize {
-    return this.#sizeOverride ?? super.size;
+    else computeCarried(this.f, this.locals, SUMS.keys());
+    this.size = size;
   }
 
   #pend(pending: PendingFlags, locals: readonly Local[]): void {
-    if (this.f.depth === this.depth) this.#flags = { pending, locals };
+    if (this.f.depth === this.depth) this.flags = { pending, locals };
     else this.setFlagsOf(pending);
   }
 
@@ -169,7 +175,7 @@ export class RegionBuilder extends RegionMemory {
   }
 
   override carry(): I32 {
-    const { pending } = this.#flags;
+    const { pending } = this.flags;
     return (pending === undefined ? undefined : conditionOf(CARRY, pending)) ?? super.carry();
   }
 
@@ -184,7 +190,7 @@ export class RegionBuilder extends RegionMemory {
   }
 
   override condition(code: number): I32 {
-    const { pending } = this.#flags;
+    const { pending } = this.flags;
     const direct = pending === undefined ? undefined : conditionOf(code >> 1, pending);
     if (direct === undefined) return super.condition(code);
     return (code & 1) === 0 ? direct : i32.eqz(direct);
@@ -193,7 +199,7 @@ export class RegionBuilder extends RegionMemory {
   // Control.
 
   leaveWithFault(): void {
-    this.f.set(this.locals.status, i32.const(statusAfter(STATUS_FAULT, this.control.executed - 1)));
+    this.f.set(this.locals.status, i32.const(statusAfter(STATUS_FAULT, this.executed - 1)));
     this.leaveAt(this.insn.delta);
   }
 
@@ -209,11 +215,11 @@ export class RegionBuilder extends RegionMemory {
   }
 
   jump(rip: Local<'i64'>): void {
-    this.control.dynamic(rip);
+    this.#control.dynamic(this, rip);
   }
 
   jumpDirect(): void {
-    this.control.direct(this.targetDelta());
+    this.#control.direct(this, this.targetDelta());
   }
 
   again(): void {
@@ -221,7 +227,7 @@ export class RegionBuilder extends RegionMemory {
   }
 
   leaveAfter(): void {
-    this.f.set(this.locals.status, i32.const(statusAfter(STATUS_LEAVE, this.control.executed)));
+    this.f.set(this.locals.status, i32.const(statusAfter(STATUS_LEAVE, this.executed)));
     this.leaveAt(this.insn.delta + this.insn.decoded.length);
   }
 }

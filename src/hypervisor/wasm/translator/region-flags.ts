@@ -40,7 +40,7 @@ export const SUMS: readonly { readonly kind: 'add' | 'sub'; readonly size: Integ
   ['add', 'sub'] as const
 ).flatMap((kind) => ([1, 2, 4, 8] as const).map((size) => ({ kind, size })));
 export const sumOf = (kind: 'add' | 'sub', size: IntegerSize): number =>
-  SUMS.findIndex((sum) => sum.kind === kind && sum.size === size);
+  (kind === 'add' ? 0 : 4) + 31 - Math.clz32(size);
 
 /** Variables of a region's function. */
 export interface RegionLocals {
@@ -80,31 +80,38 @@ const OVERFLOW = 0, ZERO = 2, CARRY_OR_ZERO = 3, SIGN = 4, LESS = 6, LESS_OR_ZER
 export function conditionOf(kind: number, pending: PendingFlags): I32 | undefined {
   if (pending.kind === 'deferred' || pending.kind === 'carried') return undefined;
   const { size, r } = pending;
-  const t = integerOps(size);
-  const zero = t.const(0);
-  const signed = (x: Expr): Expr => (size === 1 ? i32.extend8S(x as I32) : size === 2 ? i32.extend16S(x as I32) : x);
-  const whole = (x: Expr): Expr =>
-    size === 1 ? i32.and(x as I32, i32.const(0xff)) : size === 2 ? i32.and(x as I32, i32.const(0xffff)) : x;
-  const negative = t.ltS(signed(r), zero);
-  const isZero = t.eqz(whole(r));
-  if (kind === SIGN) return negative;
+  if (kind === SIGN) return isNegative(size, r);
   if (pending.kind === 'logic') {
     if (kind === OVERFLOW || kind === CARRY) return i32.const(0);
-    if (kind === ZERO || kind === CARRY_OR_ZERO) return isZero;
-    if (kind === LESS) return negative;
-    return kind === LESS_OR_ZERO ? i32.or(negative, isZero) : undefined;
+    if (kind === ZERO || kind === CARRY_OR_ZERO) return isZero(size, r);
+    if (kind === LESS) return isNegative(size, r);
+    return kind === LESS_OR_ZERO ? i32.or(isNegative(size, r), isZero(size, r)) : undefined;
   }
   const { x, y, carried, kept } = pending;
   const isSub = pending.kind === 'sub';
-  if (kind === ZERO) return isSub && !carried ? t.eq(x, y) : isZero;
-  const carry = kept ?? (isSub ? borrowOf(size, x, y, r, carried) : carryOf(size, x, y, r, carried));
-  if (kind === CARRY) return carry;
-  if (kind === CARRY_OR_ZERO) {
-    return isSub && !carried && kept === undefined ? i32.eqz(t.gtU(x, y)) : i32.or(carry, isZero);
+  const t = integerOps(size);
+  if (kind === ZERO) return isSub && !carried ? t.eq(x, y) : isZero(size, r);
+  if (kind === CARRY || kind === CARRY_OR_ZERO) {
+    if (kind === CARRY_OR_ZERO && isSub && !carried && kept === undefined) return i32.eqz(t.gtU(x, y));
+    const carry = kept ?? (isSub ? borrowOf(size, x, y, r, carried) : carryOf(size, x, y, r, carried));
+    return kind === CARRY ? carry : i32.or(carry, isZero(size, r));
   }
   if (!isSub || carried) return undefined;
-  if (kind === LESS) return t.ltS(signed(x), signed(y));
-  return kind === LESS_OR_ZERO ? i32.eqz(t.gtS(signed(x), signed(y))) : undefined;
+  if (kind === LESS) return t.ltS(signed(size, x), signed(size, y));
+  return kind === LESS_OR_ZERO ? i32.eqz(t.gtS(signed(size, x), signed(size, y))) : undefined;
+}
+
+const signed = (size: IntegerSize, x: Expr): Expr =>
+  size === 1 ? i32.extend8S(x as I32) : size === 2 ? i32.extend16S(x as I32) : x;
+
+function isNegative(size: IntegerSize, r: Expr): I32 {
+  const t = integerOps(size);
+  return t.ltS(signed(size, r), t.const(0));
+}
+
+function isZero(size: IntegerSize, r: Expr): I32 {
+  if (size >= 4) return integerOps(size).eqz(r);
+  return i32.eqz(i32.and(r as I32, i32.const(size === 1 ? 0xff : 0xffff)));
 }
 
 /** The carry out of x + y (+ carry) = r. */

@@ -11,6 +11,13 @@ import type { Region } from './region.ts';
 import { type Registers, registersOf } from './region-analysis.ts';
 import { type RegionLocals, storeFlags } from './region-flags.ts';
 
+/** A local for each register of a mask, by number. */
+function registers<T extends 'i64' | 'v128'>(f: FunctionBuilder, type: T, mask: number): Local<T>[] {
+  const locals: (Local<T> | undefined)[] = [];
+  for (let n = 0; n < 16; n++) locals.push((mask >> n) & 1 ? f.local(type) : undefined);
+  return locals as Local<T>[];
+}
+
 export class RegionFrame {
   readonly locals: RegionLocals;
   readonly #f: FunctionBuilder;
@@ -20,13 +27,11 @@ export class RegionFrame {
     this.#f = f;
     const used = registersOf(region);
     this.#used = used;
-    const registers = <T extends 'i64' | 'v128'>(type: T, mask: number): Local<T>[] =>
-      Array.from({ length: 16 }, (_, n) => ((mask >> n) & 1 ? f.local(type) : undefined) as Local<T>);
     this.locals = {
       cpu: f.param('i32', 0),
-      gpr: registers('i64', used.gprs),
-      xmm: registers('v128', used.xmms),
-      ymmHigh: registers('v128', used.highs),
+      gpr: registers(f, 'i64', used.gprs),
+      xmm: registers(f, 'v128', used.xmms),
+      ymmHigh: registers(f, 'v128', used.highs),
       flagResult: f.local('i64'),
       flagAux: f.local('i32'),
       tlbBase: f.local('i32'),

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { instructionsOf, type Region, type RegionInsn } from './region.ts';
+import type { Region } from './region.ts';
+import type { RegionInsn } from './region-insn.ts';
 
 /** Functions that a region's module imports, with their types. */
 // biome-ignore format: a table
@@ -46,7 +47,7 @@ export const TARGET_LOG_BYTES: number = 8 + 8 * (TARGET_LOG_ENTRIES + 1);
 export function bindings(region: Region): RegionBindings {
   const called: RegionInsn[] = [];
   const indirect: RegionInsn[] = [];
-  for (const insn of instructionsOf(region)) {
+  for (const insn of region.insns) {
     const { row, operands } = insn.decoded;
     if (insn.called || insn.system === 'stays') called.push(insn);
     else if ((row.name === 'jmp' || row.name === 'call') && operands[0]?.kind !== 'J') indirect.push(insn);

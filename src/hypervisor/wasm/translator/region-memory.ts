@@ -8,7 +8,7 @@
  * @module
  */
 import { type Expr, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
-import { call, type Callee, Local } from '../emit/function-builder.ts';
+import { call, type Callee, type Label, Local } from '../emit/function-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import type { IntegerSize } from '../insn/flags.ts';
 import { STACK_ACCESS, UNALIGNED_ACCESS } from '../insn/lift-builder.ts';
@@ -17,76 +17,135 @@ import { PROBE_WRITE } from '../mmu/slow.ts';
 import { BOUNCE, SS } from '../state.ts';
 import { GuestAddress } from './guest-address.ts';
 import type { NearBytes } from './near-accesses.ts';
-import { type PageCache, RegionOperands } from './region-operands.ts';
+import type { RegionInsn } from './region-insn.ts';
+import { type PageCache, type RegionContext, RegionOperands } from './region-operands.ts';
 
-/** Does the access at an offset from `host` in linear memory. */
-type AtHost = (host: I32, offset: number) => void;
+/** An access, and what becomes of it where the bytes have been found. */
+type Access =
+  /** `value` is set to the integer there, or the vector. */
+  | { readonly kind: 'load'; readonly bytes: number; readonly write: false; readonly value: Local }
+  /** `value` is set to where they are in linear memory. */
+  | { readonly kind: 'locate'; readonly bytes: number; readonly write: boolean; readonly value: Local<'i32'> }
+  /** Values of `width` bytes are stored, one behind the other. */
+  | {
+      readonly kind: 'store';
+      readonly bytes: number;
+      readonly write: true;
+      readonly values: readonly Local[];
+      readonly width: 1 | 2 | 4 | 8 | 16;
+    };
+
+/** Where the bytes of an access are, once those that it was looked up with have been found. */
+interface Found {
+  /** What is known from then on, and the address of its first byte. */
+  readonly near: NearBytes;
+  readonly first: I64;
+  readonly offset: number;
+}
 
 export abstract class RegionMemory extends RegionOperands {
-  /** Addresses that are in locals. */
-  readonly #addresses = new Map<Local, GuestAddress>();
+  /** The block that the instruction is in. */
+  readonly block: number;
+  readonly #context: RegionContext;
+  /** Addresses that are in locals; few instructions have such. */
+  #addresses: Map<Local, GuestAddress> | undefined;
+
+  protected constructor(context: RegionContext, insn: RegionInsn, block: number, end: Label | undefined) {
+    super(context, insn, end);
+    this.#context = context;
+    this.block = block;
+  }
 
   override let<T extends 'i32' | 'i64' | 'f32' | 'f64' | 'v128'>(value: Expr<T>): Local<T> {
     const local = super.let(value);
     const address = this.#addressIn(value);
-    if (address !== undefined) this.#addresses.set(local, address);
+    if (address !== undefined) (this.#addresses ??= new Map()).set(local, address);
     return local;
   }
 
   #addressIn(value: Expr): GuestAddress | undefined {
-    return value instanceof GuestAddress ? value : value instanceof Local ? this.#addresses.get(value) : undefined;
+    if (value instanceof GuestAddress) return value;
+    return this.#addresses !== undefined && value instanceof Local ? this.#addresses.get(value) : undefined;
   }
 
   override load(size: IntegerSize, va: I64): Expr {
     const value = this.f.local(size === 8 ? 'i64' : 'i32') as Local;
-    this.#read(va, size, (host, offset) => this.f.set(value, this.plainLoad(size, host, offset)));
+    this.#access(va, { kind: 'load', bytes: size, write: false, value });
     return value;
   }
 
   override loadXmm(va: I64): V128 {
     const value = this.f.local('v128');
-    this.#read(va, 16, (host, offset) => this.f.set(value, v128.load(host, offset)));
+    this.#access(va, { kind: 'load', bytes: 16, write: false, value });
     return value;
   }
 
   hostRead(va: Local<'i64'>, bytes: number): Local<'i32'> {
-    const at = this.f.local('i32');
-    this.#read(va, bytes, (host, offset) => this.f.set(at, i32.add(host, i32.const(offset))));
-    return at;
-  }
-
-  #read(va: I64, bytes: number, atHost: AtHost): void {
-    this.#access(va, bytes, false, atHost, () => {
-      const host = this.f.let(call('i32', this.helpers.slowRead, this.cpu, va, this.#accessBytes(bytes)));
-      this.f.unlikely(i32.eqz(host), () => this.leaveWithFault());
-      atHost(host, 0);
-    });
-  }
-
-  override storeAll(va: I64, width: 1 | 2 | 4 | 8 | 16, values: readonly Expr[]): void {
-    const { f } = this;
-    const kept = values.map((value) => (value instanceof Local ? value : f.let(value)));
-    const bytes = width * values.length;
-    const storeAt: AtHost = (host, offset) => {
-      const at = kept.length === 1 ? host : f.let(host);
-      kept.forEach((value, n) => f.store(width, at, value, offset + n * width));
-    };
-    this.#access(va, bytes, true, storeAt, () => {
-      storeAt(this.cpu, BOUNCE);
-      const isDone = call('i32', this.helpers['regionStore'] as Callee, this.cpu, va, this.#accessBytes(bytes));
-      f.unlikely(i32.eqz(isDone), () => this.leaveWithFault());
-    });
+    return this.#locate(va, bytes, false);
   }
 
   hostWrite(va: Local<'i64'>, bytes: number): Local<'i32'> {
+    return this.#locate(va, bytes, true);
+  }
+
+  #locate(va: Local<'i64'>, bytes: number, write: boolean): Local<'i32'> {
+    const value = this.f.local('i32');
+    this.#access(va, { kind: 'locate', bytes, write, value });
+    return value;
+  }
+
+  override storeAll(va: I64, width: 1 | 2 | 4 | 8 | 16, values: readonly Expr[]): void {
+    const kept = values.map((value) => (value instanceof Local ? value : this.f.let(value)));
+    this.#access(va, { kind: 'store', bytes: width * values.length, write: true, values: kept, width });
+  }
+
+  /** Does an access at an offset from `host` in linear memory. */
+  #atHost(access: Access, host: I32, offset: number): void {
     const { f } = this;
-    const at = f.local('i32');
-    const setTo: AtHost = (host, offset) => f.set(at, i32.add(host, i32.const(offset)));
-    this.#access(va, bytes, true, setTo, () => {
-      f.set(at, call('i32', this.helpers['regionWrite'] as Callee, this.cpu, va, this.#accessBytes(bytes)));
-      f.unlikely(i32.eqz(at), () => this.leaveWithFault());
-    });
-    return at;
+    switch (access.kind) {
+      case 'load': {
+        const { bytes, value } = access;
+        f.set(value, bytes === 16 ? v128.load(host, offset) : this.plainLoad(bytes as IntegerSize, host, offset));
+        break;
+      }
+      case 'locate':
+        f.set(access.value, i32.add(host, i32.const(offset)));
+        break;
+      case 'store': {
+        const { values, width } = access;
+        const at = values.length === 1 ? host : f.let(host);
+        let to = offset;
+        for (const value of values) {
+          f.store(width, at, value, to);
+          to += width;
+        }
+      }
+    }
+  }
+
+  /** Has an access done by a helper, or its bytes found; leaves where that faults. */
+  #slowly(access: Access, va: I64): void {
+    const { f } = this;
+    const { slowRead, regionWrite, regionStore } = this.helpers;
+    const bytes = this.#accessBytes(access.bytes);
+    if (access.kind === 'store') {
+      this.#atHost(access, this.cpu, BOUNCE);
+      this.#leaveUnless(call('i32', regionStore as Callee, this.cpu, va, bytes));
+    } else if (access.write) {
+      f.set(access.value, call('i32', regionWrite as Callee, this.cpu, va, bytes));
+      this.#leaveUnless(access.value);
+    } else {
+      const host = f.let(call('i32', slowRead, this.cpu, va, bytes));
+      this.#leaveUnless(host);
+      this.#atHost(access, host, 0);
+    }
+  }
+
+  /** A helper has said in FAULT_VECTOR why it has not. */
+  #leaveUnless(isDone: I32): void {
+    this.f.beginUnlikely(i32.eqz(isDone));
+    this.leaveWithFault();
+    this.f.endBlock();
   }
 
   /** Writes are in place. */
@@ -105,43 +164,41 @@ export abstract class RegionMemory extends RegionOperands {
     return i32.const(bytes | (stack ? STACK_ACCESS : 0) | (this.unaligned ? UNALIGNED_ACCESS : 0));
   }
 
-  /** Writes the access: `atHost`, where the bytes are found here, `slow` where not. */
-  #access(va: I64, bytes: number, write: boolean, atHost: AtHost, slow: () => void): void {
-    const { near } = this.control;
+  #access(va: I64, access: Access): void {
+    const { near } = this.#context;
+    const { bytes, write } = access;
     const address = this.#addressIn(va);
     if (address === undefined) {
-      this.#translated(va, bytes, write, undefined, (host) => atHost(host, 0), slow);
+      this.#translated(va, bytes, access, va, undefined, undefined);
       return;
     }
     const { parts, displacement } = address;
     const known = near.find(parts, displacement, bytes, write);
     if (known !== undefined) {
-      this.#byKnown(known, displacement, atHost, slow);
+      this.#byKnown(known, displacement, access, va);
       return;
     }
     const created = this.isUnconditional ? near.create(parts, displacement, bytes, write) : undefined;
     const all = created?.bytes ?? bytes;
     const cache =
-      parts.segment < 0 ? this.control.cacheOf(parts.base, parts.index, displacement, all, write) : undefined;
+      parts.segment < 0
+        ? this.#context.cacheOf(this.block, this.insn, parts.base, parts.index, displacement, all, write)
+        : undefined;
     if (created === undefined) {
-      this.#translated(va, bytes, write, cache, (host) => atHost(host, 0), slow);
+      this.#translated(va, bytes, access, va, undefined, cache);
       return;
     }
-    const { f } = this;
     const first = this.addressBy(parts, created.from);
-    const found = (host: I32): void => {
-      f.set(created.host, host);
-      atHost(created.host, displacement - created.from);
-    };
-    this.#translated(first, created.bytes, write, cache, found, () => {
-      slow();
-      const wanted = i32.const(created.bytes | (write ? PROBE_WRITE : 0));
-      f.set(created.host, call('i32', this.helpers['probe'] as Callee, this.cpu, first, wanted));
-    });
+    this.#translated(first, all, access, va, { near: created, first, offset: displacement - created.from }, cache);
   }
 
-  #byKnown(known: NearBytes, displacement: number, atHost: AtHost, slow: () => void): void {
-    this.f.unlikely(i32.eqz(known.host), slow, () => atHost(known.host, displacement - known.from));
+  #byKnown(known: NearBytes, displacement: number, access: Access, va: I64): void {
+    const { f } = this;
+    f.beginUnlikely(i32.eqz(known.host));
+    this.#slowly(access, va);
+    f.else();
+    this.#atHost(access, known.host, displacement - known.from);
+    f.endBlock();
   }
 
   #tlbMiss(va: I64, entry: I32, bytes: number, tagOffset: number): I32 {
@@ -149,41 +206,65 @@ export abstract class RegionMemory extends RegionOperands {
     return i64.ne(i64.load(entry, tagOffset), i64.or(i64.and(last, i64.const(-4096)), this.locals.tlbTag));
   }
 
-  /** `found` where the bytes lie in one page, by the TLB or a cache in front of it; else `missed`. */
+  /** Looks up `bytes` bytes from `first` on, in one page, by a cache in front of the TLB or the TLB, and does the access, which is at `va`. */
   #translated(
-    address: I64,
+    first: I64,
     bytes: number,
-    write: boolean,
+    access: Access,
+    va: I64,
+    found: Found | undefined,
     cache: PageCache | undefined,
-    found: (host: I32) => void,
-    missed: () => void,
   ): void {
     const { f } = this;
-    const va = address instanceof Local ? (address as Local<'i64'>) : f.let(address);
-    const byTlb = (then: (addend: I32) => void): void => {
-      const index = i32.and(i32.shrU(i32.wrap(va), i32.const(7)), i32.const(0x7fe0));
-      const entry = f.let(i32.add(this.locals.tlbBase, index));
-      f.unlikely(this.#tlbMiss(va, entry, bytes, write ? TLB_WRITE : TLB_READ), missed, () =>
-        then(i32.load(entry, TLB_ADDEND)),
-      );
-    };
-    const foundAt = (addend: I32): void => found(i32.add(i32.wrap(va), addend));
+    const from = first instanceof Local ? (first as Local<'i64'>) : f.let(first);
     if (cache === undefined) {
-      byTlb(foundAt);
+      this.#byTlb(from, bytes, access, va, found, undefined);
       return;
     }
-    f.unlikely(
-      i64.geU(i64.sub(va, cache.page), cache.places),
-      () => {
-        byTlb((addend) => {
-          f.set(cache.page, i64.and(va, i64.const(-4096)));
-          f.set(cache.places, i64.const(cache.placesOfPage));
-          f.set(cache.addend, addend);
-          foundAt(cache.addend);
-        });
-      },
-      () => foundAt(cache.addend),
-    );
+    f.beginUnlikely(i64.geU(i64.sub(from, cache.page), cache.places));
+    this.#byTlb(from, bytes, access, va, found, cache);
+    f.else();
+    this.#foundAt(from, cache.addend, access, found);
+    f.endBlock();
+  }
+
+  #byTlb(
+    from: Local<'i64'>,
+    bytes: number,
+    access: Access,
+    va: I64,
+    found: Found | undefined,
+    cache: PageCache | undefined,
+  ): void {
+    const { f } = this;
+    const index = i32.and(i32.shrU(i32.wrap(from), i32.const(7)), i32.const(0x7fe0));
+    const entry = f.let(i32.add(this.locals.tlbBase, index));
+    f.beginUnlikely(this.#tlbMiss(from, entry, bytes, access.write ? TLB_WRITE : TLB_READ));
+    this.#slowly(access, va);
+    if (found !== undefined) {
+      const wanted = i32.const(bytes | (access.write ? PROBE_WRITE : 0));
+      f.set(found.near.host, call('i32', this.helpers['probe'] as Callee, this.cpu, found.first, wanted));
+    }
+    f.else();
+    const addend = i32.load(entry, TLB_ADDEND);
+    if (cache === undefined) this.#foundAt(from, addend, access, found);
+    else {
+      f.set(cache.page, i64.and(from, i64.const(-4096)));
+      f.set(cache.places, i64.const(cache.placesOfPage));
+      f.set(cache.addend, addend);
+      this.#foundAt(from, cache.addend, access, found);
+    }
+    f.endBlock();
+  }
+
+  #foundAt(from: Local<'i64'>, addend: I32, access: Access, found: Found | undefined): void {
+    const host = i32.add(i32.wrap(from), addend);
+    if (found === undefined) {
+      this.#atHost(access, host, 0);
+      return;
+    }
+    this.f.set(found.near.host, host);
+    this.#atHost(access, found.near.host, found.offset);
   }
 
   /** Leaves before the instruction, with what is in FAULT_VECTOR. */

@@ -7,8 +7,9 @@ import type { Callee, FunctionBuffers } from '../emit/function-builder.ts';
 import { ByteWriter } from '../emit/byte-writer.ts';
 import { FunctionImports, ModuleBuilder } from '../emit/module-builder.ts';
 import type { HelperFunctions } from '../insn/lift-builder.ts';
-import { type RegionConstants, RegionEmitter, TooLarge } from './emit-region.ts';
+import { type RegionConstants, RegionEmitter } from './emit-region.ts';
 import type { Region } from './region.ts';
+import { TooLarge } from './region-body.ts';
 import { REGION_IMPORTS, type RegionBindings } from './region-imports.ts';
 
 /** What is the same in every region's module, made once. */

@@ -10,20 +10,14 @@ import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import type { IntegerSize } from '../insn/flags.ts';
 import { type HelperFunctions, LiftBuilder } from '../insn/lift-builder.ts';
 import { FPR, FS, GS, gprOffset, SEG_SELECTOR, segmentOffset, xmmOffset } from '../state.ts';
-import { bankOf, isHighByte, isRegisterShape, numberOf } from './operand-registers.ts';
-import { type AddressParts, GuestAddress } from './guest-address.ts';
-import { displacementOf, type NearAccesses, partsOf } from './near-accesses.ts';
-import type { RegionInsn } from './region.ts';
+import { bankOf } from './operand-registers.ts';
+import { type AddressParts, GuestAddress, PARTS_OF_REGISTER } from './guest-address.ts';
+import type { NearAccesses } from './near-accesses.ts';
+import type { RegionInsn } from './region-insn.ts';
 import type { RegionLocals } from './region-flags.ts';
-import { stepOf } from './register-writes.ts';
+import type { VectorFacts } from './vector-facts.ts';
 
-const FORMS = ['ss', 'sd', 'ps', 'pd'];
-const tameKey = (register: number, form: string): number => register * 4 + FORMS.indexOf(form);
-/** That the upper half of a YMM register is zero in the state record. */
-export const clearKey = (register: number): number => FIRST_CLEAR + register;
-/** What no instruction of the region, and none that it calls, undoes. */
-export const isLasting = (key: number): boolean => key >= FIRST_CLEAR;
-const FIRST_CLEAR = 64;
+const LOW_LANE = { i32: i32x4.extract, i64: i64x2.extract, f32: f32x4.extract, f64: f64x2.extract };
 
 /** The translation of the page that a base register was last used in. */
 export interface PageCache {
@@ -34,70 +28,59 @@ export interface PageCache {
   readonly addend: Local<'i32'>;
 }
 
-/** Control transfers, which the region's structure decides. */
-export interface RegionControl {
-  /** Goes to the instruction at `delta`, within the region or out of it. */
-  direct(delta: number): void;
-  /** Goes to the RIP in a local. */
-  dynamic(rip: Local<'i64'>): void;
-  /** Leaves with `delta` and `status` set: flags in the flag locals, or to be computed from x, y and r. */
-  readonly leaveAt: Label;
-  leaveWithFlags(sum: number): Label;
-  readonly leaveWithCarried: () => Label;
-  /** Leaves with `rip` set. */
-  readonly leave: Label;
-  /** Instructions of the block up to and with this one. */
-  readonly executed: number;
-  /** What is known of vector registers at this point: see `tameKey` and `clearKey`. */
-  readonly known: Set<number>;
-  /** Where accesses by a base register are worth a cache of their own. */
-  cacheOf(base: number, index: number, displacement: number, bytes: number, write: boolean): PageCache | undefined;
+/** What the instructions of a region have in common. */
+export interface RegionContext {
+  readonly f: FunctionBuilder;
+  readonly helpers: HelperFunctions;
+  readonly locals: RegionLocals;
+  readonly near: NearAccesses;
+  /** What is known of vector registers at this point. */
+  facts: VectorFacts;
+  /** Where accesses of an instruction by a base register are worth a cache of their own. */
+  cacheOf(
+    block: number,
+    insn: RegionInsn,
+    base: number,
+    index: number,
+    displacement: number,
+    bytes: number,
+    write: boolean,
+  ): PageCache | undefined;
   /** A constant, or a local that holds it; equal names are equal values. */
   constantOf(name: string, value: V128): V128;
-  readonly near: NearAccesses;
 }
 
 export abstract class RegionOperands extends LiftBuilder {
   protected readonly locals: RegionLocals;
-  protected readonly insn: RegionInsn;
-  protected readonly control: RegionControl;
+  readonly insn: RegionInsn;
+  readonly #context: RegionContext;
   /** Depth of control structures where the instruction starts. */
   protected readonly depth: number;
   /** Behind the instruction, for those that end in several places. */
   protected readonly end: Label | undefined;
-  readonly #cleared: number[] = [];
+  /** Upper halves of YMM registers that are zero in the state record when the instruction is done, by bit. */
+  cleared = 0;
   /** General registers that the instruction has written so far, by bit. */
   #gprsWritten = 0;
 
-  protected constructor(
-    f: FunctionBuilder,
-    insn: RegionInsn,
-    helpers: HelperFunctions,
-    locals: RegionLocals,
-    control: RegionControl,
-    end: Label | undefined,
-  ) {
-    super(f, insn.form, helpers, locals.cpu);
+  protected constructor(context: RegionContext, insn: RegionInsn, end: Label | undefined) {
+    const { f, locals } = context;
+    super(f, insn.form, context.helpers, locals.cpu);
     this.locals = locals;
     this.insn = insn;
-    this.control = control;
+    this.#context = context;
     this.depth = f.depth;
     this.end = end;
-  }
-
-  /** Upper halves of YMM registers that are zero in the state record when the instruction is done. */
-  get cleared(): readonly number[] {
-    return this.#cleared;
   }
 
   // Registers.
 
   #number(index: number): number {
-    return numberOf(this.insn.decoded, index);
+    return this.insn.numberOf(index);
   }
 
   #isHigh(index: number, size: IntegerSize): boolean {
-    return size === 1 && isHighByte(this.insn.decoded, index);
+    return size === 1 && this.insn.isHighByte(index);
   }
 
   readRegister(index: number, size: IntegerSize): Expr {
@@ -134,7 +117,7 @@ export abstract class RegionOperands extends LiftBuilder {
 
   #wrote(number: number): void {
     this.#gprsWritten |= 1 << number;
-    this.control.near.wrote(number, this.isUnconditional ? stepOf(this.insn, number) : undefined);
+    this.#context.near.wrote(number, this.isUnconditional ? this.insn : undefined);
   }
 
   /** What is written here is executed whenever the instruction completes. */
@@ -193,20 +176,20 @@ export abstract class RegionOperands extends LiftBuilder {
   }
 
   #forgetTame(register: number): void {
-    for (const form of FORMS) this.control.known.delete(tameKey(register, form));
+    this.#context.facts.wrote(register);
   }
 
   override isTame(index: number, form: string): boolean {
     const shape = this.form.shapes[index];
-    return (shape === 'r' || shape === 'v') && this.control.known.has(tameKey(this.#number(index), form));
+    return (shape === 'r' || shape === 'v') && this.#context.facts.isTame(this.#number(index), form);
   }
 
   override setTame(index: number, form: string): void {
-    this.control.known.add(tameKey(this.#number(index), form));
+    this.#context.facts.setTame(this.#number(index), form);
   }
 
   override constant(name: string, value: V128): V128 {
-    return this.control.constantOf(name, value);
+    return this.#context.constantOf(name, value);
   }
 
   override mxcsr(): I32 {
@@ -215,13 +198,7 @@ export abstract class RegionOperands extends LiftBuilder {
 
   readXmmLow<T extends 'i32' | 'i64' | 'f32' | 'f64'>(index: number, type: T): Expr<T> {
     const x = this.#xmmLocal(this.#number(index));
-    const lane: Record<string, Expr> = {
-      i32: i32x4.extract(0, x),
-      i64: i64x2.extract(0, x),
-      f32: f32x4.extract(0, x),
-      f64: f64x2.extract(0, x),
-    };
-    return lane[type] as Expr<T>;
+    return LOW_LANE[type](0, x) as Expr as Expr<T>;
   }
 
   writeXmmLow(index: number, value: Expr): void {
@@ -269,10 +246,10 @@ export abstract class RegionOperands extends LiftBuilder {
       this.f.set(local, value);
       return;
     }
-    if (this.control.known.has(clearKey(number))) return;
+    if (this.#context.facts.isClear(number)) return;
     this.f.store(16, this.cpu, value, xmmOffset(number) + 16);
     // Not where it is only on one way through the instruction.
-    if (this.isUnconditional) this.#cleared.push(number);
+    if (this.isUnconditional) this.cleared |= 1 << number;
   }
 
   gatherAddress(index: I64, _bytes: number): I64 {
@@ -291,9 +268,7 @@ export abstract class RegionOperands extends LiftBuilder {
   }
 
   #eachOperand(visit: (isVector: boolean, number: number) => void): void {
-    this.insn.decoded.operands.forEach(({ kind }, index) => {
-      if (isRegisterShape(this.form.shapes[index])) visit(bankOf(kind) === 'vector', this.#number(index));
-    });
+    for (const { index, bank } of this.insn.insnForm.registers) visit(bank === 'vector', this.#number(index));
   }
 
   override spillOperands(): void {
@@ -376,19 +351,14 @@ export abstract class RegionOperands extends LiftBuilder {
     if (d.encoding.absolute) {
       return this.#linear(i64.const((BigInt(d.immediateHigh) << 32n) | BigInt(d.immediateLow >>> 0)));
     }
-    const parts = d.encoding.isLea ? undefined : partsOf(this.insn);
-    const displacement = displacementOf(this.insn);
-    if (parts !== undefined && !this.#isWritten(parts)) return this.addressBy(parts, displacement);
+    const { parts, displacement } = this.insn;
+    if (parts !== undefined && (parts.registers & this.#gprsWritten) === 0) return this.addressBy(parts, displacement);
     return this.#linear(this.#offset(d, displacement));
   }
 
   override displaced(register: number, by: number): I64 {
-    const parts: AddressParts = { base: register, index: -1, scale: 0, segment: -1, ripRelative: false };
-    return this.#isWritten(parts) ? super.displaced(register, by) : this.addressBy(parts, by);
-  }
-
-  #isWritten({ base, index }: AddressParts): boolean {
-    return [base, index].some((register) => register >= 0 && (this.#gprsWritten >> register) & 1);
+    if ((this.#gprsWritten >> register) & 1) return super.displaced(register, by);
+    return this.addressBy(PARTS_OF_REGISTER[register] as AddressParts, by);
   }
 
   /** The linear address with given parts, none of which the instruction has written, and a displacement. */
@@ -399,15 +369,22 @@ export abstract class RegionOperands extends LiftBuilder {
     return new GuestAddress(parts, displacement, value);
   }
 
-  #offset({ base, index, scale, ripRelative }: Omit<AddressParts, 'segment'>, displacement: number): I64 {
+  #offset(
+    { base, index, scale, ripRelative }: Pick<AddressParts, 'base' | 'index' | 'scale' | 'ripRelative'>,
+    displacement: number,
+  ): I64 {
     let sum: I64 | undefined = ripRelative ? this.locals.ripBase : undefined;
-    const add = (x: I64): I64 => (sum === undefined ? x : i64.add(sum, x));
-    if (base >= 0) sum = add(this.#gprLocal(base));
+    if (base >= 0) {
+      const local = this.#gprLocal(base);
+      sum = sum === undefined ? local : i64.add(sum, local);
+    }
     if (index >= 0) {
       const local = this.#gprLocal(index);
-      sum = add(scale === 0 ? local : i64.shl(local, i64.const(scale)));
+      const scaled = scale === 0 ? local : i64.shl(local, i64.const(scale));
+      sum = sum === undefined ? scaled : i64.add(sum, scaled);
     }
-    return sum !== undefined && displacement === 0 ? sum : add(i64.const(displacement));
+    if (sum === undefined) return i64.const(displacement);
+    return displacement === 0 ? sum : i64.add(sum, i64.const(displacement));
   }
 
   /** An offset cut to the address size, with the segment's base. */

@@ -12,26 +12,14 @@
  */
 import type { Decoded, Decoder } from '../decode/decoder.ts';
 import { transferOf } from '../interpreter/fast-system.ts';
-import { contextOf, formOf } from '../interpreter/forms.ts';
-import type { Form } from '../insn/lift-builder.ts';
 import { FS, GS, SS } from '../state.ts';
-import { insnFormOf } from './insn-forms.ts';
+import { insnFormOf, systemFormOf } from './insn-forms.ts';
+import { RegionInsn } from './region-insn.ts';
 import type { Traits } from './traits.ts';
 
 export interface RegionLimits {
   readonly instructions: number;
   readonly pages: number;
-}
-
-export interface RegionInsn {
-  readonly delta: number;
-  readonly decoded: Decoded;
-  readonly form: Form;
-  readonly traits: Traits;
-  /** Executed by the interpreter's handler rather than translated. */
-  readonly called: boolean;
-  /** A system instruction: one that the region goes on behind as a rule, or one that it leaves with. */
-  readonly system?: 'stays' | 'leaves' | undefined;
 }
 
 /** How a block ends. */
@@ -48,6 +36,9 @@ export interface RegionBlock {
   readonly end: BlockEnd;
   /** Edges: blocks that control may go to, by id; twice the same where a jump leads to the next instruction. */
   readonly successors: readonly number[];
+  /** What its instructions do together: general registers that are written, by bit, and `RegionInsn.forgets`. */
+  readonly gprsWritten: number;
+  readonly forgets: boolean;
 }
 
 export interface Region {
@@ -57,13 +48,11 @@ export interface Region {
   readonly blocks: ReadonlyMap<number, RegionBlock>;
   /** Pages by delta >> 12, with where they lie in linear memory. */
   readonly pages: ReadonlyMap<number, number>;
-  /** Instructions, each as often as it is in a frame. */
+  /** Its instructions, each once, in the order of blocks. */
+  readonly insns: readonly RegionInsn[];
+  /** How many there are, each as often as it is in a frame. */
   readonly instructions: number;
 }
-
-/** The instructions of a region, each once. */
-export const instructionsOf = ({ blocks }: Region): Set<RegionInsn> =>
-  new Set([...blocks.values()].flatMap(({ insns }) => insns));
 
 /** What discovery asks of the vCPU. */
 export interface CodeSource {
@@ -80,7 +69,6 @@ export interface CodeSource {
   learned(host: number): readonly number[];
 }
 
-const CONDITIONAL = /^(j(?!mp)|loop)/;
 /** Most return addresses that the RETs of a frame are compared with. */
 const MAX_RETURNS = 6;
 /** How often a function may be in its own frame's callers before its calls of itself go to the same frame. */
@@ -156,8 +144,8 @@ class Discovery {
   readonly #source: CodeSource;
   readonly #limits: RegionLimits;
   readonly #pages = new Map<number, number>();
-  /** What is at a delta; undefined when that cannot be part of a region. */
-  readonly #decoded = new Map<number, RegionInsn | undefined>();
+  /** What is at a delta; null when that cannot be part of a region. */
+  readonly #decoded = new Map<number, RegionInsn | null>();
   readonly #frames: Frame[] = [];
   readonly #work: Place[] = [];
   /** Bytes of an instruction that lies in two pages. */
@@ -178,7 +166,7 @@ class Discovery {
     this.#returnFrom(root);
     const blocks = new Map<number, RegionBlock>();
     for (const frame of this.#frames) assemble(frame, blocks);
-    return { entry: 0, blocks, pages: this.#pages, instructions: this.#count };
+    return { entry: 0, blocks, pages: this.#pages, insns: eachOnce(blocks), instructions: this.#count };
   }
 
   #frame(start: number, caller: Frame | undefined): Frame {
@@ -246,7 +234,7 @@ class Discovery {
     }
   }
 
-  #transfer(frame: Frame, { delta, decoded }: RegionInsn, next: number): void {
+  #transfer(frame: Frame, { delta, decoded, insnForm }: RegionInsn, next: number): void {
     const { row } = decoded;
     const isCall = row.name === 'call';
     const isDirect = decoded.operands[0]?.kind === 'J';
@@ -261,7 +249,7 @@ class Discovery {
       frame.targets.set(delta, targets);
       if (isCall && targets.length > 0) this.#follow({ frame, delta: next });
     } else this.#follow({ frame, delta: next + decoded.immediateLow });
-    if (CONDITIONAL.test(row.name)) this.#follow({ frame, delta: next });
+    if (insnForm.conditional) this.#follow({ frame, delta: next });
   }
 
   /** Where a call goes: the start of a frame of its own, or of one that is there; undefined when it leaves. */
@@ -299,10 +287,12 @@ class Discovery {
   }
 
   #insnAt(delta: number): RegionInsn | undefined {
-    if (this.#decoded.has(delta)) return this.#decoded.get(delta);
-    const insn = this.#decode(delta);
-    this.#decoded.set(delta, insn);
-    return insn;
+    let insn = this.#decoded.get(delta);
+    if (insn === undefined) {
+      insn = this.#decode(delta) ?? null;
+      this.#decoded.set(delta, insn);
+    }
+    return insn ?? undefined;
   }
 
   #decode(delta: number): RegionInsn | undefined {
@@ -325,11 +315,12 @@ class Discovery {
     const { row } = decoded;
     if (this.#source.isUnavailable(decoded)) return undefined;
     if (row.lift === undefined) return this.#system(delta, decoded);
-    const { form, traits, called } = insnFormOf(decoded);
+    const insnForm = insnFormOf(decoded);
+    const { traits, called } = insnForm;
     if (traits.repeats && !called) return undefined;
     // A record is made of an instruction in one page, with an operand that a record holds.
     if (called && (!isPlainOperand(decoded) || offset + decoded.length > 4096)) return undefined;
-    return { delta, decoded: decoded.clone(), form, traits, called };
+    return new RegionInsn(delta, decoded.clone(), insnForm, undefined);
   }
 
   /** A system instruction. */
@@ -341,22 +332,35 @@ class Discovery {
     if (leaves ? delta === this.#frames[0]?.start : !STAYING.has(system) || (delta & 0xfff) + decoded.length > 4096) {
       return undefined;
     }
-    const form = formOf(decoded.encoding, contextOf(decoded));
-    const kind = leaves ? 'leaves' : 'stays';
-    return { delta, decoded: decoded.clone(), form, traits: SYSTEM_TRAITS, called: false, system: kind };
+    const insnForm = systemFormOf(decoded, SYSTEM_TRAITS);
+    return new RegionInsn(delta, decoded.clone(), insnForm, leaves ? 'leaves' : 'stays');
   }
 }
 
+/** The instructions of all blocks, in their order. */
+function eachOnce(blocks: ReadonlyMap<number, RegionBlock>): RegionInsn[] {
+  const found = new Map<number, RegionInsn>();
+  for (const { insns } of blocks.values()) for (const insn of insns) found.set(insn.delta, insn);
+  return [...found.values()];
+}
+
+/** A place's block, or -1. */
+function blockAt({ leaders, insns }: Frame, delta: number): number {
+  const id = leaders.get(delta);
+  return id !== undefined && insns.has(delta) ? id : -1;
+}
+
+const blockOf = ({ frame, delta }: Place): number => blockAt(frame, delta);
+
 /** The blocks of a frame. */
 function assemble(frame: Frame, blocks: Map<number, RegionBlock>): void {
-  const idOf = (place: Place): number =>
-    place.frame.insns.has(place.delta) ? (place.frame.leaders.get(place.delta) ?? -1) : -1;
-  const here = (delta: number): number => idOf({ frame, delta });
   for (const [delta, id] of frame.leaders) {
     if (!frame.insns.has(delta)) continue;
-    const list: RegionInsn[] = [];
+    const insns: RegionInsn[] = [];
     let at = delta;
     let end: BlockEnd | undefined;
+    let gprsWritten = 0;
+    let forgets = false;
     const successors: number[] = [];
     while (end === undefined) {
       const insn = frame.insns.get(at);
@@ -364,23 +368,32 @@ function assemble(frame: Frame, blocks: Map<number, RegionBlock>): void {
         end = { kind: 'next', delta: at };
         break;
       }
-      list.push(insn);
+      insns.push(insn);
+      gprsWritten |= insn.gprsWritten;
+      forgets ||= insn.forgets;
       at += insn.decoded.length;
-      const { row, operands, immediateLow } = insn.decoded;
       if (insn.system === 'leaves') end = { kind: 'transfer', next: undefined };
-      else if (row.ends === true && insn.system === undefined) {
-        const conditional = CONDITIONAL.test(row.name);
+      else if (insn.system === undefined && insn.decoded.row.ends === true) {
+        const { conditional } = insn.insnForm;
         end = { kind: 'transfer', next: conditional ? at : undefined };
-        const targets = frame.targets.get(insn.delta);
-        if (row.name === 'ret') successors.push(...frame.returns.map(idOf));
-        else if (targets !== undefined) successors.push(...targets.map(idOf));
-        else if (operands[0]?.kind === 'J') successors.push(here(at + immediateLow));
-        if (conditional) successors.push(here(at));
-      } else if (here(at) >= 0) {
+        successors.push(...targetsOf(frame, insn, at).filter((successor) => successor >= 0));
+        const next = conditional ? blockAt(frame, at) : -1;
+        if (next >= 0) successors.push(next);
+      } else {
+        const next = blockAt(frame, at);
+        if (next < 0) continue;
         end = { kind: 'next', delta: at };
-        successors.push(here(at));
+        successors.push(next);
       }
     }
-    blocks.set(id, { id, delta, insns: list, end, successors: successors.filter((successor) => successor >= 0) });
+    blocks.set(id, { id, delta, insns, end, successors, gprsWritten, forgets });
   }
+}
+
+/** Where an instruction that transfers control goes, but behind itself: blocks, or -1 for what is outside. */
+function targetsOf(frame: Frame, { delta, decoded }: RegionInsn, next: number): number[] {
+  if (decoded.row.name === 'ret') return frame.returns.map(blockOf);
+  const targets = frame.targets.get(delta);
+  if (targets !== undefined) return targets.map(blockOf);
+  return decoded.operands[0]?.kind === 'J' ? [blockAt(frame, next + decoded.immediateLow)] : [];
 }

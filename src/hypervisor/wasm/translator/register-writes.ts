@@ -1,37 +1,24 @@
 /**
- * What instructions do to general registers.
+ * By how much instructions move general registers.
  *
  * @module
  */
-import { bankOf, generalNumberOf, isRegisterShape } from './operand-registers.ts';
-import type { RegionInsn } from './region.ts';
-
-export const RSP = 4,
-  RBP = 5;
-
-/** General registers that an instruction writes, by bit. */
-export function gprsWrittenBy({ decoded, form, traits, called }: RegionInsn): number {
-  let written = traits.gprsWritten;
-  decoded.operands.forEach(({ kind }, index) => {
-    if (!isRegisterShape(form.shapes[index]) || !(called || (traits.operandsWritten >> index) & 1)) return;
-    if (bankOf(kind) === 'general') written |= 1 << generalNumberOf(decoded, index);
-  });
-  return written;
-}
+import { RSP } from '../state.ts';
+import type { RegionInsn } from './region-insn.ts';
 
 /** By how much an instruction moves a register that it writes: it adds a constant to it, in whatever width. Undefined for all else. */
-export function moveOf({ decoded, form }: RegionInsn, register: number): number | undefined {
-  const { row, operands, hasMemory, immediateLow } = decoded;
-  const isDestination = (): boolean => !hasMemory && generalNumberOf(decoded, 0) === register;
+export function moveOf(insn: RegionInsn, register: number): number | undefined {
+  const { decoded, form } = insn;
+  const { row, operands, immediateLow } = decoded;
   switch (row.name) {
     case 'add':
-      return operands[1]?.kind === 'I' && isDestination() ? immediateLow : undefined;
+      return operands[1]?.kind === 'I' && isDestination(insn, register) ? immediateLow : undefined;
     case 'sub':
-      return operands[1]?.kind === 'I' && isDestination() ? -immediateLow : undefined;
+      return operands[1]?.kind === 'I' && isDestination(insn, register) ? -immediateLow : undefined;
     case 'inc':
-      return isDestination() ? 1 : undefined;
+      return isDestination(insn, register) ? 1 : undefined;
     case 'dec':
-      return isDestination() ? -1 : undefined;
+      return isDestination(insn, register) ? -1 : undefined;
     case 'lea':
       return decoded.base === register && decoded.index < 0 && decoded.reg === register
         ? decoded.displacement
@@ -48,15 +35,19 @@ export function moveOf({ decoded, form }: RegionInsn, register: number): number 
   }
 }
 
-/** Those that move RSP by what is no operand of theirs. */
-const STACK = new Set(['push', 'pop', 'call', 'ret']);
+const isDestination = (insn: RegionInsn, register: number): boolean =>
+  !insn.decoded.hasMemory && insn.generalNumberOf(0) === register;
 
 /** The same where all 64 bits are moved, once, whenever the instruction completes. */
 export function stepOf(insn: RegionInsn, register: number): number | undefined {
   const { row, hasMemory, addressSize } = insn.decoded;
-  // POP into memory moves RSP before it finds the address.
-  const isWhole = STACK.has(row.name)
-    ? row.name !== 'pop' || !hasMemory
-    : insn.form.size === 8 && (row.name !== 'lea' || addressSize === 8);
-  return isWhole ? moveOf(insn, register) : undefined;
+  switch (insn.insnForm.stack) {
+    case 'push':
+      return moveOf(insn, register);
+    case 'pop':
+      // POP into memory moves RSP before it finds the address.
+      return row.name === 'pop' && hasMemory ? undefined : moveOf(insn, register);
+    default:
+      return insn.form.size === 8 && (row.name !== 'lea' || addressSize === 8) ? moveOf(insn, register) : undefined;
+  }
 }

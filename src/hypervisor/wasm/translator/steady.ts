@@ -7,8 +7,9 @@
  * @module
  */
 import type { ControlFlow } from './control-flow.ts';
-import type { Region, RegionInsn } from './region.ts';
-import { gprsWrittenBy, moveOf } from './register-writes.ts';
+import type { Region } from './region.ts';
+import type { RegionInsn } from './region-insn.ts';
+import { moveOf } from './register-writes.ts';
 
 /** Registers that are always small: the destinations of byte extensions and of masks. */
 function isBounded({ decoded }: RegionInsn, register: number): boolean {
@@ -35,7 +36,7 @@ export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
     let unbounded = 0;
     for (const id of body) {
       for (const insn of region.blocks.get(id)?.insns ?? []) {
-        const written = gprsWrittenBy(insn);
+        const written = insn.gprsWritten;
         for (let register = 0; register < 16; register++) {
           if (((written >> register) & 1) === 0 || moveOf(insn, register) !== undefined) continue;
           unsteady |= 1 << register;
@@ -53,8 +54,7 @@ export function steadyAccess(region: Region, flow: ControlFlow): SteadyAccess {
       const insns = region.blocks.get(block)?.insns ?? [];
       for (let at = insns.indexOf(insn) - 1; at >= 0; at--) {
         const before = insns[at] as RegionInsn;
-        if ((gprsWrittenBy(before) >> index) & 1 && moveOf(before, index) === undefined)
-          return isBounded(before, index);
+        if ((before.gprsWritten >> index) & 1 && moveOf(before, index) === undefined) return isBounded(before, index);
       }
       return (((of(block)?.indexes ?? 0) >> index) & 1) !== 0;
     },

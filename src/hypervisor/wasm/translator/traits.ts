@@ -6,8 +6,9 @@
  *
  * @module
  */
+import { ByteWriter } from '../emit/byte-writer.ts';
 import { type Expr, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
-import { type Callee, FunctionBuilder, type Local } from '../emit/function-builder.ts';
+import { type Callee, FunctionBuilder, type FunctionBuffers, type Local } from '../emit/function-builder.ts';
 import { v128 } from '../emit/simd.ts';
 import type { IntegerSize } from '../insn/flags.ts';
 import { type Form, type HelperFunctions, LiftBuilder } from '../insn/lift-builder.ts';
@@ -45,6 +46,18 @@ export interface Traits {
 
 const NO_FUNCTION: Callee = { index: 0, params: [], result: undefined };
 
+/** What lifts write here nobody reads. */
+const BUFFERS: FunctionBuffers = { code: new ByteWriter(0x1000), prologue: new ByteWriter(0) };
+
+/** The function that a change of the mode calls has been asked for. */
+let modeChanged = false;
+const HELPERS = new Proxy({} as HelperFunctions, {
+  get(_, name): Callee {
+    if (name === 'modeChanged') modeChanged = true;
+    return NO_FUNCTION;
+  },
+});
+
 class NotingBuilder extends LiftBuilder {
   gprs = 0;
   gprsWritten = 0;
@@ -58,23 +71,13 @@ class NotingBuilder extends LiftBuilder {
   leaves = false;
   repeats = false;
   raises = false;
-  changesMode = false;
   mmx = false;
   stores = false;
   readonly #immediate: number;
 
   constructor(form: Form, immediate: number) {
-    const f = new FunctionBuilder(0, ['i32'], undefined);
-    const noted: { mode: boolean } = { mode: false };
-    const helpers = new Proxy({} as HelperFunctions, {
-      get(_, name): Callee {
-        if (name === 'modeChanged') noted.mode = true;
-        return NO_FUNCTION;
-      },
-    });
-    super(f, form, helpers, i32.const(0));
+    super(new FunctionBuilder(0, ['i32'], undefined, BUFFERS), form, HELPERS, i32.const(0));
     this.#immediate = immediate;
-    Object.defineProperty(this, 'changesMode', { get: () => noted.mode });
   }
 
   #note(write: boolean): void {
@@ -239,9 +242,10 @@ class NotingBuilder extends LiftBuilder {
 /** Notes of one run of a lift. `immediate`: what a constant shift count depends on. */
 export function traitsOf(lift: Lift, form: Form, immediate: number): Traits {
   const noting = new NotingBuilder(form, immediate);
+  modeChanged = false;
   lift(noting);
   const { gprs, gprsWritten, operandsWritten, xmms, highsCleared, readsFlags, writesFlags, nestedFlags } = noting;
-  const { endsEarly, leaves, repeats, raises, changesMode, mmx, stores } = noting;
+  const { endsEarly, leaves, repeats, raises, mmx, stores } = noting;
   return {
     gprs,
     gprsWritten,
@@ -255,7 +259,7 @@ export function traitsOf(lift: Lift, form: Form, immediate: number): Traits {
     leaves,
     repeats,
     raises,
-    changesMode,
+    changesMode: modeChanged,
     mmx,
     stores,
   };
