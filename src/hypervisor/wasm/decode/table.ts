@@ -186,7 +186,11 @@ function parseRest(row: Row, tokens: string[], lead: Lead): Encoding[] {
   const made: Encoding[] = [];
   for (const l of lead.lengths) {
     const sized = vex
-      ? operands.map((o) => ({ ...o, size: VECTOR_SIZES[o.size]?.[l === 1 ? 1 : 0] ?? o.size }))
+      ? operands.map(({ kind, size, register }) => ({
+          kind,
+          size: VECTOR_SIZES[size]?.[l === 1 ? 1 : 0] ?? size,
+          register,
+        }))
       : operands;
     for (let i = 0; i < count; i++) {
       made.push({

@@ -5,7 +5,7 @@
  * @module
  */
 import { aesRows } from './aes.ts';
-import type { Row } from './row.ts';
+import { type Row, rowOf } from './row.ts';
 import { sseArithmeticRows } from './sse-arithmetic.ts';
 import { sseConvertRows } from './sse-convert.ts';
 import { sseIntegerRows } from './sse-integer.ts';
@@ -61,16 +61,18 @@ function derived(sse: Row): Row[] {
   if (encoding === null || APART.test(sse.name)) return [];
   const [, prefix, map = '', opcode] = encoding;
   const length = lengthOf(sse);
-  const { aligned: _, names, ...rest } = sse;
-  return operandsOf(sse, length).map((ops) => ({
-    ...rest,
-    enc: `VEX.${length}.${prefix}.${MAPS[map]}.WIG ${opcode}`,
-    name: `v${sse.name}`,
-    ops,
-    unit: 'avx',
-    ...(ALIGNED.test(sse.name) ? { aligned: true } : {}),
-    ...(names === undefined ? {} : { names: names.map((name) => `v${name}`) as [string, string, string] }),
-  }));
+  const { names } = sse;
+  return operandsOf(sse, length).map((ops) =>
+    rowOf({
+      ...sse,
+      enc: `VEX.${length}.${prefix}.${MAPS[map]}.WIG ${opcode}`,
+      name: `v${sse.name}`,
+      ops,
+      unit: 'avx',
+      aligned: ALIGNED.test(sse.name) ? true : undefined,
+      names: names?.map((name) => `v${name}`) as typeof names,
+    }),
+  );
 }
 
 export const avxFromSseRows: readonly Row[] = [

@@ -69,31 +69,54 @@ export interface RowOptions {
   readonly unit?: 'sse' | 'mmx' | 'x87' | 'fwait' | 'avx' | 'vex';
 }
 
-export interface Row extends RowOptions {
+/** What a row is made of. */
+export type RowFields = { readonly [Name in keyof RowOptions]?: RowOptions[Name] | undefined } & {
   readonly enc: string;
   readonly name: string;
   readonly ops: string;
   readonly lift: Lift | undefined;
-}
+};
 
-export const row = (enc: string, name: string, ops: string, lift: Lift, options: RowOptions = {}): Row => ({
-  enc,
-  name,
-  ops,
-  lift,
-  ...options,
+/**
+ * A row has every field, in one order: decoding and translating look at rows all the time, and fields of objects of many shapes are found
+ * by a search.
+ */
+export type Row = { readonly [Name in keyof Required<RowFields>]: RowFields[Name] };
+
+export const rowOf = (fields: RowFields): Row => ({
+  enc: fields.enc,
+  name: fields.name,
+  ops: fields.ops,
+  lift: fields.lift,
+  lock: fields.lock,
+  no64: fields.no64,
+  only64: fields.only64,
+  d64: fields.d64,
+  f64: fields.f64,
+  size: fields.size,
+  rep: fields.rep,
+  modal: fields.modal,
+  ignoresMemory: fields.ignoresMemory,
+  rawOffset: fields.rawOffset,
+  ends: fields.ends,
+  hot: fields.hot,
+  indexed: fields.indexed,
+  fuses: fields.fuses,
+  fusedJump: fields.fusedJump,
+  usesOperandSize: fields.usesOperandSize,
+  arg: fields.arg,
+  names: fields.names,
+  system: fields.system,
+  aligned: fields.aligned,
+  unit: fields.unit,
 });
+
+export const row = (enc: string, name: string, ops: string, lift: Lift, options: RowOptions = {}): Row =>
+  rowOf({ ...options, enc, name, ops, lift });
 
 /** A row whose semantics live in system/ (TypeScript on the state record). It ends its block. */
-export const systemRow = (enc: string, name: string, ops: string, system: string, options: RowOptions = {}): Row => ({
-  enc,
-  name,
-  ops,
-  lift: undefined,
-  system,
-  ends: true,
-  ...options,
-});
+export const systemRow = (enc: string, name: string, ops: string, system: string, options: RowOptions = {}): Row =>
+  rowOf({ ...options, enc, name, ops, lift: undefined, system, ends: true });
 
 /** Condition codes in encoding order (SDM volume 1, appendix B). */
 export const CONDITIONS = [
