@@ -84,7 +84,8 @@ const namesKvm = names('kvm');
 const namesWasm = names('wasm');
 
 /**
- * The thread of a vCPU on WebAssembly starts first: compiling the interpreter takes longer than all else, and can go on beside it.
+ * The thread of a vCPU starts first: on WebAssembly compiling the interpreter takes longer than all else, on KVM the thread's own start, and
+ * either can go on beside it.
  */
 async function run(args: readonly string[]): Promise<number> {
   if (!args.some((argument) => argument === '-h' || argument === '--help')) {
@@ -92,6 +93,8 @@ async function run(args: readonly string[]): Promise<number> {
     const { whyNotKvm } = await import('../host/node/kvm/open-kvm.ts');
     if (!namesKvm(args) && (namesWasm(args) || whyNotKvm() !== undefined)) {
       (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker(measures);
+    } else {
+      (await import('../host/node/kvm/kvm-workers.ts')).prepareKvmWorker();
     }
   }
   return (await import('./run/run.ts')).runCommand(args);

@@ -1,6 +1,7 @@
 /**
  * The virtio devices of a configuration with the host behind them: disks on files, files as memory, consoles on the terminal or files, random
- * numbers, a balloon over the machine's memory. And what Linux calls them.
+ * numbers, a balloon over the machine's memory. And what Linux calls them. Devices that most machines do not have are loaded when they are
+ * needed: they are a fifth of all modules.
  *
  * @module
  */
@@ -10,22 +11,20 @@ import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import type { Disk } from '../../disk/disk.ts';
-import { BlockDevice } from '../../devices/virtio/block/device.ts';
-import { type DiskControl, ResizableDisk } from '../../devices/virtio/disk-control.ts';
-import { ConsoleDevice } from '../../devices/virtio/console/device.ts';
+import type { DiskControl } from '../../devices/virtio/disk-control.ts';
+import type { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
-import { PmemDevice } from '../../devices/virtio/pmem/device.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
-import { ScsiDevice, type ScsiLun } from '../../devices/virtio/scsi/device.ts';
+import type { ScsiDevice, ScsiLun } from '../../devices/virtio/scsi/device.ts';
 import { placePersistentMemory } from '../../memory/persistent-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import type { RunConfig, SerialConfig } from '../../vm/config.ts';
 import type { PersistentMemory } from '../../vm/machine.ts';
 import { CONSOLE_SLOT, diskSlot, pmemSlot, RNG_SLOT, SCSI_SLOT } from '../../vm/slots.ts';
 import type { VirtioPlacement } from '../../vm/virtio-bus.ts';
-import { type DiskImageOptions, openDiskImage } from './disk-image.ts';
+import type { DiskImageOptions } from './disk-image.ts';
 import { FileError } from './files.ts';
-import { openPersistentFile, type PersistentFile } from './persistent-file.ts';
+import type { PersistentFile } from './persistent-file.ts';
 import { memoryReleaser } from './release-memory.ts';
 
 const SECTOR_BYTES = 512;
@@ -76,7 +75,7 @@ export async function createVirtioDevices(
   }
   const persistent = await createPmem(config, devices, logger, resources);
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
-  if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: createConsole(consoles, resources) });
+  if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: await createConsole(consoles, resources) });
   return { devices, persistent, disks };
 }
 
@@ -138,6 +137,8 @@ async function createDisks(
     const { path, readOnly, id, blockSize, queues, sparse, packed } = block;
     const name = `block ${diskName(index)}`;
     const disk = await openDisk(block, SECTOR_BYTES, name, onError, resources);
+    const { BlockDevice } = await import('../../devices/virtio/block/device.ts');
+    const { ResizableDisk } = await import('../../devices/virtio/disk-control.ts');
     const device = new BlockDevice({
       ...{ disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError },
     });
@@ -158,6 +159,7 @@ async function openDisk(
   onError: (message: string) => void,
   resources: AsyncDisposableStack,
 ): Promise<Disk> {
+  const { openDiskImage } = await import('./disk-image.ts');
   const disk = await openDiskImage(image);
   if (disk.bytes < blockBytes) {
     await disk.close();
@@ -178,6 +180,7 @@ async function createScsi(config: RunConfig, logger: Logger, resources: AsyncDis
     const disk = await openDisk(image, blockSize, name, onError, resources);
     luns.push({ disk, name, readOnly, blockSize, serial: `DISK-${index}` });
   }
+  const { ScsiDevice } = await import('../../devices/virtio/scsi/device.ts');
   return new ScsiDevice({ luns, yieldTurn, onError });
 }
 
@@ -191,6 +194,7 @@ async function createPmem(
   const onError = (message: string): void => logger.log('error', 'virtio', message);
   const files: PersistentFile[] = [];
   for (const [index, options] of config.pmem.entries()) {
+    const { openPersistentFile } = await import('./persistent-file.ts');
     const file = await openPersistentFile(options);
     files.push(file);
     resources.defer(() => closing(pmemName(index), () => file[Symbol.asyncDispose](), onError));
@@ -203,6 +207,7 @@ async function createPmem(
     const file = files[index];
     if (file === undefined) break;
     const { readOnly } = file;
+    const { PmemDevice } = await import('../../devices/virtio/pmem/device.ts');
     const device = new PmemDevice({
       ...{ name: pmemName(index), range, readOnly, yieldTurn, onError },
       flush: () => file.flush(),
@@ -222,7 +227,11 @@ async function closing(name: string, close: () => Promise<void>, onError: (messa
 }
 
 /** Consoles are ports of one device; one on a terminal has its size, and learns of changes. */
-function createConsole(ports: readonly ConnectedConsole[], resources: AsyncDisposableStack): ConsoleDevice {
+async function createConsole(
+  ports: readonly ConnectedConsole[],
+  resources: AsyncDisposableStack,
+): Promise<ConsoleDevice> {
+  const { ConsoleDevice } = await import('../../devices/virtio/console/device.ts');
   const { stdout } = process;
   const size = (): ConsoleSize => ({ columns: stdout.columns, rows: stdout.rows });
   const isOnTerminal = ({ type }: SerialConfig): boolean => type === 'stdout' && stdout.isTTY;

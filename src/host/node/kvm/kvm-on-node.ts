@@ -3,22 +3,21 @@
  *
  * @module
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Kvm } from '../../../hypervisor/kvm/kvm.ts';
 import type { IrqchipName } from '../../../vm/config.ts';
 import { kvmMachine } from '../../../vm/kvm-machine.ts';
 import type { VcpuThread } from '../../../vm/machine.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from '../../../vm/vcpu-thread.ts';
 import type { NodeHypervisor } from '../hypervisor.ts';
-import { siblingModule } from '../sibling-module.ts';
 import type { TraceWire } from '../trace-file.ts';
 import type { KvmVcpuTask } from './kvm-vcpu-worker.ts';
+import { takeKvmWorker } from './kvm-workers.ts';
 
 /** Takes over the open KVM. The workers start to load at once, beside what else there is to do before a machine runs. */
 export function kvmOnNode(kvm: Kvm, vcpuCount: number, irqchip?: IrqchipName): NodeHypervisor {
   const factory = kvmMachine(kvm, irqchip);
-  const module = siblingModule(import.meta.url, './kvm-vcpu-worker.ts');
-  const workers = Array.from({ length: vcpuCount }, (_, index) => new Worker(module, { name: `vcpu ${index}` }));
+  const workers = Array.from({ length: vcpuCount }, (_, index) => takeKvmWorker(index));
   const stop = (): void => factory.stop();
   process.once('exit', stop);
 
