@@ -31,7 +31,7 @@ interface Boot {
 async function boot(nest: Nest, command: string): Promise<Boot> {
   const started = performance.now();
   nest.start(command);
-  const [, uptime] = await nest.see(/^BOOT-OK (\S+)/m, BOOT_LIMIT_MS);
+  const [, uptime] = await nest.see(/^BOOT-OK (\S+)\n/m, BOOT_LIMIT_MS);
   const seconds = (performance.now() - started) / 1000;
   await nest.ended();
   return { seconds, guestSeconds: Number(uptime) };

@@ -1,0 +1,33 @@
+/** What is read from the console of the host in the nest, which comes in pieces of any length. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Nest } from './nest.ts';
+import type { QemuGuest } from './qemu.ts';
+
+/** A guest whose console gives one more byte each time somebody looks. */
+function typewriter(text: string): QemuGuest {
+  const guest = {
+    transcript: '',
+    type() {},
+    async see(pattern: RegExp, from = 0) {
+      for (;;) {
+        const match = pattern.exec(guest.transcript.slice(from));
+        if (match !== null) return match[0];
+        if (guest.transcript.length === text.length) throw new Error(`${pattern} did not appear`);
+        guest.transcript = text.slice(0, guest.transcript.length + 1);
+      }
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  return guest as unknown as QemuGuest;
+}
+
+test('the numbers of tests are read to their last digit', async () => {
+  const tap = ['TAP version 13', 'ok 1 - one', 'not ok 2 - two', '# pass 11', '# fail 12', 'status=1', 'nest# '];
+  const nest = new Nest(typewriter(tap.join('\n')), '/nowhere');
+  assert.deepEqual(await nest.tests('a.test.ts', ''), { passed: 11, failed: 12 });
+});
+
+test('an exit status is read to its last digit', async () => {
+  assert.equal(await new Nest(typewriter('status=34\nnest# '), '/nowhere').ended(), 34);
+});
