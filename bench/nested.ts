@@ -12,7 +12,7 @@ import { median } from './statistics.ts';
 
 const MEMORY_MIB = 256;
 const PARAMETERS = 'panic=-1 quiet poweroff_now';
-const BOOT_LIMIT_MS = 120_000;
+const BOOT_LIMIT_MS = 600_000;
 
 const SYSTEMS = {
   typervisor: `typervisor run --hypervisor kvm -m ${MEMORY_MIB} -p "${PARAMETERS}" /vmlinuz -i /initrd`,

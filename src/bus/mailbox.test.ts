@@ -306,6 +306,39 @@ else {
       assert.deepEqual([answer.calls, answer.posted], [3, 0]);
     }));
 
+  test('registers of a PCI function that are shared are read as they stand, but for those whose reads do something', () =>
+    withRig(async ({ control, ports, table, vcpu }) => {
+      let registers = new Uint8Array();
+      const moveTo = (bytes: Uint8Array<ArrayBuffer>): void => {
+        registers = bytes;
+        registers.set(Array.from({ length: 256 }, (_, at) => at));
+      };
+      // Another function has a slot before it, and one behind it none.
+      const config = new PciConfigTable(control);
+      config.add(0x00, { moveTo() {} });
+      config.add(0x08, { moveTo: moveTo as (bytes: Uint8Array) => void }, [0x48]);
+      config.add(0x10);
+      ports.add('data', 0xcfc, 4, {
+        read: () => 0x7777_7777,
+        write: (offset, _, value) => void (registers[(config.address & 0xfc) + offset] = value),
+      });
+      table.claim(0xcf8, 8);
+      table.pci(0xcf8, 0xcfc);
+      const at = (address: number): Step => ['out', 0xcf8, 4, 0x8000_0000 + address];
+      const answer = await vcpu([
+        ...[at(0x0844), ['in', 0xcfc, 4], ['in', 0xcfe, 2], ['in', 0xcff, 1]],
+        ...[at(0x0848), ['in', 0xcfc, 4], ['in', 0xcfd, 1]],
+        ...[at(0x084c), ['in', 0xcfc, 2], ['out', 0xcfd, 1, 0xaa], ['in', 0xcfc, 4]],
+        ...[at(0x08fc), ['in', 0xcfc, 4]],
+        ...[at(0x1044), ['in', 0xcfc, 4]],
+      ] as Step[]);
+      assert.deepEqual(
+        answer.results.map((value) => value.toString(16)),
+        ['47464544', '4746', '47', '77777777', '77', '4d4c', '4f4eaa4c', 'fffefdfc', '77777777'],
+      );
+      assert.equal(answer.calls, 4);
+    }));
+
   test('functions on other buses are asked once there is one', () =>
     withRig(async ({ control, ports, table, vcpu }) => {
       new PciConfigTable(control).add(0x100);

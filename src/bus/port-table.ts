@@ -7,7 +7,7 @@
  *     bit 10     UNCLAIMED: reads give all ones, writes vanish
  *     bit 11     READ_ORDERED: the shadow holds only while no posted write is under way, which might change it
  *     bit 12     PCI_ADDRESS: 32-bit accesses are of the address register in pci-config.ts
- *     bit 13     PCI_DATA: the device is asked only when the address register has a function that may be there
+ *     bit 13     PCI_DATA: the device is asked only for what pci-config.ts does not know
  *
  * The VMM thread writes it; vCPU threads read it.
  *

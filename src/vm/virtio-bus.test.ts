@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Bus } from '../bus/bus.ts';
+import { PciConfigTable } from '../bus/pci-config.ts';
 import { POSTED_MMIO_WORDS, PostedMmio } from '../bus/posted-mmio.ts';
 import { PciRoot } from '../devices/pci/root.ts';
 import { FakeLine } from '../devices/testing.ts';
@@ -10,7 +11,8 @@ import { TestMemory } from '../devices/virtio/queue/testing.ts';
 import { VirtioBus, type VirtioTransport } from './virtio-bus.ts';
 
 function rig(transport: VirtioTransport) {
-  const pci = new PciRoot();
+  const pciConfig = new PciConfigTable();
+  const pci = new PciRoot(pciConfig);
   const mmio = new Bus();
   const postedMmio = new PostedMmio({ words: new Int32Array(POSTED_MMIO_WORDS), postedMmioAt: 0 });
   const lines: number[] = [];
@@ -38,7 +40,7 @@ function rig(transport: VirtioTransport) {
     }
   }
   const device = new Device({ random: () => {}, yieldTurn: () => {} });
-  return { bus, pci, mmio, postedMmio, lines, logged, sessions, device };
+  return { bus, pci, pciConfig, mmio, postedMmio, lines, logged, sessions, device };
 }
 
 test('on PCI a device is at its slot, with the address and the line of the slot', () => {
@@ -52,6 +54,24 @@ test('on PCI a device is at its slot, with the address and the line of the slot'
   pci.write(3 << 3, 4, 2, 2);
   assert.equal(mmio.read(0xd030_0012, 2), 1);
   assert.deepEqual([postedMmio.has(0xd030_3000, 2), postedMmio.has(0xd030_0014, 1)], [true, false]);
+});
+
+test('vCPUs read all of its configuration space without asking but the data of the window into its registers', () => {
+  const { bus, pci, pciConfig, device } = rig('pci');
+  bus.add({ slot: 3, device });
+  const asked: number[] = [];
+  for (let register = 0; register < 256; register += 4) {
+    pciConfig.address = 0x8000_1800 + register;
+    const known = pciConfig.read(0, 4);
+    if (known === undefined) asked.push(register);
+    else assert.equal(known, pci.read(3 << 3, register, 4));
+  }
+  // The capability with type 5 (virtio 1.2, 4.1.4.9) has its data behind 16 bytes.
+  let window = pci.read(3 << 3, 0x34, 1);
+  while (pci.read(3 << 3, window, 1) !== 0x09 || pci.read(3 << 3, window + 3, 1) !== 5) {
+    window = pci.read(3 << 3, window + 1, 1);
+  }
+  assert.deepEqual(asked, [window + 16]);
 });
 
 test('on MMIO it is at the page of its slot, and ACPI is told', () => {

@@ -42,13 +42,22 @@ export const PCI_CAP_ID_MSIX = 0x11;
 export interface PciFunction {
   readConfig(offset: number, width: AccessWidth): number;
   writeConfig(offset: number, width: AccessWidth, value: number): void;
+  /** Registers that vCPUs may read without asking, all but the 4 bytes at each of the offsets `asks`; absent: none. */
+  readonly shared?: { readonly config: PciConfigSpace; readonly asks: readonly number[] };
 }
 
 export class PciConfigSpace implements PciFunction {
-  readonly #bytes = new Uint8Array(PCI_CONFIG_BYTES);
+  #bytes: Uint8Array = new Uint8Array(PCI_CONFIG_BYTES);
   /** Bits that a write replaces, and bits that writing a one clears. */
   readonly #writable = new Uint8Array(PCI_CONFIG_BYTES);
   readonly #clearable = new Uint8Array(PCI_CONFIG_BYTES);
+  readonly shared: { readonly config: PciConfigSpace; readonly asks: readonly number[] } = { config: this, asks: [] };
+
+  /** Keeps the registers in these bytes from now on, which other threads may read. */
+  moveTo(bytes: Uint8Array): void {
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
+  }
 
   /** Sets a register's value; `width` in bytes, little-endian. For the device, past all masks. */
   set(offset: number, width: AccessWidth, value: number): void {
@@ -88,7 +97,7 @@ export class PciConfigSpace implements PciFunction {
   }
 
   save(): Uint8Array {
-    return this.#bytes.slice();
+    return Uint8Array.from(this.#bytes);
   }
 
   restore(bytes: Uint8Array): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Bus } from '../../bus/bus.ts';
+import { PciConfigTable } from '../../bus/pci-config.ts';
 import { ResetPort } from '../platform/reset-port.ts';
 import { PciConfigSpace } from './config-space.ts';
 import { hostBridge } from './host-bridge.ts';
@@ -105,4 +106,21 @@ test('writes change writable bits, clear clearable ones, and leave the rest', ()
   assert.equal(config.readConfig(4, 4), 0x7900_0547);
   config.writeConfig(5, 1, 0);
   assert.equal(config.readConfig(4, 2), 0x0047);
+});
+
+test('what vCPUs read of a function without asking is what it has by then: written registers, and its power-up state again', () => {
+  const table = new PciConfigTable();
+  const bridge = hostBridge();
+  const powerUp = bridge.save();
+  new PciRoot(table).add(0, 3, 0, bridge);
+  table.address = 0x8000_1800;
+  assert.equal(table.read(0, 4), 0x1237_8086);
+  bridge.setWritable(0x3c, 1, 0xff);
+  bridge.writeConfig(0x3c, 1, 0x0b);
+  table.address = 0x8000_183c;
+  assert.equal(table.read(0, 1), 0x0b);
+  bridge.restore(powerUp);
+  assert.equal(table.read(0, 1), 0);
+  table.address = 0x8000_1000;
+  assert.equal(table.read(0, 4), 0xffff_ffff);
 });

@@ -35,7 +35,7 @@ export class PciRoot {
     const key = (bus << 8) | (device << 3) | fn;
     if (this.#functions.has(key)) throw new RangeError(`PCI address ${bus}:${device}.${fn} is taken`);
     this.#functions.set(key, at);
-    this.#config.add(key);
+    this.#config.add(key, at.shared?.config, at.shared?.asks);
   }
 
   /** `routing`: bus << 8 | device << 3 | function. */

@@ -30,7 +30,6 @@ import type { PciConfigTable } from '../../bus/pci-config.ts';
 import type { PortTable } from '../../bus/port-table.ts';
 import type { Clock, WallClock } from '../../util/clock.ts';
 import type { Timers } from '../../util/timers.ts';
-import type { PciConfigSpace } from '../pci/config-space.ts';
 import { hostBridge } from '../pci/host-bridge.ts';
 import { PciRoot } from '../pci/root.ts';
 import { AcpiPm } from './acpi-pm.ts';
@@ -178,11 +177,9 @@ export function createPlatform(options: PlatformOptions): Platform {
 
   const resetPort = new ResetPort(events);
   const pci = new PciRoot(options.pciConfig);
-  let bridge: PciConfigSpace = hostBridge();
-  pci.add(0, 0, 0, {
-    readConfig: (offset, width) => bridge.readConfig(offset, width),
-    writeConfig: (offset, width, value) => bridge.writeConfig(offset, width, value),
-  });
+  const bridge = hostBridge();
+  const bridgeAtPowerUp = bridge.save();
+  pci.add(0, 0, 0, bridge);
   attach('PCI configuration address', 0xcf8, 4, pci.addressPorts(resetPort));
   attach('PCI configuration data', 0xcfc, 4, pci.dataPorts);
   if (options.pciConfig !== undefined) ports.pci(0xcf8, 0xcfc);
@@ -205,7 +202,7 @@ export function createPlatform(options: PlatformOptions): Platform {
       acpiPm.reset();
       resetPort.reset();
       pci.reset();
-      bridge = hostBridge();
+      bridge.restore(bridgeAtPowerUp);
     },
     save: () => ({
       version: 1,

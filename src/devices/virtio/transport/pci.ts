@@ -112,6 +112,7 @@ export class VirtioPci implements PciFunction {
     if (device.configBytes > 0) this.#addCapability(C.VIRTIO_PCI_CAP_DEVICE_CFG, C.BAR_DEVICE, device.configBytes);
     this.#addCapability(C.VIRTIO_PCI_CAP_NOTIFY_CFG, C.BAR_NOTIFY, PAGE, C.NOTIFY_MULTIPLIER);
     this.#configWindow = this.#addCapability(C.VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 0);
+    this.shared = { config: this.endpoint.config, asks: [this.#configWindow + C.CAP_EXTRA] };
     // The driver chooses what the window shows (4.1.4.9).
     const { config } = this.endpoint;
     config.setWritable(this.#configWindow + C.CAP_BAR, 1, 0xff);
@@ -134,6 +135,8 @@ export class VirtioPci implements PciFunction {
   }
 
   // --- Configuration space ---
+
+  readonly shared: NonNullable<PciFunction['shared']>;
 
   readConfig(offset: number, width: AccessWidth): number {
     const data = this.#configWindow + C.CAP_EXTRA;
