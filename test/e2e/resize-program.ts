@@ -1,6 +1,6 @@
 /**
  * A program on the library that runs a machine and resizes its disks as its parent says: `[disk, bytes, shrink]` has the answer
- * `{ bytes }`, or `{ reason, message }` when it was refused.
+ * `{ bytes }`, or `{ reason, message }` when it was refused. The disk is one of `block` by place or ID, or `lun 0` of the SCSI host.
  *
  *     node resize-program.ts '{"block":[...],...}'      over an IPC channel, the console on standard input and output
  *
@@ -17,7 +17,8 @@ export interface ResizeAnswer {
 
 async function answer(machine: RunningMachine, [which, bytes, shrink]: ResizeMessage): Promise<ResizeAnswer> {
   try {
-    const disk = machine.disk(which);
+    const disk = which === 'lun 0' ? machine.scsiDisks[0] : machine.disk(which);
+    if (disk === undefined) return { message: 'there is no LUN' };
     await disk.resize(bytes, { shrink });
     return { bytes: disk.bytes };
   } catch (error) {

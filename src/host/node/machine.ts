@@ -94,7 +94,9 @@ export interface RunningMachine {
   readonly balloon: BalloonControl | undefined;
   /** The disks of `block`, in their order. */
   readonly disks: readonly DiskControl[];
-  /** One of them, by its place from 0 on or by its `id`. @throws DiskControlError */
+  /** Those of `scsiBlock`: the LUNs of the SCSI host. */
+  readonly scsiDisks: readonly DiskControl[];
+  /** One of `disks`, by its place from 0 on or by its `id`. @throws DiskControlError */
   disk(which: number | string): DiskControl;
 }
 
@@ -157,7 +159,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
       if (port.hardware === undefined) serial[port.num - 1] = connected;
       else consoles.push({ config: port, backend: connected });
     }
-    const { devices, persistent, disks } = await createVirtioDevices(config, consoles, logger, resources);
+    const { devices, persistent, disks, scsiDisks } = await createVirtioDevices(config, consoles, logger, resources);
     const balloon = createBalloon(config, hypervisor.name, logger);
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
@@ -191,7 +193,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
     progress.end();
     if (left !== undefined) machine.stop();
     else {
-      started?.({ balloon, disks, disk: (which) => findDisk(disks, which) });
+      started?.({ balloon, disks, scsiDisks, disk: (which) => findDisk(disks, which) });
       // Loading koffi takes this thread some 25 ms, which the guest has better uses for than to wait.
       const { bulk } = machine;
       if (config.hugePages) setImmediate(() => useHugePages(hypervisor.name, bulk));

@@ -15,7 +15,8 @@ import type { DiskControl } from '../../devices/virtio/disk-control.ts';
 import type { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
-import type { ScsiDevice, ScsiLun } from '../../devices/virtio/scsi/device.ts';
+import type { ScsiDevice } from '../../devices/virtio/scsi/device.ts';
+import type { ScsiLun } from '../../devices/virtio/scsi/unit.ts';
 import { placePersistentMemory } from '../../memory/persistent-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import type { RunConfig, SerialConfig } from '../../vm/config.ts';
@@ -59,6 +60,8 @@ export interface NodeVirtioDevices {
   readonly persistent: PersistentMemory;
   /** Those of `block`, in their order. */
   readonly disks: readonly DiskControl[];
+  /** Those of `scsiBlock`. */
+  readonly scsiDisks: readonly DiskControl[];
 }
 
 /** All devices, each at its place. What they hold of the host goes with `resources`. Throws FileError and DiskFormatError. */
@@ -70,13 +73,14 @@ export async function createVirtioDevices(
 ): Promise<NodeVirtioDevices> {
   refuseSharedFiles(config);
   const { devices, disks } = await createDisks(config, logger, resources);
+  const scsiDisks: DiskControl[] = [];
   if (config.scsiBlock.length > 0) {
-    devices.push({ slot: SCSI_SLOT, device: await createScsi(config, logger, resources) });
+    devices.push({ slot: SCSI_SLOT, device: await createScsi(config, scsiDisks, logger, resources) });
   }
   const persistent = await createPmem(config, devices, logger, resources);
   if (config.rng) devices.push({ slot: RNG_SLOT, device: new RngDevice({ random, yieldTurn }) });
   if (consoles.length > 0) devices.push({ slot: CONSOLE_SLOT, device: await createConsole(consoles, resources) });
-  return { devices, persistent, disks };
+  return { devices, persistent, disks, scsiDisks };
 }
 
 /** The configuration's balloon, over memory that is kept as the hypervisor keeps it. */
@@ -171,7 +175,12 @@ async function openDisk(
 }
 
 /** One host for all disks. A disk's serial number is its place among them. */
-async function createScsi(config: RunConfig, logger: Logger, resources: AsyncDisposableStack): Promise<ScsiDevice> {
+async function createScsi(
+  config: RunConfig,
+  controls: DiskControl[],
+  logger: Logger,
+  resources: AsyncDisposableStack,
+): Promise<ScsiDevice> {
   const onError = (message: string): void => logger.log('error', 'virtio', message);
   const luns: ScsiLun[] = [];
   for (const [index, image] of config.scsiBlock.entries()) {
@@ -181,7 +190,16 @@ async function createScsi(config: RunConfig, logger: Logger, resources: AsyncDis
     luns.push({ disk, name, readOnly, blockSize, serial: `DISK-${index}` });
   }
   const { ScsiDevice } = await import('../../devices/virtio/scsi/device.ts');
-  return new ScsiDevice({ luns, yieldTurn, onError });
+  const { ResizableDisk } = await import('../../devices/virtio/disk-control.ts');
+  const host = new ScsiDevice({ luns, yieldTurn, onError });
+  for (const [index, { path, blockSize }] of config.scsiBlock.entries()) {
+    const [device, disk] = [host.disks[index], luns[index]?.disk];
+    if (device === undefined || disk === undefined) break;
+    const control = new ResizableDisk({ device, disk, id: '', path, blockSize });
+    resources.defer(() => control.end());
+    controls.push(control);
+  }
+  return host;
 }
 
 /** Opens the files and adds their devices; the memory is placed behind the configuration's RAM. */

@@ -22,8 +22,17 @@ export const VIRTIO_SCSI_SENSE_DEFAULT_SIZE = 96;
 export const VIRTIO_SCSI_CDB_DEFAULT_SIZE = 32;
 export const SCSI_EVENT_BYTES = 16;
 
+/** Features (5.6.3). */
+export const VIRTIO_SCSI_F_HOTPLUG = 1;
+export const VIRTIO_SCSI_F_CHANGE = 2;
+
+/** An event (5.6.6.3), whose reason is the additional sense code and its qualifier, and the unit attention for the same. */
+export const VIRTIO_SCSI_T_PARAM_CHANGE = 3;
+export const CAPACITY_DATA_HAS_CHANGED: readonly [key: number, code: number, qualifier: number] = [6, 0x2a, 9];
+
 /** Queues (5.6.2): control, events, then those of requests. */
 export const CONTROL_QUEUE = 0;
+export const EVENT_QUEUE = 1;
 export const FIRST_REQUEST_QUEUE = 2;
 
 /** struct virtio_scsi_req_cmd: lun, id, task_attr, prio, crn; then the CDB and the data for the device. */

@@ -37,11 +37,10 @@ const tmf = (subtype: number, address: readonly number[]): Buffer[] => [
 
 for (const kind of TRANSPORTS) {
   for (const packed of [false, true]) {
-    const negotiated = features(...(packed ? [VIRTIO_F_RING_PACKED] : []));
-    const rig = () => {
+    const rig = (wantsEvents = true) => {
       const memory = new TestMemory(0x20_0000);
       const queues = Array.from({ length: 3 }, () => new TestDriver(memory, 64, { ...PLAIN, packed }));
-      const [control, , requests] = queues as [TestDriver, TestDriver, TestDriver];
+      const [control, events, requests] = queues as [TestDriver, TestDriver, TestDriver];
       const disks = [new MemoryDisk(BLOCKS * BLOCK), new MemoryDisk(BLOCKS * BLOCK, true)];
       const errors: string[] = [];
       const device = new ScsiDevice({
@@ -50,9 +49,10 @@ for (const kind of TRANSPORTS) {
         onError: (message) => void errors.push(message),
       });
       const driver = driverOf(kind, device, memory);
+      const wanted = [...(packed ? [VIRTIO_F_RING_PACKED] : []), ...(wantsEvents ? [1, 2] : [])];
       driver.start(
         queues.map(({ areas }) => areas),
-        negotiated,
+        features(...wanted),
       );
       assert.equal(driver.status, UP_TO_DRIVER_OK);
       const turn = async (): Promise<void> => {
@@ -79,6 +79,7 @@ for (const kind of TRANSPORTS) {
       return {
         memory,
         control,
+        events,
         requests,
         device,
         driver,
@@ -314,6 +315,72 @@ for (const kind of TRANSPORTS) {
       assert.equal(requests.takeUsed()?.written, 108);
       await driver.resetMachine();
       assert.equal(device.readConfig(24, 4), 32);
+    });
+
+    test(`${name}: another capacity is an event and a unit attention, each once, and what a shrink takes away is refused`, async () => {
+      const { device, disks, driver, events, run, turn } = rig();
+      const taken = (): number[] | undefined => {
+        const used = events.takeUsed();
+        return used && [...events.contents(used)];
+      };
+      const capacity = async (): Promise<number[]> => (await run([0x25], { in: 8, lun: 1 })).data.slice(0, 4);
+      const [, second] = device.disks;
+      assert.ok(second);
+      events.add([writable(16)]);
+      driver.notify(1);
+      assert.equal(taken(), undefined);
+      driver.takeInterrupts();
+      await second.resize(2 * BLOCKS * BLOCK);
+      assert.deepEqual(taken(), [3, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0x2a, 9, 0, 0]);
+      assert.equal(driver.takeInterrupts(), 1);
+      // INQUIRY is answered, and says nothing; the first disk has not changed.
+      assert.equal((await run([0x12, 0, 0, 0, 36, 0], { in: 36, lun: 1 })).status, 0);
+      assert.equal((await run([0x00])).status, 0);
+      refused(await run([0x00], { lun: 1 }), 6, 0x2a, 9);
+      assert.deepEqual(await capacity(), be32(2 * BLOCKS - 1));
+      // Without a buffer the event waits, and two changes are one. REQUEST SENSE has the attention too.
+      disks[1].hold = true;
+      const shrunk = second.resize(BLOCKS * BLOCK);
+      await turn();
+      refused(await run(read10(BLOCKS, 1), { in: BLOCK, lun: 1 }), 5, 0x21, 0);
+      disks[1].hold = false;
+      disks[1].held.shift()?.();
+      await shrunk;
+      await second.resize(4 * BLOCKS * BLOCK);
+      assert.equal((await run([0x03, 0, 0, 0, 18, 0], { in: 18, lun: 1 })).data[2], 6);
+      assert.deepEqual(await capacity(), be32(4 * BLOCKS - 1));
+      events.add([writable(16)]);
+      events.add([writable(16)]);
+      driver.notify(1);
+      assert.deepEqual([taken()?.slice(12), taken()], [[0x2a, 9, 0, 0], undefined]);
+    });
+
+    test(`${name}: what a driver has not heard of when it resets, the next one reads by itself`, async () => {
+      const { device, driver, memory, turn } = rig();
+      await device.disks[0]?.resize(2 * BLOCKS * BLOCK);
+      await driver.resetMachine();
+      await device.disks[0]?.resize(4 * BLOCKS * BLOCK);
+      const queues = Array.from({ length: 3 }, () => new TestDriver(memory, 64, { ...PLAIN, packed }));
+      driver.start(
+        queues.map(({ areas }) => areas),
+        features(1, 2, ...(packed ? [VIRTIO_F_RING_PACKED] : [])),
+      );
+      queues[1]!.add([writable(16)]);
+      driver.notify(1);
+      queues[2]!.add(scsiCommand([0x25], { in: 8 }));
+      driver.notify(REQUESTS);
+      await turn();
+      const used = queues[2]!.takeUsed();
+      assert.deepEqual(used && scsiAnswer(queues[2]!.contents(used)).data, [...be32(4 * BLOCKS - 1), ...be32(BLOCK)]);
+      assert.equal(queues[1]!.takeUsed(), undefined);
+    });
+
+    test(`${name}: a driver that did not ask for events has none, and its buffers stay where they are`, async () => {
+      const { device, events, driver } = rig(false);
+      events.add([writable(16)]);
+      driver.notify(1);
+      await device.disks[0]?.resize(2 * BLOCKS * BLOCK);
+      assert.deepEqual([events.takeUsed(), driver.status], [undefined, UP_TO_DRIVER_OK]);
     });
 
     test(`${name}: task management is answered when what it names has ended`, async () => {

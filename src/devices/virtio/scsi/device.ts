@@ -5,15 +5,16 @@
  * Any number of commands is under way, as many as the queues hold, and they end in any order. Task management is answered when what
  * it names has ended: nothing is cut off that the host has begun. A host error is a medium error for the guest; the device goes on.
  *
- * Not offered: hot plug and changes (events), data in both directions, protection information.
+ * A disk that gets another capacity says so by an event and by a unit attention. Linux has buffers for events only when hot plug is offered,
+ * so it is; LUNs do not come or go. Not offered: data in both directions, protection information.
  *
  * @module
  */
 import type { AccessWidth } from '../../../bus/bus-device.ts';
-import type { Disk } from '../../../disk/disk.ts';
 import {
   type Features,
   features,
+  hasFeature,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_RING_PACKED,
@@ -23,12 +24,22 @@ import { BatchPublisher } from '../batch-publisher.ts';
 import type { DriverSession, VirtioDevice } from '../device.ts';
 import type { Chain } from '../queue/chain.ts';
 import { takeChains } from '../queue/take-chains.ts';
-import { isSense, NO_SUCH_LUN, parseCommand, type ScsiCommand, type ScsiLimits, type Sense } from './command.ts';
+import {
+  isSense,
+  NO_SENSE,
+  NO_SUCH_LUN,
+  parseCommand,
+  type ScsiCommand,
+  type ScsiLimits,
+  type Sense,
+} from './command.ts';
 import { parseControl } from './control.ts';
 import * as S from './defs.ts';
+import { ScsiEvents } from './events.ts';
 import { execute, give, type ScsiOutcome, type ScsiTarget } from './execute.ts';
 import { inquiry, lunList, NOTHING_THERE, senseData } from './pages.ts';
 import { type Address, parseRequest, type ScsiRequest, type ScsiSizes } from './request.ts';
+import { createUnit, HEEDLESS, type ScsiLun, takeAttention, type Unit } from './unit.ts';
 
 const QUEUE_SIZE = 256;
 const REQUEST_QUEUES = 1;
@@ -40,20 +51,6 @@ const CMD_PER_LUN = 128;
 const MAX_SIZE = 256;
 const MIN_CDB_SIZE = 16;
 const MIN_SENSE_SIZE = 18;
-const MAX_UNMAP_RANGES = 32;
-/** 32 MiB: where a host cannot make holes, it writes that many zeros. */
-const MAX_UNMAP_BYTES = 0x200_0000;
-
-export interface ScsiLun {
-  readonly disk: Disk;
-  /** For messages: "scsi sda". */
-  readonly name: string;
-  readonly readOnly: boolean;
-  /** A power of two from 512 on. */
-  readonly blockSize: number;
-  /** At most 20 characters of ASCII, unlike that of any other. */
-  readonly serial: string;
-}
 
 export interface ScsiOptions {
   /** From LUN 0 on. */
@@ -64,18 +61,16 @@ export interface ScsiOptions {
   readonly onError: (message: string) => void;
 }
 
-/** A LUN, and how many commands are under way on it. */
-interface Unit {
-  readonly lun: ScsiLun;
-  readonly limits: ScsiLimits;
-  underWay: number;
-  failing: boolean;
-}
-
 export class ScsiDevice implements VirtioDevice {
   readonly name = 'scsi';
   readonly type: number = VIRTIO_ID_SCSI;
-  readonly features: Features = features(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED);
+  readonly features: Features = features(
+    VIRTIO_F_INDIRECT_DESC,
+    VIRTIO_F_EVENT_IDX,
+    VIRTIO_F_RING_PACKED,
+    S.VIRTIO_SCSI_F_HOTPLUG,
+    S.VIRTIO_SCSI_F_CHANGE,
+  );
   readonly queueSizes: readonly number[] = Array.from(
     { length: S.FIRST_REQUEST_QUEUE + REQUEST_QUEUES },
     () => QUEUE_SIZE,
@@ -86,13 +81,14 @@ export class ScsiDevice implements VirtioDevice {
   readonly #config = new DataView(new ArrayBuffer(S.SCSI_CONFIG_BYTES));
   readonly #yielded: boolean[];
   readonly #publisher: BatchPublisher;
+  readonly #events = new ScsiEvents();
   #session: DriverSession | undefined;
   /** Task management that waits, and resets. */
   #settling: { readonly units: readonly Unit[]; readonly done: () => void }[] = [];
 
   constructor(options: ScsiOptions) {
     this.#options = options;
-    this.#units = options.luns.map((lun) => ({ lun, limits: limitsOf(lun), underWay: 0, failing: false }));
+    this.#units = options.luns.map((lun, index) => createUnit(lun, () => this.#capacityChanged(index)));
     this.#yielded = this.queueSizes.map(() => false);
     this.#publisher = new BatchPublisher(this.queueSizes.length, options.yieldTurn);
     const config = this.#config;
@@ -103,6 +99,21 @@ export class ScsiDevice implements VirtioDevice {
     config.setUint32(S.SCSI_CONFIG_EVENT_INFO_SIZE, S.SCSI_EVENT_BYTES, true);
     config.setUint32(S.SCSI_CONFIG_MAX_LUN, Math.max(0, options.luns.length - 1), true);
     this.#resetSizes();
+  }
+
+  #capacityChanged(lun: number): boolean {
+    if (this.#session === undefined) return false;
+    this.#events.capacityChanged(lun);
+    this.#tellEvents();
+    return true;
+  }
+
+  /** By LUN: what a machine's owner may do with each. */
+  get disks(): readonly { readonly readOnly: boolean; resize(bytes: number): Promise<void> }[] {
+    return this.#units.map(({ limits, capacity }) => ({
+      readOnly: limits.readOnly,
+      resize: (bytes) => capacity.resize(bytes),
+    }));
   }
 
   /** 5.6.4.2: the defaults come back with a reset. */
@@ -145,16 +156,28 @@ export class ScsiDevice implements VirtioDevice {
   reset(): Promise<void> | undefined {
     this.#session = undefined;
     this.#publisher.reset();
-    // What waited is the former driver's.
+    // What waited is the former driver's; the next reads the capacities.
     this.#settling = [];
+    this.#events.clear();
+    for (const unit of this.#units) unit.attention = false;
     this.#resetSizes();
     if (this.#units.every(({ underWay }) => underWay === 0)) return undefined;
     return new Promise((resolve) => void this.#settling.push({ units: this.#units, done: resolve }));
   }
 
-  /** Buffers for events stay with the device: there are no events. */
   notify(index: number): void {
-    if (index !== 1 && this.#yielded[index] === false) this.#serve(index);
+    if (index === S.EVENT_QUEUE) this.#tellEvents();
+    else if (this.#yielded[index] === false) this.#serve(index);
+  }
+
+  /** Buffers for events stay with the device until there are some. */
+  #tellEvents(): void {
+    const session = this.#session;
+    const queue = session?.queues[S.EVENT_QUEUE];
+    if (session === undefined || queue === undefined || !hasFeature(session.features, S.VIRTIO_SCSI_F_CHANGE)) return;
+    const fault = this.#events.tell(queue);
+    if (queue.publish()) session.interrupt(S.EVENT_QUEUE);
+    if (fault !== undefined) session.needsReset(`queue ${S.EVENT_QUEUE}: ${fault}`);
   }
 
   #serve(index: number): void {
@@ -193,11 +216,13 @@ export class ScsiDevice implements VirtioDevice {
       this.#answer(session, index, chain, request, sizes, S.VIRTIO_SCSI_S_OK, outcome);
       return;
     }
-    const command = parseCommand(request.cdb, unit.limits);
+    const attention = HEEDLESS.includes(request.cdb.getUint8(0)) ? NO_SENSE : takeAttention(unit);
+    const command = attention === NO_SENSE ? parseCommand(request.cdb, unit.limits) : attention;
     if (isSense(command)) {
       this.#answer(session, index, chain, request, sizes, S.VIRTIO_SCSI_S_OK, command);
       return;
     }
+    const flight = unit.flights.enter();
     unit.underWay++;
     void execute(command, request, chain, this.#target(session, unit)).then((outcome) => {
       if (typeof outcome !== 'string' && !isSense(outcome)) unit.failing = false;
@@ -205,6 +230,7 @@ export class ScsiDevice implements VirtioDevice {
       const result = outcome === 'overrun' ? { in: 0, out: 0 } : outcome;
       this.#answer(session, index, chain, request, sizes, response, result);
       unit.underWay--;
+      flight.leave();
       this.#settle();
     });
   }
@@ -228,6 +254,7 @@ export class ScsiDevice implements VirtioDevice {
       serial: lun.serial,
       limits,
       lunCount: this.#units.length,
+      takeAttention: () => takeAttention(unit),
       hostWrote: (parts) => session.hostWrote(parts),
       onError: (command, error) => this.#report(unit, command, error),
     };
@@ -338,15 +365,3 @@ const NO_LIMITS: ScsiLimits = {
   maxUnmapRanges: 0,
   maxUnmapBlocks: 0,
 };
-
-function limitsOf({ disk, readOnly: wanted, blockSize }: ScsiLun): ScsiLimits {
-  const readOnly = wanted || disk.readOnly;
-  return {
-    blocks: Math.floor(disk.bytes / blockSize),
-    blockSize,
-    readOnly,
-    canUnmap: !readOnly,
-    maxUnmapRanges: MAX_UNMAP_RANGES,
-    maxUnmapBlocks: MAX_UNMAP_BYTES / blockSize,
-  };
-}

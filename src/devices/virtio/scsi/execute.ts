@@ -8,7 +8,6 @@ import type { Chain } from '../queue/chain.ts';
 import {
   INVALID_FIELD_IN_CDB,
   isSense,
-  NO_SENSE,
   PARAMETER_LIST_LENGTH,
   parseUnmap,
   READ_ERROR,
@@ -24,6 +23,8 @@ import type { ScsiRequest } from './request.ts';
 export interface ScsiTarget extends P.ScsiIdentity {
   readonly disk: Disk;
   readonly lunCount: number;
+  /** What the unit is to say of its own accord, which is said then; or no sense. */
+  readonly takeAttention: () => Sense;
   /** `DriverSession.hostWrote`. */
   readonly hostWrote: (parts: readonly Uint8Array[]) => Promise<void> | undefined;
   /** Told of errors of the host. */
@@ -105,7 +106,7 @@ function answer(command: ScsiCommand, target: ScsiTarget): Uint8Array | undefine
     case 'read-capacity':
       return P.readCapacity(command.long, target.limits);
     case 'request-sense':
-      return P.senseData(NO_SENSE);
+      return P.senseData(target.takeAttention());
     case 'report-luns':
       return P.lunList(target.lunCount);
     default:
