@@ -73,23 +73,18 @@ import {
 } from './state.ts';
 import { CpuState, CR0_NE, FLAG_IF, FLAG_RF, FLAG_TF } from './system/cpu-state.ts';
 import { type Cpu, createCpu, VECTOR_DB, VECTOR_MF, VECTOR_SS } from './system/cpu.ts';
+import { SHORTEST_SLICE, SLICE, SliceLength } from './slice-length.ts';
 import { checkInstructionBreakpoints, debugArmed, finishInstruction, noteDataAccess } from './system/debug.ts';
 import { deliver, deliverInterrupt, deliverNmi, deliverPendingFault } from './system/exceptions.ts';
 import { systemInstructions } from './system/instructions.ts';
 import { X87 } from './x87/x87.ts';
 import { init, loadInitialState, powerOn, startUp } from './system/reset-state.ts';
 
-/** Instructions between two looks at the clock: some 50 µs. */
-const SLICE = 20_000;
-const SHORTEST_SLICE = 200;
 /** Instructions between two looks at the profile where all code is to be translated. */
 const EAGER_SLICE = 500;
 /** How many settled places the profile looks beyond, and at every which sample: what is found there is worth less than what a sample hits. */
 const SAMPLE_STEPS = 6,
   LOOK_BEYOND = 4;
-/** Instructions a nanosecond, for slices that end at a deadline. */
-const PACE = 0.25;
-
 export interface WasmVcpuOptions extends SoftwareVcpuOptions {
   /** Made anew when left out. */
   readonly interpreter?: CompiledInterpreter;
@@ -120,6 +115,7 @@ export class WasmVcpu implements SoftwareVcpu {
   /** Instructions between two looks at where the guest spends its time, and until the next one. */
   readonly #sampleEvery: number;
   #untilSample: number;
+  readonly #slices = new SliceLength();
   #samples = 0;
   #exceptions = 0;
   #interruptCount = 0;
@@ -424,8 +420,7 @@ export class WasmVcpu implements SoftwareVcpu {
         status = this.#step();
       } else {
         this.#view.setInt32(this.#area + INTERRUPT_WAITS, interrupts.pending() ? 1 : 0, true);
-        const rest = interrupts.nextDeadline() - now;
-        status = this.#runSlice(rest < SLICE / PACE ? Math.max(SHORTEST_SLICE, rest * PACE) : SLICE);
+        status = this.#runSlice(this.#slices.next(now, interrupts.nextDeadline() - now));
         if (status === STATUS_STEP) status = this.#step();
         doing.set(INSTALLING);
         this.#translator.poll();
@@ -445,15 +440,20 @@ export class WasmVcpu implements SoftwareVcpu {
 
   /**
    * Runs at most `slice` instructions. The profile is taken every SLICE instructions, however often the loop is left meanwhile: a
-   * guest that makes system calls all the time would never be translated otherwise.
+   * guest that makes system calls all the time would never be translated otherwise. A longer slice ends in translated code as a rule, and
+   * counts as often as it would have been looked at.
    */
   #runSlice(slice: number): number {
     const { u32 } = this.cpu.state;
     const before = u32[INSTRUCTIONS >> 2] as number;
-    let status = this.#runCore(Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)));
-    this.#untilSample -= ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
+    const isLong = slice > SLICE && this.#sampleEvery === SLICE;
+    let status = this.#runCore(isLong ? slice : Math.min(slice, Math.max(this.#untilSample, SHORTEST_SLICE)));
+    const executed = ((u32[INSTRUCTIONS >> 2] as number) - before) >>> 0;
+    this.#slices.ended(executed, status === STATUS_REGION_BUDGET);
+    this.#untilSample -= executed;
     if (this.#untilSample > 0) return status;
-    if (status === STATUS_REGION_BUDGET) this.#translator.sampleRegion();
+    if (status === STATUS_REGION_BUDGET)
+      this.#translator.sampleRegion(1 + Math.floor(-this.#untilSample / this.#sampleEvery));
     else if (status === STATUS_BUDGET) status = this.#sample();
     else return status;
     this.#untilSample = this.#sampleEvery;

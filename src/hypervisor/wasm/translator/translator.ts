@@ -134,7 +134,7 @@ export class Translator {
     const host = this.#hostOfRip();
     const { blocks } = this.#options;
     const region = blocks.regionAt(host, blocks.mode);
-    if (region >= 0) this.#sampleRegion(region);
+    if (region >= 0) this.#sampleRegion(region, 1);
     if (this.#asked.has(host) || !blocks.canTranslate(host, blocks.mode)) return;
     this.#profile.met(host, () => this.#placeOfRip(host));
     this.#askNext();
@@ -150,16 +150,16 @@ export class Translator {
     this.#askNext();
   }
 
-  /** A slice has ended in a translated region. */
-  sampleRegion(): void {
+  /** A slice has ended in a translated region; `times`: how often it would have, were it as short as most. */
+  sampleRegion(times: number): void {
     const record = this.#words[REGION_RECORD >> 2] as number;
-    this.#sampleRegion(this.#words[(record - this.#options.cpu + R_IMMEDIATE) >> 2] as number);
+    this.#sampleRegion(this.#words[(record - this.#options.cpu + R_IMMEDIATE) >> 2] as number, times);
   }
 
-  #sampleRegion(index: number): void {
+  #sampleRegion(index: number, times: number): void {
     const region = this.#live[index];
     if (region === undefined) return;
-    region.samples++;
+    region.samples += times;
     if (region.samples < region.next) return;
     this.#hot.set(index, this.#longs[(this.#options.cpu + CR3) >> 3] as bigint);
     this.#askNext();
