@@ -10,11 +10,15 @@ import type { VcpuWorkerData } from './vcpu-worker.ts';
 
 const prepared: { readonly worker: Worker; readonly measures: boolean }[] = [];
 
+/** As for the compiler's thread (region-compiler.ts); more, for decoded blocks outlive their first collections. */
+const YOUNG_MIB = 12;
+
 /** Makes a worker for later, whose interpreter measures or not. */
 export function prepareVcpuWorker(measures: boolean): void {
   const workerData: VcpuWorkerData = { measures };
   const worker = new Worker(siblingModule(import.meta.url, './vcpu-worker.ts'), {
     name: 'vcpu',
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     workerData,
   });
   prepared.push({ worker, measures });
