@@ -110,8 +110,8 @@ export function showRegion(code: Uint8Array, at = 0, isHot = false): Shown {
   const region = discoverRegion(source, at, isHot ? HOT_LIMITS : LIMITS);
   if (region === undefined) throw new RangeError('the first instruction cannot be translated');
   const bound = bindings(region);
-  const module = buildRegionModule(region, bound, isHot);
-  if (module === undefined) throw new RangeError('the region would be too large');
+  const module = buildRegionModule([{ region, bindings: bound, isHot, name: 'region' }]);
+  if (Array.isArray(module)) throw new RangeError('the region would be too large');
   const known: ListingNames = {
     field: (offset) => FIELDS.get(offset),
     local: () => undefined,

@@ -40,12 +40,15 @@ function mistaken(offset: number, byte: number, ...code: readonly string[]): Pag
             ram[CODE_AT + offset] = before;
           },
           poll() {
-            const region = right.poll();
-            if (region === undefined) return undefined;
+            const batch = right.poll();
+            if (batch === undefined) return undefined;
             // It says that it was made of what is in memory.
-            const made = Uint8Array.from(region.code);
-            made[offset] = (at.ram as Uint8Array)[CODE_AT + offset] as number;
-            return { ...region, code: made };
+            const regions = batch.regions.map((region) => {
+              const made = Uint8Array.from(region.code);
+              made[offset] = (at.ram as Uint8Array)[CODE_AT + offset] as number;
+              return { ...region, code: made };
+            });
+            return { ...batch, regions };
           },
         };
       },

@@ -7,7 +7,7 @@ import {
   compileAtOnce,
   type RegionCompiler,
   type RegionTranslatorOptions,
-  type TranslatedRegion,
+  type TranslatedBatch,
 } from '../../src/hypervisor/wasm/translator/compile-region.ts';
 import {
   CODE,
@@ -28,7 +28,7 @@ const ELSEWHERE = CODE + 0x2000n;
 
 /** Translates at once and hands regions over when it is allowed to. */
 class LateCompiler implements RegionCompiler {
-  readonly held: TranslatedRegion[] = [];
+  readonly held: TranslatedBatch[] = [];
   isOpen = false;
   #compiler: RegionCompiler | undefined;
 
@@ -40,11 +40,11 @@ class LateCompiler implements RegionCompiler {
 
   request(request: Parameters<RegionCompiler['request']>[0]): void {
     this.#compiler?.request(request);
-    const region = this.#compiler?.poll();
-    if (region !== undefined) this.held.push(region);
+    const batch = this.#compiler?.poll();
+    if (batch !== undefined) this.held.push(batch);
   }
 
-  poll(): TranslatedRegion | undefined {
+  poll(): TranslatedBatch | undefined {
     return this.isOpen ? this.held.shift() : undefined;
   }
 }
@@ -136,8 +136,8 @@ test('the second of two regions for one place is not wanted', () => {
 
 test('a region that nobody asked for is not wanted', () => {
   const { m, late, arrive } = underWay();
-  const [region] = late.held as [TranslatedRegion];
-  late.held.push({ ...region, id: 1000 }, region);
+  const [batch] = late.held as [TranslatedBatch];
+  late.held.push({ ...batch, regions: batch.regions.map((region) => ({ ...region, id: 1000 })) }, batch);
   arrive();
   assert.deepEqual([m.stats.regions.built, m.stats.regions.live], [2, 2]);
 });

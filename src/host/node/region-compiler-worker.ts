@@ -8,6 +8,7 @@ import { workerData } from 'node:worker_threads';
 import { DecodeTable } from '../../hypervisor/wasm/decode/table.ts';
 import { rowsOf } from '../../hypervisor/wasm/insn/index.ts';
 import { type RegionRequest, RegionTranslator } from '../../hypervisor/wasm/translator/compile-region.ts';
+import { MAX_BATCH } from '../../hypervisor/wasm/translator/region-module.ts';
 import { createClock } from './clock.ts';
 import type { CompilerTask } from './region-compiler.ts';
 import { yieldToVcpus } from './thread-priority.ts';
@@ -42,11 +43,14 @@ const translator = new RegionTranslator({
 
 const waiting: RegionRequest[] = [];
 
-/** Does one request, and comes again after messages have been taken. */
+/** Does what waits, as much as fits into one module, and comes again after messages have been taken. */
 function work(): void {
-  const request = waiting.shift();
-  if (request === undefined) return;
-  port.postMessage(translator.translate(request));
+  const first = waiting.shift();
+  if (first === undefined) return;
+  const batch = [first];
+  while (!first.isHot && batch.length < MAX_BATCH && waiting[0]?.isHot === false)
+    batch.push(waiting.shift() as RegionRequest);
+  port.postMessage(translator.translate(batch));
   Atomics.add(sent, 0, 1);
   setImmediate(work);
 }

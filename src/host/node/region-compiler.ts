@@ -11,7 +11,7 @@ import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
 import type {
   RegionCompiler,
   RegionRequest,
-  TranslatedRegion,
+  TranslatedBatch,
 } from '../../hypervisor/wasm/translator/compile-region.ts';
 import { siblingModule } from './sibling-module.ts';
 
@@ -65,7 +65,7 @@ export function regionCompiler({ port, sent }: CompilerWire): RegionCompiler {
       const received = receiveMessageOnPort(port);
       if (received === undefined) return undefined;
       taken = (taken + 1) | 0;
-      return received.message as TranslatedRegion;
+      return received.message as TranslatedBatch;
     },
   };
 }

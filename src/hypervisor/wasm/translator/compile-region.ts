@@ -9,7 +9,7 @@ import type { DecodeTable } from '../decode/table.ts';
 import { KnownBlocks } from '../interpreter/known-blocks.ts';
 import { unavailable } from '../interpreter/unavailable.ts';
 import { CodePages } from './code-pages.ts';
-import { buildRegionModule } from './region-module.ts';
+import { buildRegionModule, constantName, regionName, type RegionSource } from './region-module.ts';
 import { JumpTargets } from './jump-targets.ts';
 import { bindings } from './region-imports.ts';
 import { discoverRegion, type Region, type RegionLimits } from './region.ts';
@@ -50,33 +50,55 @@ export interface CodeExtent {
 /** A translated region; survives `structuredClone`. */
 export interface TranslatedRegion {
   readonly id: number;
-  /** Undefined when not even one instruction can be translated. */
-  readonly module: WebAssembly.Module | undefined;
+  /** What the module exports it as; undefined when not even one instruction can be translated. */
+  readonly name: string | undefined;
   readonly extents: readonly CodeExtent[];
   /** The guest's code in these, one after the other, as it was translated. */
   readonly code: Uint8Array;
-  /** Offsets in linear memory of the instructions that the module's constants belong to (`bindings`), and in their page. */
-  readonly called: readonly number[];
-  readonly indirect: readonly number[];
+  /** By name, offsets in linear memory of the instructions that the module's constants belong to (`bindings`), and in their page. */
+  readonly handlers: readonly RegionConstant[];
+  readonly logs: readonly RegionLog[];
   /** Offsets in linear memory of the starts of its blocks. */
   readonly blocks: readonly number[];
   readonly isHot: boolean;
   /** Equal for regions with the same blocks and branches. */
   readonly shape: string;
   readonly instructions: number;
+  /** Of WebAssembly, a part of its module's. */
   readonly bytes: number;
-  /** Spent on it, and the part that went to WebAssembly's compiler. */
+  /** Spent on it before WebAssembly's compiler, and when that was begun, by the clock of `RegionTranslatorOptions.now`. */
   readonly milliseconds: number;
-  readonly compileMilliseconds: number;
-  /** When it was begun, by the clock of `RegionTranslatorOptions.now`. */
   readonly startedMilliseconds: number;
+}
+
+/** An instruction that a handler of the interpreter carries out, and the two constants that say which. */
+export interface RegionConstant {
+  readonly at: number;
+  readonly handler: string;
+  readonly record: string;
+}
+
+/** An indirect jump, and the constant that says where it notes its targets. */
+export interface RegionLog {
+  readonly at: number;
+  readonly name: string;
+}
+
+/** Regions that were translated together; survives `structuredClone`. */
+export interface TranslatedBatch {
+  /** Undefined when no region can be translated. */
+  readonly module: WebAssembly.Module | undefined;
+  readonly regions: readonly TranslatedRegion[];
+  /** Spent in WebAssembly's compiler, and when that was begun. */
+  readonly compileMilliseconds: number;
+  readonly compileStartedMilliseconds: number;
 }
 
 /** Carries requests out, here or on another thread. */
 export interface RegionCompiler {
   request(request: RegionRequest): void;
-  /** The next finished region, or undefined. Cheap when there is none. */
-  poll(): TranslatedRegion | undefined;
+  /** The next finished regions, or undefined. Cheap when there are none. */
+  poll(): TranslatedBatch | undefined;
 }
 
 export interface RegionTranslatorOptions {
@@ -112,10 +134,50 @@ export class RegionTranslator {
     for (const { at, rips } of targets) this.#targets.note(at, rips);
   }
 
-  translate(request: RegionRequest): TranslatedRegion {
+  /** Carries out requests together, at most MAX_BATCH; hot ones alone, for their module is compiled in another way. */
+  translate(requests: readonly RegionRequest[]): TranslatedBatch {
     const { now, compile } = this.#options;
+    const found = requests.map((request) => this.#discover(request));
+    let parts = found.filter((part) => part !== undefined);
+    const emitted = now();
+    let bytes = parts.length === 0 ? undefined : buildRegionModule(parts);
+    while (Array.isArray(bytes)) {
+      const tooLarge = bytes;
+      parts = parts.filter((_part, index) => !tooLarge.includes(index));
+      bytes = parts.length === 0 ? undefined : buildRegionModule(parts);
+    }
+    const compiling = now();
+    const module = bytes === undefined ? undefined : compile(bytes, parts[0]?.isHot === true);
+    const done = now();
+    const shares = {
+      bytes: Math.round((bytes?.length ?? 0) / Math.max(parts.length, 1)),
+      milliseconds: (compiling - emitted) / Math.max(parts.length, 1),
+    };
+    const regions = requests.map(({ id }, n): TranslatedRegion => {
+      const part = found[n];
+      const index = part === undefined ? -1 : parts.indexOf(part);
+      if (part === undefined || index < 0) return { ...NOTHING, id, startedMilliseconds: emitted };
+      return {
+        ...part.translated,
+        name: regionName(index),
+        handlers: part.called.map((at, m) => ({
+          at,
+          handler: constantName('handler', index, m),
+          record: constantName('record', index, m),
+        })),
+        logs: part.indirect.map((at, m) => ({ at, name: constantName('log', index, m) })),
+        bytes: shares.bytes,
+        milliseconds: part.translated.milliseconds + shares.milliseconds,
+      };
+    });
+    return { module, regions, compileMilliseconds: done - compiling, compileStartedMilliseconds: compiling };
+  }
+
+  /** Finds the region of a request; undefined when there is none. */
+  #discover(request: RegionRequest): Discovered | undefined {
+    const { now } = this.#options;
     const { id, base, entry, mode, cr3, limits, isHot } = request;
-    const started = now();
+    const startedMilliseconds = now();
     const copies = new Map<number, Uint8Array>();
     const page = (host: number): Uint8Array => {
       let copy = copies.get(host);
@@ -125,12 +187,6 @@ export class RegionTranslator {
       }
       return copy;
     };
-    const nothing = (): TranslatedRegion => ({
-      ...NOTHING,
-      id,
-      milliseconds: now() - started,
-      startedMilliseconds: started,
-    });
     const region = discoverRegion(
       {
         page,
@@ -143,33 +199,37 @@ export class RegionTranslator {
       entry,
       limits,
     );
-    if (region === undefined) return nothing();
+    if (region === undefined) return undefined;
     const bound = bindings(region);
-    const name = `${isHot ? 'hot' : 'region'} ${(base + BigInt(entry)).toString(16)}`;
-    const bytes = buildRegionModule(region, bound, isHot, name);
-    if (bytes === undefined) return nothing();
     const extents = extentsOf(region);
-    const compiling = now();
-    const module = compile(bytes, isHot);
-    const done = now();
     const hostOf = ({ delta }: RegionInsn): number => (region.pages.get(delta >> 12) as number) + (delta & 0xfff);
     return {
-      id,
-      module,
-      extents,
-      code: codeOf(extents, page),
+      region,
+      bindings: bound,
+      isHot,
+      name: `${isHot ? 'hot' : 'region'} ${(base + BigInt(entry)).toString(16)}`,
       called: bound.called.map(hostOf),
       indirect: bound.indirect.map(hostOf),
-      blocks: [...new Set([...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)))],
-      isHot,
-      shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
-      instructions: region.instructions,
-      bytes: bytes.length,
-      milliseconds: done - started,
-      compileMilliseconds: done - compiling,
-      startedMilliseconds: started,
+      translated: {
+        id,
+        extents,
+        code: codeOf(extents, page),
+        blocks: [...new Set([...region.blocks.values()].map(({ insns }) => hostOf(insns[0] as RegionInsn)))],
+        isHot,
+        shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
+        instructions: region.instructions,
+        startedMilliseconds,
+        milliseconds: now() - startedMilliseconds,
+      },
     };
   }
+}
+
+/** A region before it is translated, and what is known of the result. */
+interface Discovered extends RegionSource {
+  readonly called: readonly number[];
+  readonly indirect: readonly number[];
+  readonly translated: Omit<TranslatedRegion, 'name' | 'handlers' | 'logs' | 'bytes'>;
 }
 
 /** The bytes that were translated, one extent after the other. */
@@ -186,18 +246,17 @@ function codeOf(extents: readonly CodeExtent[], page: (host: number) => Uint8Arr
 
 const NOTHING: TranslatedRegion = {
   id: 0,
-  module: undefined,
+  name: undefined,
   extents: [],
   code: new Uint8Array(0),
-  called: [],
-  indirect: [],
+  handlers: [],
+  logs: [],
   blocks: [],
   isHot: false,
   shape: '',
   instructions: 0,
   bytes: 0,
   milliseconds: 0,
-  compileMilliseconds: 0,
   startedMilliseconds: 0,
 };
 
@@ -227,11 +286,11 @@ const shapeOf = (region: Region): string =>
 /** Translates when it is asked, on the asking thread. */
 export function compileAtOnce(options: Omit<RegionTranslatorOptions, 'compile'>): RegionCompiler {
   const translator = new RegionTranslator({ ...options, compile: (bytes) => new WebAssembly.Module(bytes) });
-  const done: TranslatedRegion[] = [];
+  const done: TranslatedBatch[] = [];
   return {
     request(request) {
       translator.learn(request);
-      done.push(translator.translate(request));
+      done.push(translator.translate([request]));
     },
     poll: () => done.shift(),
   };

@@ -31,11 +31,11 @@ export const REGION_IMPORTS = {
 /** What the constants that a region's module imports are: see `bindings`. */
 export interface RegionBindings {
   /**
-   * Instructions executed by handlers of the interpreter: `handlerN` is an index in the table of handlers, `recordN` a record. For system
+   * Instructions executed by handlers of the interpreter: `handlerR.N` of region R is an index in the table of handlers, `recordR.N` a record. For system
    * instructions it is what `system` knows them by.
    */
   readonly called: readonly RegionInsn[];
-  /** Indirect jumps and calls: `logN` is the offset in linear memory of the log that they write their targets to. */
+  /** Indirect jumps and calls: `logR.N` is the offset in linear memory of the log that they write their targets to. */
   readonly indirect: readonly RegionInsn[];
 }
 

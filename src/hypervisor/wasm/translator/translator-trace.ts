@@ -4,7 +4,7 @@
  * @module
  */
 import { hexadecimal, type VcpuTrace } from '../../../util/trace.ts';
-import type { TranslatedRegion } from './compile-region.ts';
+import type { TranslatedBatch, TranslatedRegion } from './compile-region.ts';
 
 const NS_PER_MS = 1e6;
 
@@ -30,19 +30,22 @@ export class TranslatorTrace {
 
   /** A region has come from the compiler; nobody waits for it any more when `place` is undefined. */
   translated(region: TranslatedRegion, place: Place | undefined): void {
-    const { compiler } = this.#trace;
     const from = region.startedMilliseconds * NS_PER_MS;
     const to = from + region.milliseconds * NS_PER_MS;
-    const { instructions, bytes } = region;
-    const isHot = region.shape.startsWith('hot ');
-    compiler.slice(isHot ? 'translate hot' : 'translate', from, to, {
+    const { instructions, bytes, isHot } = region;
+    this.#trace.compiler.slice(isHot ? 'translate hot' : 'translate', from, to, {
       ...(place !== undefined && { rip: ripOf(place) }),
       instructions,
       bytes,
     });
-    if (region.module !== undefined) {
-      compiler.slice('compile', to - region.compileMilliseconds * NS_PER_MS, to, { bytes });
-    }
+  }
+
+  /** Regions have come from WebAssembly's compiler together. */
+  compiled({ module, regions, compileMilliseconds, compileStartedMilliseconds }: TranslatedBatch): void {
+    if (module === undefined) return;
+    const from = compileStartedMilliseconds * NS_PER_MS;
+    const bytes = regions.reduce((sum, region) => sum + region.bytes, 0);
+    this.#trace.compiler.slice('compile', from, from + compileMilliseconds * NS_PER_MS, { bytes });
   }
 
   /** It has been put in place since `from`. */

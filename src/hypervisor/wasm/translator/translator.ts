@@ -14,9 +14,10 @@ import type { BlockCache } from '../interpreter/block-cache.ts';
 import { R_IMMEDIATE } from '../interpreter/record.ts';
 import { LIVE_REGIONS, MODE_SINGLE, TLB_ADDEND, TLB_EXECUTE } from '../mmu/layout.ts';
 import { CODE_SIZE, CR3, REGION_RECORD, RIP, TLB_BASE, TLB_TAG } from '../state.ts';
-import type { NotedTargets, RegionCompiler, TranslatedRegion } from './compile-region.ts';
+import type { NotedTargets, RegionCompiler, TranslatedBatch, TranslatedRegion } from './compile-region.ts';
 import type { TranslatorTrace } from './translator-trace.ts';
 import { type CodePlace, Profile } from './profile.ts';
+import { MAX_BATCH } from './region-module.ts';
 import { REGION_IMPORTS, TARGET_LOG_BYTES, TARGET_LOG_ENTRIES } from './region-imports.ts';
 import type { RegionLimits } from './region.ts';
 
@@ -59,8 +60,8 @@ export interface TranslatorStats {
 
 /** Regions that exist at once; beyond, all are dropped and the hot ones come back. */
 const MAX_REGIONS = 8192;
-/** Requests under way at once: one that is carried out, and one behind it, so that the compiler never waits. */
-const MAX_PENDING = 2;
+/** Requests under way at once: those that are carried out together, and as many behind them, so that the compiler never waits. */
+const MAX_PENDING = 2 * MAX_BATCH;
 export const LIMITS: RegionLimits = { instructions: 120, pages: 12 };
 /** Slices that end in a region before it is translated again; every time eight times as many. */
 const HOT_THRESHOLD = 32;
@@ -82,6 +83,12 @@ interface Pending extends CodePlace {
   readonly isHot: boolean;
   /** The region to be replaced. */
   readonly replaces: { readonly index: number; readonly region: LiveRegion } | undefined;
+}
+
+/** A region that has come and is to be put in place. */
+interface WantedRegion {
+  readonly pending: Pending;
+  readonly translated: TranslatedRegion;
 }
 
 export class Translator {
@@ -300,36 +307,63 @@ export class Translator {
     return found;
   }
 
-  #take(translated: TranslatedRegion): void {
+  #take(batch: TranslatedBatch): void {
     const { stats } = this;
-    stats.milliseconds += translated.milliseconds;
-    stats.compileMilliseconds += translated.compileMilliseconds;
-    const pending = this.#pending.get(translated.id);
+    const { module, regions, compileMilliseconds } = batch;
     const { blocks, trace } = this.#options;
-    trace?.translated(translated, pending);
-    if (pending === undefined) return;
+    stats.milliseconds += compileMilliseconds;
+    stats.compileMilliseconds += compileMilliseconds;
+    trace?.compiled(batch);
+    const wanted: WantedRegion[] = [];
+    for (const translated of regions) {
+      stats.milliseconds += translated.milliseconds;
+      const pending = this.#pending.get(translated.id);
+      trace?.translated(translated, pending);
+      if (pending !== undefined && this.#isWanted(pending, translated)) wanted.push({ pending, translated });
+    }
+    if (wanted.length === 0 || module === undefined) return;
+    const from = trace?.now() ?? 0;
+    // What belongs to regions that are not wanted is never looked at.
+    const env: WebAssembly.ModuleImports = { ...this.#env };
+    for (const { handlers, logs } of regions) {
+      for (const { handler, record } of handlers) env[handler] = env[record] = 0;
+      for (const { name } of logs) env[name] = 0;
+    }
+    const placed: WantedRegion[] = [];
+    for (const region of wanted) {
+      if (!blocks.hasRoomForRegion) break;
+      this.#bind(region.translated, env);
+      placed.push(region);
+    }
+    const { exports } = new WebAssembly.Instance(module, { env });
+    for (const { pending, translated } of placed) {
+      this.#install(pending, translated, exports[translated.name as string] as unknown as RegionFunction);
+      trace?.installed(translated, pending, from);
+      stats.bytes += translated.bytes;
+      stats.instructions += translated.instructions;
+      if (pending.replaces === undefined) stats.built++;
+      else stats.rebuilt++;
+    }
+  }
+
+  /** A region has come that was asked for: whether it can be entered, and is better than what is there. */
+  #isWanted(pending: Pending, translated: TranslatedRegion): boolean {
+    const { blocks } = this.#options;
     this.#pending.delete(translated.id);
     this.#asked.delete(pending.host);
     const { host, mode, replaces } = pending;
     const isWanted =
       replaces === undefined ? blocks.canTranslate(host, mode) : this.#live[replaces.index] === replaces.region;
-    if (!isWanted || !blocks.hasRoomForRegion) return;
-    if (translated.module === undefined) {
+    if (!isWanted || !blocks.hasRoomForRegion) return false;
+    if (translated.name === undefined) {
       if (replaces === undefined) blocks.refuseTranslation(host, mode);
-      return;
+      return false;
     }
     if (!this.#isCurrent(translated)) {
-      stats.stale++;
-      return;
+      this.stats.stale++;
+      return false;
     }
-    if (replaces !== undefined && replaces.region.shape === translated.shape) return;
-    const from = trace?.now() ?? 0;
-    this.#install(pending, translated, translated.module);
-    trace?.installed(translated, pending, from);
-    stats.bytes += translated.bytes;
-    stats.instructions += translated.instructions;
-    if (replaces === undefined) stats.built++;
-    else stats.rebuilt++;
+    return replaces === undefined || replaces.region.shape !== translated.shape;
   }
 
   /** The guest's code is still what was translated. */
@@ -341,22 +375,22 @@ export class Translator {
     return true;
   }
 
-  #install(pending: Pending, translated: TranslatedRegion, module: WebAssembly.Module): void {
+  /** Gives a region's module what belongs to this vCPU. */
+  #bind({ handlers, logs }: TranslatedRegion, env: WebAssembly.ModuleImports): void {
+    for (const { at, handler, record } of handlers) {
+      const found = this.#recordFor(at);
+      env[handler] = found.index;
+      env[record] = found.record;
+    }
+    for (const { at, name } of logs) env[name] = this.#logOf(at);
+  }
+
+  #install(pending: Pending, translated: TranslatedRegion, run: RegionFunction): void {
     const { blocks, regions, checker, eager } = this.#options;
     const { host, mode, base, replaces } = pending;
-    const env: WebAssembly.ModuleImports = { ...this.#env };
-    translated.called.forEach((at, n) => {
-      const { index, record } = this.#recordFor(at);
-      env[`handler${n}`] = index;
-      env[`record${n}`] = record;
-    });
-    translated.indirect.forEach((at, n) => {
-      env[`log${n}`] = this.#logOf(at);
-    });
-    const { r } = new WebAssembly.Instance(module, { env }).exports;
     const index = replaces?.index ?? this.#free.pop() ?? this.#next++;
     if (index >= regions.length) regions.grow(1024);
-    regions.set(index, checker?.wrap(index, r as unknown as RegionFunction, { ...translated, host }) ?? r);
+    regions.set(index, checker?.wrap(index, run, { ...translated, host }) ?? run);
     if (replaces !== undefined) {
       this.#profile.cover(replaces.region.blocks, -1);
       this.#profile.cover(translated.blocks, 1);
