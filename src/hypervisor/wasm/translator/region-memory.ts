@@ -37,9 +37,8 @@ type Access =
 
 /** Where the bytes of an access are, once those that it was looked up with have been found. */
 interface Found {
-  /** What is known from then on, and the address of its first byte. */
+  /** What is known from then on. */
   readonly near: NearBytes;
-  readonly first: I64;
   readonly offset: number;
 }
 
@@ -49,6 +48,8 @@ export abstract class RegionMemory extends RegionOperands {
   readonly #context: RegionContext;
   /** Addresses that are in locals; few instructions have such. */
   #addresses: Map<Local, GuestAddress> | undefined;
+  /** The value loaded last. */
+  #loaded: Local | undefined;
 
   protected constructor(context: RegionContext, insn: RegionInsn, block: number, end: Label | undefined) {
     super(context, insn, end);
@@ -57,9 +58,12 @@ export abstract class RegionMemory extends RegionOperands {
   }
 
   override let<T extends 'i32' | 'i64' | 'f32' | 'f64' | 'v128'>(value: Expr<T>): Local<T> {
+    // What a load or an address has been put into is never written again.
+    if (value instanceof Local && (value === this.#loaded || this.#addresses?.has(value) === true)) {
+      return value as Local as Local<T>;
+    }
     const local = super.let(value);
-    const address = this.#addressIn(value);
-    if (address !== undefined) (this.#addresses ??= new Map()).set(local, address);
+    if (value instanceof GuestAddress) (this.#addresses ??= new Map()).set(local, value);
     return local;
   }
 
@@ -71,6 +75,7 @@ export abstract class RegionMemory extends RegionOperands {
   override load(size: IntegerSize, va: I64): Expr {
     const value = this.f.local(size === 8 ? 'i64' : 'i32') as Local;
     this.#access(va, { kind: 'load', bytes: size, write: false, value });
+    this.#loaded = value;
     return value;
   }
 
@@ -109,7 +114,7 @@ export abstract class RegionMemory extends RegionOperands {
         break;
       }
       case 'locate':
-        f.set(access.value, i32.add(host, i32.const(offset)));
+        f.set(access.value, offset === 0 ? host : i32.add(host, i32.const(offset)));
         break;
       case 'store': {
         const { values, width } = access;
@@ -169,13 +174,14 @@ export abstract class RegionMemory extends RegionOperands {
     const { bytes, write } = access;
     const address = this.#addressIn(va);
     if (address === undefined) {
-      this.#translated(va, bytes, access, va, undefined, undefined);
+      this.#translated(va, bytes, access, undefined, undefined, undefined);
       return;
     }
+    const value = va instanceof Local ? va : address.value;
     const { parts, displacement } = address;
     const known = near.find(parts, displacement, bytes, write);
     if (known !== undefined) {
-      this.#byKnown(known, displacement, access, va);
+      this.#byKnown(known, displacement, access, value);
       return;
     }
     const created = this.isUnconditional ? near.create(parts, displacement, bytes, write) : undefined;
@@ -185,11 +191,12 @@ export abstract class RegionMemory extends RegionOperands {
         ? this.#context.cacheOf(this.block, this.insn, parts.base, parts.index, displacement, all, write)
         : undefined;
     if (created === undefined) {
-      this.#translated(va, bytes, access, va, undefined, cache);
+      this.#translated(value, bytes, access, undefined, undefined, cache);
       return;
     }
-    const first = this.addressBy(parts, created.from);
-    this.#translated(first, all, access, va, { near: created, first, offset: displacement - created.from }, cache);
+    const first = this.addressBy(parts, created.from).value;
+    const offset = displacement - created.from;
+    this.#translated(first, all, access, offset === 0 ? undefined : value, { near: created, offset }, cache);
   }
 
   #byKnown(known: NearBytes, displacement: number, access: Access, va: I64): void {
@@ -206,12 +213,12 @@ export abstract class RegionMemory extends RegionOperands {
     return i64.ne(i64.load(entry, tagOffset), i64.or(i64.and(last, i64.const(-4096)), this.locals.tlbTag));
   }
 
-  /** Looks up `bytes` bytes from `first` on, in one page, by a cache in front of the TLB or the TLB, and does the access, which is at `va`. */
+  /** Looks up `bytes` bytes from `first` on, in one page, by a cache in front of the TLB or the TLB, and does the access, which is at `va` where not there. */
   #translated(
     first: I64,
     bytes: number,
     access: Access,
-    va: I64,
+    va: I64 | undefined,
     found: Found | undefined,
     cache: PageCache | undefined,
   ): void {
@@ -232,7 +239,7 @@ export abstract class RegionMemory extends RegionOperands {
     from: Local<'i64'>,
     bytes: number,
     access: Access,
-    va: I64,
+    va: I64 | undefined,
     found: Found | undefined,
     cache: PageCache | undefined,
   ): void {
@@ -240,10 +247,10 @@ export abstract class RegionMemory extends RegionOperands {
     const index = i32.and(i32.shrU(i32.wrap(from), i32.const(7)), i32.const(0x7fe0));
     const entry = f.let(i32.add(this.locals.tlbBase, index));
     f.beginUnlikely(this.#tlbMiss(from, entry, bytes, access.write ? TLB_WRITE : TLB_READ));
-    this.#slowly(access, va);
+    this.#slowly(access, va ?? from);
     if (found !== undefined) {
       const wanted = i32.const(bytes | (access.write ? PROBE_WRITE : 0));
-      f.set(found.near.host, call('i32', this.helpers['probe'] as Callee, this.cpu, found.first, wanted));
+      f.set(found.near.host, call('i32', this.helpers['probe'] as Callee, this.cpu, from, wanted));
     }
     f.else();
     const addend = i32.load(entry, TLB_ADDEND);
