@@ -24,6 +24,13 @@ function count(b: LiftBuilder, raw: I32): AnyLocal {
 const wide = (b: LiftBuilder, value: I32): Expr => (b.size === 8 ? i64.extendI32U(value) : value);
 const bit = (b: LiftBuilder, value: Expr): I32 => (b.size === 8 ? i32.wrap(value as I64) : (value as I32));
 
+/** A result, and CF and OF. */
+interface Shifted {
+  readonly r: AnyLocal;
+  readonly cf: I32;
+  readonly of: I32;
+}
+
 /**
  * The frame of a shift: when the count is zero memory is still written back (and so must be writable) but flags stay. The count
  * is known where a translator says so.
@@ -31,12 +38,22 @@ const bit = (b: LiftBuilder, value: Expr): I32 => (b.size === 8 ? i32.wrap(value
 function shiftFrame(
   b: LiftBuilder,
   rawCount: I32,
-  change: (x: Local, n: AnyLocal) => { r: AnyLocal; cf: I32; of: I32 },
+  change: (x: Local, n: AnyLocal) => Shifted,
   rotate: boolean,
+  byConstant?: (x: Local, n: number) => Shifted,
 ): void {
   const known = constantOf(rawCount);
   if (known !== undefined) {
     const masked = known & (b.size === 8 ? 63 : 31);
+    // A count below the width, so that the bit shifted out last can be looked for when somebody asks.
+    if (byConstant !== undefined && masked !== 0 && b.size >= 4) {
+      b.update(0, (x) => {
+        const { r, cf, of } = byConstant(x, masked);
+        b.deferFlags(() => shiftFlags(b, r, cf, of));
+        return r;
+      });
+      return;
+    }
     const n = b.let(i32.const(masked));
     b.update(0, (x) => {
       if (masked === 0) return x;
@@ -79,6 +96,10 @@ const second = (b: LiftBuilder, value: Expr): I32 => {
     : i32.and(i32.shrU(value as I32, i32.const(bits - 2)), i32.const(1));
 };
 
+/** A bit of a value of 4 or 8 bytes. */
+const bitAt = (b: LiftBuilder, value: Expr, n: number): I32 =>
+  i32.and(bit(b, n === 0 ? value : b.t.shrU(value, b.t.const(n))), i32.const(1));
+
 /** Shifting in 64 bits keeps the last bit out at hand for the narrow sizes, where counts reach past the width. */
 const shl: Lift = (b) => {
   shiftFrame(
@@ -97,6 +118,11 @@ const shl: Lift = (b) => {
       return { r, cf, of: i32.xor(cf, top(b, r)) };
     },
     false,
+    (x, n) => {
+      const r = asLocal(b, b.t.shl(x, b.t.const(n)));
+      const cf = bitAt(b, x, b.size * 8 - n);
+      return { r, cf, of: i32.xor(cf, top(b, r)) };
+    },
   );
 };
 
@@ -110,6 +136,10 @@ const shr: Lift = (b) => {
       return { r, cf: i32.and(bit(b, before), i32.const(1)), of: overflowOfShr(b, x, n) };
     },
     false,
+    (x, n) => {
+      const r = asLocal(b, b.t.shrU(x, b.t.const(n)));
+      return { r, cf: bitAt(b, x, n - 1), of: n === 1 ? top(b, x) : i32.const(0) };
+    },
   );
 };
 
@@ -127,6 +157,10 @@ const sar: Lift = (b) => {
       return { r, cf: i32.and(bit(b, before), i32.const(1)), of: i32.const(0) };
     },
     false,
+    (x, n) => {
+      const r = asLocal(b, b.t.shrS(x, b.t.const(n)));
+      return { r, cf: bitAt(b, x, n - 1), of: i32.const(0) };
+    },
   );
 };
 
