@@ -124,6 +124,8 @@ class Atomic<T extends ValType> implements Expr<T> {
   }
 }
 
+export const isConstant = (x: Expr): boolean => x instanceof Const;
+
 /** The value of a 32-bit constant; undefined for everything else. */
 export const constantOf = (x: Expr): number | undefined =>
   x instanceof Const && x.type === 'i32' ? (x.value as number) : undefined;

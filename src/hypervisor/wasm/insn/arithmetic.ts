@@ -13,23 +13,9 @@ type AnyLocal = Local<'i32'>;
 
 const asLocal = (b: LiftBuilder, value: Expr): AnyLocal => b.let(value as Expr<'i32'>);
 
-const add: Lift = (b) => {
-  const y = asLocal(b, b.read(1));
-  b.update(0, (x) => {
-    const r = asLocal(b, b.t.add(x, y));
-    b.flagsAdd(x, y, r);
-    return r;
-  });
-};
+const add: Lift = (b) => b.sum('add', false);
 
-const sub: Lift = (b) => {
-  const y = asLocal(b, b.read(1));
-  b.update(0, (x) => {
-    const r = asLocal(b, b.t.sub(x, y));
-    b.flagsSub(x, y, r);
-    return r;
-  });
-};
+const sub: Lift = (b) => b.sum('sub', false);
 
 /** CF widened to the operand's type. */
 function carryIn(b: LiftBuilder): AnyLocal {
@@ -38,7 +24,7 @@ function carryIn(b: LiftBuilder): AnyLocal {
 }
 
 const adc: Lift = (b) => {
-  const y = asLocal(b, b.read(1));
+  const y = b.operand(b.read(1));
   const c = carryIn(b);
   b.update(0, (x) => {
     const r = asLocal(b, b.t.add(b.t.add(x, y), c));
@@ -48,7 +34,7 @@ const adc: Lift = (b) => {
 };
 
 const sbb: Lift = (b) => {
-  const y = asLocal(b, b.read(1));
+  const y = b.operand(b.read(1));
   const c = carryIn(b);
   b.update(0, (x) => {
     const r = asLocal(b, b.t.sub(b.t.sub(x, y), c));
@@ -57,16 +43,18 @@ const sbb: Lift = (b) => {
   });
 };
 
-const cmp: Lift = (b) => {
-  const x = asLocal(b, b.read(0));
-  const y = asLocal(b, b.read(1));
-  b.flagsSub(x, y, asLocal(b, b.t.sub(x, y)));
-};
+const cmp: Lift = (b) => b.sum('sub', true);
 
 const logic =
   (operation: 'and' | 'or' | 'xor'): Lift =>
   (b) => {
-    const y = asLocal(b, b.read(1));
+    if (operation === 'xor' && b.isSame(0, 1)) {
+      const zero = b.operand(b.t.const(0));
+      b.flagsLogic(zero);
+      b.write(0, zero);
+      return;
+    }
+    const y = b.operand(b.read(1));
     b.update(0, (x) => {
       const r = asLocal(b, b.t[operation](x, y));
       b.flagsLogic(r);
@@ -76,7 +64,7 @@ const logic =
 
 const test: Lift = (b) => {
   const x = asLocal(b, b.read(0));
-  b.flagsLogic(asLocal(b, b.t.and(x, b.read(1))));
+  b.flagsLogic(b.isSame(0, 1) ? x : asLocal(b, b.t.and(x, b.read(1))));
 };
 
 /** INC and DEC set all flags but CF. */
@@ -85,7 +73,7 @@ const step =
   (b) => {
     const cf = b.let(b.carry());
     b.update(0, (x) => {
-      const one = asLocal(b, b.t.const(1));
+      const one = b.operand(b.t.const(1));
       const r = asLocal(b, direction === 1 ? b.t.add(x, one) : b.t.sub(x, one));
       if (direction === 1) b.flagsAdd(x, one, r, false, cf);
       else b.flagsSub(x, one, r, false, cf);
@@ -95,7 +83,7 @@ const step =
 
 const neg: Lift = (b) => {
   b.update(0, (x) => {
-    const zero = asLocal(b, b.t.const(0));
+    const zero = b.operand(b.t.const(0));
     const r = asLocal(b, b.t.sub(zero, x));
     b.flagsSub(zero, x, r);
     return r;

@@ -140,7 +140,17 @@ export abstract class LiftBuilder {
     return shape === 'm' || shape === 'x';
   }
 
+  /** True when two operands are known to be the same register. */
+  isSame(_index: number, _other: number): boolean {
+    return false;
+  }
+
   let<T extends 'i32' | 'i64' | 'f32' | 'f64' | 'v128'>(value: Expr<T>): Local<T> {
+    return this.f.let(value);
+  }
+
+  /** A value that may be read several times, and by what computes flags later. */
+  operand(value: Expr): Expr {
     return this.f.let(value);
   }
 
@@ -380,6 +390,25 @@ export abstract class LiftBuilder {
     });
   }
 
+  /** Adds operand 1 to operand 0, or subtracts it, and sets the flags of that; with `isCompared` nothing else. */
+  sum(kind: 'add' | 'sub', isCompared: boolean): void {
+    if (isCompared) {
+      const x = this.let(this.read(0));
+      const y = this.operand(this.read(1));
+      this.#sumOf(kind, x, y);
+      return;
+    }
+    const y = this.operand(this.read(1));
+    this.update(0, (x) => this.#sumOf(kind, x, y));
+  }
+
+  #sumOf(kind: 'add' | 'sub', x: Local, y: Expr): Local {
+    const r = this.let(kind === 'add' ? this.t.add(x, y) : this.t.sub(x, y));
+    if (kind === 'add') this.flagsAdd(x, y, r);
+    else this.flagsSub(x, y, r);
+    return r;
+  }
+
   // Flags.
 
   /** CF as 0 or 1. */
@@ -388,16 +417,16 @@ export abstract class LiftBuilder {
   }
 
   /**
-   * Flags of `r = x + y`, or of `x + y + carry` when `carried`: all six. The operands are locals. With `kept`, a local, CF is that
-   * instead (INC).
+   * Flags of `r = x + y`, or of `x + y + carry` when `carried`: all six. The operands are what `operand` has made. With `kept`, a local, CF
+   * is that instead (INC).
    */
-  flagsAdd(x: Local, y: Local, r: Local, _carried = false, kept?: I32): void {
+  flagsAdd(x: Expr, y: Expr, r: Local, _carried = false, kept?: I32): void {
     const carries = this.let(addCarries(this.size, x, y, r) as Expr<'i32'>);
     this.#setCarries(r, carries, kept);
   }
 
   /** Flags of `r = x - y`, or of `x - y - borrow` when `carried`: all six; CF is `kept` where that is given (DEC). */
-  flagsSub(x: Local, y: Local, r: Local, _carried = false, kept?: I32): void {
+  flagsSub(x: Expr, y: Expr, r: Local, _carried = false, kept?: I32): void {
     const carries = this.let(subCarries(this.size, x, y, r) as Expr<'i32'>);
     this.#setCarries(r, carries, kept);
   }
@@ -415,7 +444,7 @@ export abstract class LiftBuilder {
     make();
   }
 
-  /** SF ZF PF of `r`; CF, OF and AF clear. */
+  /** SF ZF PF of `r`, which is zero-extended and what `operand` has made; CF, OF and AF clear. */
   flagsLogic(r: Expr): void {
     this.setFlags(signExtended(this.size, r), i32.const(0));
   }

@@ -97,7 +97,7 @@ export class RegionBody implements RegionControl {
   // What instructions ask for.
 
   direct(b: RegionBuilder, delta: number): void {
-    this.#edgeTo(b, delta, b.executed);
+    this.#edgeTo(b, delta, b.owed);
   }
 
   /** RET and indirect jumps: to the places that are expected, or out. */
@@ -106,20 +106,20 @@ export class RegionBody implements RegionControl {
     const { successors } = this.#block(b.block);
     const isAt = (to: number): I32 => i64.eq(rip, i64.add(this.locals.ripBase, i64.const(this.#block(to).delta)));
     const last = successors.at(-1);
-    for (const to of successors.slice(0, -1)) f.if(isAt(to), () => this.#edge(b, to, b.executed));
+    for (const to of successors.slice(0, -1)) f.if(isAt(to), () => this.#edge(b, to, b.owed));
     if (last === undefined) {
       this.#leaveTo(b, rip);
       return;
     }
     f.unlikely(i32.eqz(isAt(last)), () => this.#leaveTo(b, rip));
-    this.#edge(b, last, b.executed);
+    this.#edge(b, last, b.owed);
   }
 
   /** Leaves to the RIP in a local, which an indirect jump notes. */
   #leaveTo(b: RegionBuilder, rip: Local<'i64'>): void {
     const { f } = this;
     b.materialiseAside();
-    this.exits.charge(b.executed);
+    this.exits.charge(b.owed);
     f.set(this.locals.rip, rip);
     const at = this.#parts.logs.get(b.insn);
     if (at !== undefined) {
@@ -280,9 +280,11 @@ export class RegionBody implements RegionControl {
     let count = 0;
     for (const insn of insns) {
       this.near.at(id, count++);
+      const isCharged = count === insns.length && isChargedBefore(insn);
+      if (isCharged) this.exits.charge(count);
       const made: Local[] = [];
       const outer = f.collectInto(made);
-      b = this.#insn(insn, id, count, flags);
+      b = this.#insn(insn, id, count, isCharged ? 0 : count, flags);
       f.collectInto(outer);
       ({ flags } = b);
       if (b.cleared !== 0) this.facts.setClear(b.cleared);
@@ -291,13 +293,13 @@ export class RegionBody implements RegionControl {
     }
     if (b === undefined) throw new Error(`block ${id} is empty`);
     const next = end.kind === 'next' ? end.delta : end.next;
-    if (next !== undefined) this.#edgeTo(b, next, count);
+    if (next !== undefined) this.#edgeTo(b, next, b.owed);
   }
 
   /** Writes an instruction; what it transfers control to as well. */
-  #insn(insn: RegionInsn, block: number, executed: number, flags: FlagState): RegionBuilder {
+  #insn(insn: RegionInsn, block: number, executed: number, owed: number, flags: FlagState): RegionBuilder {
     const { traits } = insn;
-    let b = new RegionBuilder(this, insn, block, executed, flags, undefined);
+    let b = new RegionBuilder(this, insn, block, executed, owed, flags, undefined);
     if (insn.system !== undefined || insn.called) {
       b.materialise();
       this.#parts.untranslated.write(insn, b);
@@ -308,7 +310,7 @@ export class RegionBody implements RegionControl {
       if (traits.nestedFlags) b.materialise();
       if (traits.endsEarly) {
         this.f.block((end) => {
-          b = new RegionBuilder(this, insn, block, executed, b.flags, end);
+          b = new RegionBuilder(this, insn, block, executed, owed, b.flags, end);
           insn.decoded.row.lift?.(b);
         });
       } else insn.decoded.row.lift?.(b);
@@ -318,3 +320,7 @@ export class RegionBody implements RegionControl {
     return b;
   }
 }
+
+/** A conditional jump, both of whose edges take the same off the budget: that stands in front of it, once. */
+const isChargedBefore = ({ insnForm, traits, called, system }: RegionInsn): boolean =>
+  insnForm.conditional && !called && system === undefined && !traits.raises && !traits.leaves;

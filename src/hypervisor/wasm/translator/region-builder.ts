@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { type Expr, type I32, i32, type I64 } from '../emit/expr.ts';
-import type { Label, Local } from '../emit/function-builder.ts';
+import { type Expr, type I32, i32, type I64, isConstant } from '../emit/expr.ts';
+import { type Label, Local } from '../emit/function-builder.ts';
 import { STATUS_FAULT, STATUS_LEAVE } from '../interpreter/record.ts';
 import { FAULT_ERROR, FAULT_VECTOR } from '../state.ts';
 import {
@@ -38,22 +38,25 @@ export interface RegionControl extends RegionContext {
 export class RegionBuilder extends RegionMemory {
   /** The flags before the instruction, as far as it has been written, and after it. */
   flags: FlagState;
-  /** Instructions of the block up to and with this one. */
+  /** Instructions of the block up to and with this one, and how many of them its edges take off the budget. */
   readonly executed: number;
+  readonly owed: number;
   readonly #control: RegionControl;
 
-  /** `block`, `executed`: where the instruction is. `end`: behind it, for those that end in several places. */
+  /** `block`, `executed`, `owed`: where the instruction is. `end`: behind it, for those that end in several places. */
   constructor(
     control: RegionControl,
     insn: RegionInsn,
     block: number,
     executed: number,
+    owed: number,
     flags: FlagState,
     end: Label | undefined,
   ) {
     super(control, insn, block, end);
     this.#control = control;
     this.executed = executed;
+    this.owed = owed;
     this.flags = flags;
   }
 
@@ -117,11 +120,39 @@ export class RegionBuilder extends RegionMemory {
     const { pending } = this.flags;
     if (pending?.kind !== 'add' && pending?.kind !== 'sub') return -1;
     if (pending.kept !== undefined) return -1;
-    const [x, y, r] = (pending.size === 8 ? this.locals.wide : this.locals.narrow) as readonly [Local, Local, Local];
-    this.f.set(x, pending.x);
-    this.f.set(y, pending.y);
-    this.f.set(r, pending.r);
+    const [x, y, r] = this.#sumLocals(pending.size);
+    if (pending.x !== x) this.f.set(x, pending.x);
+    if (pending.y !== y) this.f.set(y, pending.y);
+    if (pending.r !== r) this.f.set(r, pending.r);
     return sumOf(pending.kind, pending.size);
+  }
+
+  /** Where `computeFlags` finds x, y and r. */
+  #sumLocals(size: number): readonly [Local, Local, Local] {
+    return (size === 8 ? this.locals.wide : this.locals.narrow) as unknown as readonly [Local, Local, Local];
+  }
+
+  /**
+   * Sums of registers and constants are made where ways out want them. What was there was of flags that end here, and nothing leaves before
+   * these are pending: memory could.
+   */
+  override sum(kind: 'add' | 'sub', isCompared: boolean): void {
+    if (this.isMemory(0) || this.isMemory(1) || !this.isUnconditional) {
+      super.sum(kind, isCompared);
+      return;
+    }
+    const { f, size, t } = this;
+    const [x, yLocal, r] = this.#sumLocals(size);
+    f.set(x, this.read(0));
+    let y = this.read(1);
+    if (!isConstant(y)) {
+      f.set(yLocal, y);
+      y = yLocal;
+    }
+    f.set(r, kind === 'add' ? t.add(x, y) : t.sub(x, y));
+    if (kind === 'add') this.flagsAdd(x, y, r);
+    else this.flagsSub(x, y, r);
+    if (!isCompared) this.write(0, r);
   }
 
   /** Hands the flags to a block that is entered with carried flags. Returns the number of the sum, or -1. */
@@ -166,11 +197,11 @@ export class RegionBuilder extends RegionMemory {
     else this.setFlagsOf(pending);
   }
 
-  override flagsAdd(x: Local, y: Local, r: Local, carried = false, kept?: I32): void {
+  override flagsAdd(x: Expr, y: Expr, r: Local, carried = false, kept?: I32): void {
     this.#pend({ kind: 'add', size: this.size, x, y, r, carried, kept }, localsOf(x, y, r, kept));
   }
 
-  override flagsSub(x: Local, y: Local, r: Local, carried = false, kept?: I32): void {
+  override flagsSub(x: Expr, y: Expr, r: Local, carried = false, kept?: I32): void {
     this.#pend({ kind: 'sub', size: this.size, x, y, r, carried, kept }, localsOf(x, y, r, kept));
   }
 
@@ -180,8 +211,7 @@ export class RegionBuilder extends RegionMemory {
   }
 
   override flagsLogic(r: Expr): void {
-    const local = this.let(r as Expr<'i32'>) as Local;
-    this.#pend({ kind: 'logic', size: this.size, r: local }, [local]);
+    this.#pend({ kind: 'logic', size: this.size, r }, r instanceof Local ? [r] : []);
   }
 
   override deferFlags(make: () => void): void {
@@ -232,5 +262,11 @@ export class RegionBuilder extends RegionMemory {
   }
 }
 
-const localsOf = (x: Local, y: Local, r: Local, kept: I32 | undefined): Local[] =>
-  kept === undefined ? [x, y, r] : [x, y, r, kept as Local<'i32'>];
+/** The locals among them: operands may be constants. */
+function localsOf(x: Expr, y: Expr, r: Local, kept: I32 | undefined): Local[] {
+  const locals = [r];
+  if (x instanceof Local) locals.push(x);
+  if (y instanceof Local) locals.push(y);
+  if (kept !== undefined) locals.push(kept as Local<'i32'>);
+  return locals;
+}

@@ -14,14 +14,16 @@ export type PendingFlags =
   | {
       readonly kind: 'add' | 'sub';
       readonly size: IntegerSize;
-      readonly x: Local;
-      readonly y: Local;
+      /** Locals or constants. */
+      readonly x: Expr;
+      readonly y: Expr;
       readonly r: Local;
       readonly carried: boolean;
       /** CF where it is not that of the sum. */
       readonly kept: I32 | undefined;
     }
-  | { readonly kind: 'logic'; readonly size: IntegerSize; readonly r: Local }
+  /** `r` is a local or a constant, and zero-extended. */
+  | { readonly kind: 'logic'; readonly size: IntegerSize; readonly r: Expr }
   | { readonly kind: 'deferred'; readonly size: IntegerSize; readonly make: () => void }
   /** As the local `carried` says: in the flag locals, or to be computed from `narrow` or `wide`. */
   | { readonly kind: 'carried'; readonly size: IntegerSize };
@@ -83,9 +85,10 @@ export function conditionOf(kind: number, pending: PendingFlags): I32 | undefine
   if (kind === SIGN) return isNegative(size, r);
   if (pending.kind === 'logic') {
     if (kind === OVERFLOW || kind === CARRY) return i32.const(0);
-    if (kind === ZERO || kind === CARRY_OR_ZERO) return isZero(size, r);
+    const zero = integerOps(size).eqz(r);
+    if (kind === ZERO || kind === CARRY_OR_ZERO) return zero;
     if (kind === LESS) return isNegative(size, r);
-    return kind === LESS_OR_ZERO ? i32.or(isNegative(size, r), isZero(size, r)) : undefined;
+    return kind === LESS_OR_ZERO ? i32.or(isNegative(size, r), zero) : undefined;
   }
   const { x, y, carried, kept } = pending;
   const isSub = pending.kind === 'sub';
@@ -115,14 +118,14 @@ function isZero(size: IntegerSize, r: Expr): I32 {
 }
 
 /** The carry out of x + y (+ carry) = r. */
-function carryOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: boolean): I32 {
+function carryOf(size: IntegerSize, x: Expr, y: Expr, r: Expr, carried: boolean): I32 {
   const t = integerOps(size);
   if (!carried && size >= 4) return t.ltU(r, x);
   return topBit(size, addCarries(size, x, y, r));
 }
 
 /** The borrow out of x - y (- borrow) = r. */
-function borrowOf(size: IntegerSize, x: Local, y: Local, r: Local, carried: boolean): I32 {
+function borrowOf(size: IntegerSize, x: Expr, y: Expr, r: Expr, carried: boolean): I32 {
   return carried ? topBit(size, subCarries(size, x, y, r)) : integerOps(size).ltU(x, y);
 }
 

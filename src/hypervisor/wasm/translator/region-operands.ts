@@ -4,7 +4,18 @@
  *
  * @module
  */
-import { type Expr, type F32, type F64, type I32, i32, i64, type I64, type V128 } from '../emit/expr.ts';
+import {
+  type Expr,
+  type F32,
+  type F64,
+  type I32,
+  i32,
+  i64,
+  type I64,
+  isConstant,
+  type V128,
+  constantOf,
+} from '../emit/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../emit/function-builder.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../emit/simd.ts';
 import type { IntegerSize } from '../insn/flags.ts';
@@ -73,6 +84,17 @@ export abstract class RegionOperands extends LiftBuilder {
     this.end = end;
   }
 
+  /** Constants stay what they are. */
+  override operand(value: Expr): Expr {
+    return isConstant(value) ? value : this.let(value as Expr<'i32'>);
+  }
+
+  override isSame(index: number, other: number): boolean {
+    const { shapes } = this.form;
+    if (shapes[index] !== 'r' || shapes[other] !== 'r') return false;
+    return this.#number(index) === this.#number(other) && this.insn.isHighByte(index) === this.insn.isHighByte(other);
+  }
+
   // Registers.
 
   #number(index: number): number {
@@ -131,7 +153,8 @@ export abstract class RegionOperands extends LiftBuilder {
       this.f.set(local, value as I64);
       return;
     }
-    const wide = i64.extendI32U(value as I32);
+    const known = constantOf(value);
+    const wide = known !== undefined && known >= 0 ? i64.const(known) : i64.extendI32U(value as I32);
     if (size === 4) {
       this.f.set(local, wide);
       return;
