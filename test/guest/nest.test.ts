@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Nest } from './nest.ts';
-import type { QemuGuest } from './qemu.ts';
+import { plainText, type QemuGuest } from './qemu.ts';
 
 /** A guest whose console gives one more byte each time somebody looks. */
 function typewriter(text: string): QemuGuest {
@@ -30,4 +30,13 @@ test('the numbers of tests are read to their last digit', async () => {
 
 test('an exit status is read to its last digit', async () => {
   assert.equal(await new Nest(typewriter('status=34\nnest# '), '/nowhere').ended(), 34);
+});
+
+test('a line that follows one that was erased begins a line, and no text that has been seen changes', () => {
+  const console = '\r\x1b[Kloading /initrd: 100 %\r\x1b[KBOOT-OK 7.45\r\n/ # \x1b[6necho\r\n';
+  assert.equal(plainText(console), '\nloading /initrd: 100 %\nBOOT-OK 7.45\n/ # echo\n');
+  for (let length = 0; length < console.length; length++) {
+    const [before, after] = [plainText(console.slice(0, length)), plainText(console.slice(0, length + 1))];
+    assert.ok(after.startsWith(before), JSON.stringify([before, after]));
+  }
 });

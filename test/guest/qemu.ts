@@ -14,6 +14,25 @@ const PATIENCE_MS = 120_000;
 /** Where is the cursor? Asked behind a prompt when nothing has been typed ahead. */
 const CURSOR_QUESTION = '\x1b[6n';
 
+/** Erases the line that the cursor is in: progress does that to itself, and what comes next begins a line. */
+const ERASED_LINE = '\r\x1b[K';
+/** Without the beginning of one of the two at the end. */
+function finished(output: string): string {
+  for (let length = ERASED_LINE.length - 1; length > 0; length--) {
+    const end = output.slice(-length);
+    if (ERASED_LINE.startsWith(end) || CURSOR_QUESTION.startsWith(end)) return output.slice(0, -length);
+  }
+  return output;
+}
+
+/**
+ * The text of a console: plain line ends, a new line where one was erased, nothing of what busybox's line editor asks the terminal. What may
+ * be the beginning of such a sequence waits for its end, so that the text of a longer console begins with that of a shorter one.
+ */
+export function plainText(output: string): string {
+  return finished(output).replaceAll(ERASED_LINE, '\n').replaceAll('\r', '').replaceAll(CURSOR_QUESTION, '');
+}
+
 export interface QemuOptions {
   readonly kernel: string;
   readonly initrd: string;
@@ -57,9 +76,9 @@ export class QemuGuest implements AsyncDisposable {
     });
   }
 
-  /** Everything the guest has printed, with plain line ends and without what busybox's line editor asks the terminal. */
+  /** Everything the guest has printed, as `plainText` gives it. */
   get transcript(): string {
-    return this.#output.replaceAll('\r', '').replaceAll(CURSOR_QUESTION, '');
+    return plainText(this.#output);
   }
 
   type(text: string): void {
