@@ -60,7 +60,8 @@ function rig(transport: VirtioTransport, dropped: Dropped, isCode: () => boolean
   bus.add({ slot: 2, device: block });
   bus.add({ slot: 3, device: new RngDevice({ random: (into) => void into.fill(0xaa), yieldTurn }) });
   const lun = { disk: new MemoryDisk(0x2_0000), name: 'sda', readOnly: false, blockSize: 512, serial: 'FUZZ' };
-  bus.add({ slot: 11, device: new ScsiDevice({ luns: [lun], yieldTurn, onError: () => {} }) });
+  const scsi = new ScsiDevice({ luns: [lun], yieldTurn, onError: () => {} });
+  bus.add({ slot: 11, device: scsi });
   const balloon = new BalloonDevice({
     release: (part) => part.fill(0).length > 0,
     memoryBytes: RAM_BYTES,
@@ -77,7 +78,7 @@ function rig(transport: VirtioTransport, dropped: Dropped, isCode: () => boolean
   });
   const base = (slot: number): number =>
     transport === 'pci' ? 0xd000_0000 + slot * 0x10_0000 : 0xf800_0000 + slot * 0x1000;
-  return { memory, pci, mmio, turns, bus, input, balloon, block, base };
+  return { memory, pci, mmio, turns, bus, input, balloon, block, scsi, base };
 }
 
 for (const transport of ['pci', 'mmio'] as const) {
@@ -92,7 +93,7 @@ for (const transport of ['pci', 'mmio'] as const) {
       };
       const dropped: Dropped = [];
       const isCode = (): boolean => draw(8) === 0;
-      const { memory, pci, mmio, turns, bus, input, balloon, block, base } = rig(transport, dropped, isCode);
+      const { memory, pci, mmio, turns, bus, input, balloon, block, scsi, base } = rig(transport, dropped, isCode);
       const packed = seed % 2 === 0;
       const queues = Array.from({ length: 4 }, () => new TestDriver(memory, 16, { ...PLAIN, packed }));
       const ringsEnd = memory.allocate(1);
@@ -182,7 +183,7 @@ for (const transport of ['pci', 'mmio'] as const) {
           case 8:
             for (const turn of turns.splice(0)) turn();
             for (const show of dropped.splice(0)) show();
-            if (draw(4) === 0) void block.resize(512 * draw(256));
+            if (draw(4) === 0) void [block, scsi.disks[0]][draw(2)]?.resize(512 * draw(256));
             balloon.resize(draw(RAM_BYTES));
             void balloon.statistics();
             if (draw(8) === 0) await new Promise(setImmediate);
