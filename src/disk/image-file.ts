@@ -23,6 +23,8 @@ export interface ImageFile {
   readonly truncate: ((bytes: number) => Promise<void>) | undefined;
   /** Gives the range's space back to the host; it then reads as zeros. Undefined where the host cannot. */
   readonly punchHole: ((offset: number, bytes: number) => Promise<void>) | undefined;
+  /** The range then reads as zeros and keeps its space, without being written. False where the host cannot: nothing was done. */
+  zeroRange(offset: number, bytes: number): Promise<boolean>;
   /** The first byte from `offset` on that may be something else than zero, or the length; undefined where the host cannot tell. */
   readonly nextData: ((offset: number) => number) | undefined;
   close(): Promise<void>;

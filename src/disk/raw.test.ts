@@ -44,7 +44,20 @@ test('a discard does nothing where the host cannot punch holes', async () => {
   assert.deepEqual(file.snapshot(), pattern(4096, 1));
 });
 
-test('zeros that may not be unmapped are written, a large range of them in pieces', async () => {
+test("zeros that may not be unmapped are of the host's making where it can, and its error is one", async () => {
+  const file = new MemoryFile(pattern(4096, 1));
+  const ranges: number[][] = [];
+  file.zeroRange = async (...range) => ranges.push(range) > 0;
+  const disk = new RawDisk(file);
+  await disk.writeZeroes(512, 1024, false);
+  await disk.writeZeroes(512, 0, false);
+  assert.deepEqual([ranges, file.log], [[[512, 1024]], []]);
+  file.zeroRange = () => Promise.reject(new Error('no space'));
+  await assert.rejects(disk.writeZeroes(512, 1024, false), /no space/);
+  assert.deepEqual(file.log, []);
+});
+
+test('where the host cannot, zeros that may not be unmapped are written, a large range of them in pieces', async () => {
   const bytes = 2.5 * 1024 * 1024;
   const file = new MemoryFile(pattern(bytes, 1));
   const disk = new RawDisk(file);

@@ -1,6 +1,6 @@
 /**
  * A raw image: byte n of the file is byte n of the disk. Holes of the file stay holes: zeros that may be unmapped, and
- * discards, become holes where the host can punch them.
+ * discards, become holes where the host can punch them. Other zeros are the host's to make where it can, else written.
  *
  * @module
  */
@@ -63,7 +63,11 @@ export class RawDisk implements Disk, SparseDisk {
   async writeZeroes(offset: number, bytes: number, unmap: boolean): Promise<void> {
     this.#requireWritable();
     requireOnDisk(this, offset, bytes);
-    if (unmap && bytes > 0 && this.#file.punchHole !== undefined) return this.#file.punchHole(offset, bytes);
+    if (unmap && bytes > 0 && this.#file.punchHole !== undefined) {
+      await this.#file.punchHole(offset, bytes);
+      return;
+    }
+    if (bytes > 0 && (await this.#file.zeroRange(offset, bytes))) return;
     for (let done = 0; done < bytes; done += ZERO_PIECE_BYTES) {
       await this.#file.write(offset + done, zeroBuffers(Math.min(bytes - done, ZERO_PIECE_BYTES)));
     }

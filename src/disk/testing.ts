@@ -75,6 +75,9 @@ export class MemoryFile implements ImageFile {
     this.#apply(offset, data);
   };
 
+  /** As on a host that cannot. */
+  zeroRange: ImageFile['zeroRange'] = async () => false;
+
   nextData: ImageFile['nextData'] = (offset) => {
     for (let at = offset; at < this.bytes; at++) if (this.contents[at] !== 0) return at;
     return this.bytes;

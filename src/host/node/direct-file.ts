@@ -66,6 +66,10 @@ export class DirectFile implements ImageFile {
     return punch && ((offset, bytes) => this.#holding(offset, offset + bytes, () => punch(offset, bytes)));
   }
 
+  zeroRange(offset: number, bytes: number): Promise<boolean> {
+    return this.#holding(offset, offset + bytes, () => this.#file.zeroRange(offset, bytes));
+  }
+
   get nextData(): ((offset: number) => number) | undefined {
     return this.#file.nextData;
   }

@@ -116,6 +116,25 @@ test('a hole gives its blocks back, and reads as zeros', { skip: noKoffi }, asyn
   await file.close();
 });
 
+test('a range of zeros keeps its blocks and is not longer than the file; where the file system cannot, nothing is done', {
+  skip: noKoffi,
+}, async () => {
+  const path = fileWith(new Uint8Array(1024 * 1024).fill(1));
+  const file = await openImageFile(path, { readOnly: false });
+  await file.flush();
+  const before = statSync(path).blocks;
+  assert.equal(await file.zeroRange(768 * 1024, 256 * 1024 + 1), false);
+  const into = new Uint8Array(4);
+  const done = await file.zeroRange(1001, 512 * 1024);
+  await file.read(1000, [into.subarray(0, 2)]);
+  await file.read(1001 + 512 * 1024 - 1, [into.subarray(2)]);
+  assert.deepEqual([...into], done ? [1, 0, 0, 1] : [1, 1, 1, 1]);
+  await file.flush();
+  assert.ok(statSync(path).blocks >= before, `${before} blocks before, ${statSync(path).blocks} after`);
+  assert.equal(file.bytes, 1024 * 1024);
+  await file.close();
+});
+
 test('sparse=false keeps all space', async () => {
   const file = await openImageFile(fileWith('x'), { readOnly: false, sparse: false });
   assert.equal(file.punchHole, undefined);

@@ -154,6 +154,8 @@ export class NodeImageFile implements ImageFile {
   #flushError: FileError | undefined;
   /** For holes; undefined where there are none. */
   #holeCalls: LinuxCalls | undefined;
+  /** For zeros without writing; undefined where they are not to be had. */
+  #zeroCalls: LinuxCalls | undefined;
   /** For reads without waiting; undefined where they are not to be had. */
   #cacheCalls: LinuxCalls | undefined;
 
@@ -181,6 +183,7 @@ export class NodeImageFile implements ImageFile {
         this.#bytes = length;
       };
       if (options.sparse !== false) this.#holeCalls = calls;
+      this.#zeroCalls = calls;
     }
   }
 
@@ -284,6 +287,18 @@ export class NodeImageFile implements ImageFile {
     if (code !== 'ENOTSUP') throw new FileError(this.#role, this.name, code, 'a hole cannot be punched');
     this.#holeCalls = undefined;
     await this.write(offset, zeroBuffers(length));
+  }
+
+  /** A file system that cannot is asked once. */
+  async zeroRange(offset: number, bytes: number): Promise<boolean> {
+    const calls = this.#zeroCalls;
+    if (calls === undefined || offset + bytes > this.#bytes) return false;
+    const error = await this.#during(() => calls.zeroRange(this.#fd, offset, bytes));
+    if (error === 0) return true;
+    const code = getSystemErrorName(-error);
+    if (code !== 'ENOTSUP') throw systemError(this.#role, this.name, Object.assign(new Error(code), { code }));
+    this.#zeroCalls = undefined;
+    return false;
   }
 
   /** Runs a call of Node's that ends with a number. */

@@ -13,6 +13,7 @@ export const LOCK_NB = 4;
 /** fallocate(2). */
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
+const FALLOC_FL_ZERO_RANGE = 16;
 /** fcntl(2), locks of open file descriptions. */
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
@@ -42,6 +43,8 @@ export interface LinuxCalls {
   isByteLocked(fd: number, offset: number): boolean;
   /** Punches a hole on a thread of the pool. Resolves with 0, or the error's number. */
   punchHole(fd: number, offset: number, bytes: number): Promise<number>;
+  /** Has a range read as zeros and keep its space, on a thread of the pool. Resolves with 0, or the error's number. */
+  zeroRange(fd: number, offset: number, bytes: number): Promise<number>;
   /**
    * Fills buffers from what the system has in memory, without waiting for a device. Returns the number of bytes, or the negative
    * number of an error: EAGAIN when none are there, EOPNOTSUPP when the file system cannot do that. At most `MAX_CACHED_BUFFERS`,
@@ -84,6 +87,13 @@ function load(): LinuxCalls | null {
     const flock = libc.func('int flock(int fd, int operation)');
     const fcntl = libc.func('int fcntl(int fd, int cmd, void *lock)');
     const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t len)');
+    const allocate = (fd: number, mode: number, offset: number, bytes: number): Promise<number> =>
+      new Promise((resolve, reject) => {
+        fallocate.async(fd, mode | FALLOC_FL_KEEP_SIZE, offset, bytes, (error, result) => {
+          if (error !== null) reject(error);
+          else resolve(result === 0 ? 0 : koffi.errno());
+        });
+      });
     const preadv2 = libc.func('int64_t preadv2(int fd, const void *iov, int iovcnt, int64_t offset, int flags)');
     // struct iovec: address and length. The call is over when another begins.
     const iov = new BigUint64Array(2 * MAX_CACHED_BUFFERS);
@@ -99,13 +109,8 @@ function load(): LinuxCalls | null {
         // The call puts what is in the way into the structure, or says that nothing is.
         return fcntl(fd, F_OFD_GETLK, lock) === 0 && new DataView(lock.buffer).getInt16(0, true) !== F_UNLCK;
       },
-      punchHole: (fd, offset, bytes) =>
-        new Promise((resolve, reject) => {
-          fallocate.async(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes, (error, result) => {
-            if (error !== null) reject(error);
-            else resolve(result === 0 ? 0 : koffi.errno());
-          });
-        }),
+      punchHole: (fd, offset, bytes) => allocate(fd, FALLOC_FL_PUNCH_HOLE, offset, bytes),
+      zeroRange: (fd, offset, bytes) => allocate(fd, FALLOC_FL_ZERO_RANGE, offset, bytes),
       readCached: (fd, offset, into) => {
         for (let index = 0; index < into.length; index++) {
           const buffer = into[index];
