@@ -9,12 +9,10 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { checkQcow2 } from '../../src/disk/qcow2/check.ts';
 import { createQcow2 } from '../../src/disk/qcow2/create.ts';
-import { Qcow2Image } from '../../src/disk/qcow2/image.ts';
-import { RawDisk } from '../../src/disk/raw.ts';
 import { MemoryFile, pattern, randomSource } from '../../src/disk/testing.ts';
-import { nodeDecompressors } from '../../src/host/node/decompressors.ts';
 import { fileAfterCrash, lostByte, type Operation } from './crash.ts';
 import { SECTOR } from './model-disk.ts';
+import { openInMemory, readAll } from './qcow2-in-memory.ts';
 import { NO_QEMU, qemuCheck, qemuImg, qemuIo } from './qemu.ts';
 import { TemporaryFolder } from './temporary.ts';
 
@@ -39,17 +37,6 @@ interface Sequence {
   readonly operations: readonly Operation[];
 }
 
-async function open(file: MemoryFile, backing: Uint8Array | undefined): Promise<Qcow2Image> {
-  const disk = backing && new RawDisk(new MemoryFile(backing, 'backing.raw', true));
-  return Qcow2Image.open(file, await Qcow2Image.readHeader(file), disk, nodeDecompressors);
-}
-
-async function readAll(image: Qcow2Image): Promise<Uint8Array> {
-  const contents = new Uint8Array(image.bytes);
-  await image.read(0, [contents]);
-  return contents;
-}
-
 async function newImage(random: Random, backing: Uint8Array | undefined): Promise<Uint8Array> {
   const file = new MemoryFile();
   const version = random(4) === 0 ? 2 : 3;
@@ -68,7 +55,7 @@ async function newImage(random: Random, backing: Uint8Array | undefined): Promis
 /** Requests one after the other, with what each wrote to the file. */
 async function run(start: Uint8Array, backing: Uint8Array | undefined, random: Random): Promise<Sequence> {
   const file = new MemoryFile(start);
-  const image = await open(file, backing);
+  const image = await openInMemory(file, backing);
   const startDisk = await readAll(image);
   const operations: Operation[] = [];
   for (let number = 1; number <= REQUESTS; number++) {
@@ -105,7 +92,7 @@ async function crash(
 ): Promise<void> {
   const contents = fileAfterCrash(start, file.log, at, random);
   try {
-    const image = await open(new MemoryFile(contents), backing);
+    const image = await openInMemory(new MemoryFile(contents), backing);
     const { errors, problems } = await checkQcow2(image, 'none');
     assert.equal(errors, 0, problems.join('\n'));
     assert.equal(lostByte(await readAll(image), startDisk, operations, at), undefined);
@@ -118,7 +105,7 @@ async function crash(
     await image.write(16 * SECTOR, [data]);
     await image.discard(40 * SECTOR, 10 * SECTOR);
     await image.close();
-    const again = await open(new MemoryFile((image.file as MemoryFile).snapshot()), backing);
+    const again = await openInMemory(new MemoryFile((image.file as MemoryFile).snapshot()), backing);
     assert.deepEqual((await readAll(again)).subarray(16 * SECTOR, 24 * SECTOR), data);
     assert.equal((await checkQcow2(again, 'leaks')).errors, 0);
     assert.deepEqual((await checkQcow2(again, 'none')).problems, []);
@@ -170,7 +157,7 @@ test('a crash that ignores flushes would leave errors: the simulation finds wron
   let broken = 0;
   for (let number = 0; number < 100; number++) {
     const contents = fileAfterCrash(start, unordered, random(unordered.length), random);
-    const { errors } = await checkQcow2(await open(new MemoryFile(contents), undefined), 'none');
+    const { errors } = await checkQcow2(await openInMemory(new MemoryFile(contents), undefined), 'none');
     if (errors > 0) broken++;
   }
   assert.ok(broken > 10, `${broken} of 100 images had errors`);

@@ -8,12 +8,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkQcow2 } from '../../src/disk/qcow2/check.ts';
 import { createQcow2 } from '../../src/disk/qcow2/create.ts';
-import { Qcow2Image } from '../../src/disk/qcow2/image.ts';
-import { RawDisk } from '../../src/disk/raw.ts';
+import type { Qcow2Image } from '../../src/disk/qcow2/image.ts';
 import { MemoryFile, pattern, randomSource } from '../../src/disk/testing.ts';
-import { nodeDecompressors } from '../../src/host/node/decompressors.ts';
 import { fileAfterCrash } from './crash.ts';
 import { SECTOR } from './model-disk.ts';
+import { openInMemory, readAll } from './qcow2-in-memory.ts';
 import { NO_QEMU, qemuCheck } from './qemu.ts';
 import { TemporaryFolder } from './temporary.ts';
 
@@ -45,17 +44,6 @@ interface Sequence {
   readonly backing: Uint8Array | undefined;
   readonly file: MemoryFile;
   readonly operations: readonly Operation[];
-}
-
-async function open(file: MemoryFile, backing: Uint8Array | undefined): Promise<Qcow2Image> {
-  const disk = backing && new RawDisk(new MemoryFile(backing, 'backing.raw', true));
-  return Qcow2Image.open(file, await Qcow2Image.readHeader(file), disk, nodeDecompressors);
-}
-
-async function readAll(image: Qcow2Image): Promise<Uint8Array> {
-  const contents = new Uint8Array(image.bytes);
-  await image.read(0, [contents]);
-  return contents;
 }
 
 /** What a byte of the disk may be: a number, or anything. */
@@ -121,7 +109,7 @@ async function run(shape: Shape, random: (below: number) => number): Promise<Seq
   });
   const start = created.snapshot();
   const file = new MemoryFile(start);
-  const image = await open(file, backing);
+  const image = await openInMemory(file, backing);
   const startDisk = await readAll(image);
   const operations: Operation[] = [];
   for (let number = 1; number <= requests; number++) {
@@ -156,7 +144,7 @@ for (const shape of SHAPES) {
       for (let at = 0; at <= file.log.length; at++) {
         const where = `DISK_SEED=${seed}, behind ${at} of ${file.log.length} events`;
         const contents = fileAfterCrash(start, file.log, at, random);
-        const image = await open(new MemoryFile(contents), backing);
+        const image = await openInMemory(new MemoryFile(contents), backing);
         const { errors, problems } = await checkQcow2(image, 'none');
         assert.equal(errors, 0, `${where}: ${problems.join('\n')}`);
         const disk = await readAll(image);
@@ -185,6 +173,6 @@ async function growsOn(
   const grown = await readAll(image);
   assert.ok(Buffer.from(grown.buffer).equals(Buffer.from(expected.buffer)), `${where}: what was added`);
   await image.close();
-  const again = await open(new MemoryFile((image.file as MemoryFile).snapshot()), backing);
+  const again = await openInMemory(new MemoryFile((image.file as MemoryFile).snapshot()), backing);
   assert.equal((await checkQcow2(again, 'leaks')).errors, 0, where);
 }
