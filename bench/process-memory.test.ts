@@ -14,6 +14,16 @@ test('a mapping is found by its size, among those that can be written', () => {
   assert.equal(findMapping(maps, 16 * MIB), undefined);
 });
 
+test('a mapping that stands there in pieces is found, where they touch', () => {
+  const pieces =
+    '7f0000000000-7f0000200000 rw-p 00000000 00:00 0 \n7f0000200000-7f0000300000 rw-p 00000000 00:00 0 \n' +
+    '7f0000300000-7f0000400000 rw-p 00000000 00:00 0 \n7f0000500000-7f0000900000 rw-p 00000000 00:00 0 \n';
+  assert.equal(findMapping(pieces, 2 * MIB), 0x7f00_0000_0000);
+  assert.equal(findMapping(pieces, 3 * MIB), 0x7f00_0000_0000);
+  assert.equal(findMapping(pieces, 4 * MIB), 0x7f00_0000_0000);
+  assert.equal(findMapping(pieces, 8 * MIB), undefined);
+});
+
 test('pages are present when the highest bit of their entry is set', () => {
   const entries = new BigUint64Array([0x8000_0000_0000_0001n, 0x0180_0000_0000_0000n, 0x8180_0000_0000_0000n]);
   assert.equal(countPresent(new Uint8Array(entries.buffer)), 2);

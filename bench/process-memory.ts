@@ -24,10 +24,21 @@ export interface GuestRam {
   readonly bytes: number;
 }
 
-/** First address of the mapping in the text of a `maps` file that has this size and can be read and written; the kernel merges none with its neighbours. */
+/**
+ * First address of the mapping in the text of a `maps` file that has this size and can be read and written. The kernel merges none with
+ * its neighbours, but one whose parts were advised of differently stands there in several pieces, one behind the other.
+ */
 export function findMapping(maps: string, bytes: number): number | undefined {
+  /** Starts of the pieces that end where the next one begins. */
+  let starts: number[] = [];
+  let end = 0;
   for (const [, from = '', to = ''] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw/gm)) {
-    if (Number.parseInt(to, 16) - Number.parseInt(from, 16) === bytes) return Number.parseInt(from, 16);
+    const start = Number.parseInt(from, 16);
+    if (start !== end) starts = [];
+    starts.push(start);
+    end = Number.parseInt(to, 16);
+    const found = starts.find((at) => end - at === bytes);
+    if (found !== undefined) return found;
   }
   return undefined;
 }
