@@ -313,7 +313,6 @@ export class Translator {
     const { blocks, trace } = this.#options;
     stats.milliseconds += compileMilliseconds;
     stats.compileMilliseconds += compileMilliseconds;
-    trace?.compiled(batch);
     const wanted: WantedRegion[] = [];
     for (const translated of regions) {
       stats.milliseconds += translated.milliseconds;
@@ -321,6 +320,7 @@ export class Translator {
       trace?.translated(translated, pending);
       if (pending !== undefined && this.#isWanted(pending, translated)) wanted.push({ pending, translated });
     }
+    trace?.compiled(batch);
     if (wanted.length === 0 || module === undefined) return;
     const from = trace?.now() ?? 0;
     // What belongs to regions that are not wanted is never looked at.
