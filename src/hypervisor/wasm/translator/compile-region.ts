@@ -137,6 +137,7 @@ export class RegionTranslator {
   /** Carries out requests together, at most MAX_BATCH; hot ones alone, for their module is compiled in another way. */
   translate(requests: readonly RegionRequest[]): TranslatedBatch {
     const { now, compile } = this.#options;
+    const began = now();
     const found = requests.map((request) => this.#discover(request));
     let parts = found.filter((part) => part !== undefined);
     const emitted = now();
@@ -153,10 +154,15 @@ export class RegionTranslator {
       bytes: Math.round((bytes?.length ?? 0) / Math.max(parts.length, 1)),
       milliseconds: (compiling - emitted) / Math.max(parts.length, 1),
     };
+    // One after the other, as traces want them, though all are found before the first one is emitted.
+    let startedMilliseconds = began;
     const regions = requests.map(({ id }, n): TranslatedRegion => {
       const part = found[n];
       const index = part === undefined ? -1 : parts.indexOf(part);
-      if (part === undefined || index < 0) return { ...NOTHING, id, startedMilliseconds: emitted };
+      if (part === undefined || index < 0) return { ...NOTHING, id, startedMilliseconds };
+      const milliseconds = part.translated.milliseconds + shares.milliseconds;
+      const from = startedMilliseconds;
+      startedMilliseconds += milliseconds;
       return {
         ...part.translated,
         name: regionName(index),
@@ -167,7 +173,8 @@ export class RegionTranslator {
         })),
         logs: part.indirect.map((at, m) => ({ at, name: constantName('log', index, m) })),
         bytes: shares.bytes,
-        milliseconds: part.translated.milliseconds + shares.milliseconds,
+        milliseconds,
+        startedMilliseconds: from,
       };
     });
     return { module, regions, compileMilliseconds: done - compiling, compileStartedMilliseconds: compiling };
@@ -177,7 +184,7 @@ export class RegionTranslator {
   #discover(request: RegionRequest): Discovered | undefined {
     const { now } = this.#options;
     const { id, base, entry, mode, cr3, limits, isHot } = request;
-    const startedMilliseconds = now();
+    const began = now();
     const copies = new Map<number, Uint8Array>();
     const page = (host: number): Uint8Array => {
       let copy = copies.get(host);
@@ -218,8 +225,7 @@ export class RegionTranslator {
         isHot,
         shape: `${isHot ? 'hot ' : ''}${shapeOf(region)}`,
         instructions: region.instructions,
-        startedMilliseconds,
-        milliseconds: now() - startedMilliseconds,
+        milliseconds: now() - began,
       },
     };
   }
@@ -229,7 +235,7 @@ export class RegionTranslator {
 interface Discovered extends RegionSource {
   readonly called: readonly number[];
   readonly indirect: readonly number[];
-  readonly translated: Omit<TranslatedRegion, 'name' | 'handlers' | 'logs' | 'bytes'>;
+  readonly translated: Omit<TranslatedRegion, 'name' | 'handlers' | 'logs' | 'bytes' | 'startedMilliseconds'>;
 }
 
 /** The bytes that were translated, one extent after the other. */
