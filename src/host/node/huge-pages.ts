@@ -28,10 +28,9 @@ function readSetting(path: string): string {
   }
 }
 
-/** Asks for huge pages for a part of a machine's memory; returns whether the host was asked and agreed. Loads koffi only where asking is of use. */
-export function useHugePages(hypervisor: 'kvm' | 'wasm', part: Uint8Array): boolean {
-  if (!mustAsk(readSetting(SETTINGS[hypervisor]))) return false;
-  return linuxCalls()?.madvise(wholePages(part), MADV_HUGEPAGE) === 0;
+/** Asks for huge pages for a part of a machine's memory. Loads koffi only where asking is of use. */
+export function useHugePages(hypervisor: 'kvm' | 'wasm', part: Uint8Array): void {
+  if (mustAsk(readSetting(SETTINGS[hypervisor]))) linuxCalls()?.madvise(wholePages(part), MADV_HUGEPAGE);
 }
 
 /** Every part begins at a page of WebAssembly, which is a multiple of the host's pages. */

@@ -11,7 +11,7 @@ import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
 import type { Disk } from '../../disk/disk.ts';
-import type { DiskControl } from '../../devices/virtio/disk-control.ts';
+import { type DiskControl, ResizableDisk } from '../../devices/virtio/disk-control.ts';
 import type { ConsoleDevice } from '../../devices/virtio/console/device.ts';
 import type { ConsoleSize } from '../../devices/virtio/console/port.ts';
 import { RngDevice } from '../../devices/virtio/rng/device.ts';
@@ -142,10 +142,8 @@ async function createDisks(
     const name = `block ${diskName(index)}`;
     const disk = await openDisk(block, SECTOR_BYTES, name, onError, resources);
     const { BlockDevice } = await import('../../devices/virtio/block/device.ts');
-    const { ResizableDisk } = await import('../../devices/virtio/disk-control.ts');
-    const device = new BlockDevice({
-      ...{ disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError },
-    });
+    const options = { disk, name, readOnly, id, blockSize, queues, sparse, packed, yieldTurn, onError };
+    const device = new BlockDevice(options);
     const control = new ResizableDisk({ device, disk, id, path, blockSize });
     // Before the disk is closed.
     resources.defer(() => control.end());
@@ -190,7 +188,6 @@ async function createScsi(
     luns.push({ disk, name, readOnly, blockSize, serial: `DISK-${index}` });
   }
   const { ScsiDevice } = await import('../../devices/virtio/scsi/device.ts');
-  const { ResizableDisk } = await import('../../devices/virtio/disk-control.ts');
   const host = new ScsiDevice({ luns, yieldTurn, onError });
   for (const [index, { path, blockSize }] of config.scsiBlock.entries()) {
     const [device, disk] = [host.disks[index], luns[index]?.disk];

@@ -312,7 +312,6 @@ export class WasmVcpu implements SoftwareVcpu {
   }
 
   stats(): OwnWasmVcpuStats {
-    const { stats, live } = this.#translator;
     const exits = (status: number): number => this.#exits[status] as number;
     return {
       hypervisor: 'wasm',
@@ -337,16 +336,8 @@ export class WasmVcpu implements SoftwareVcpu {
         again: exits(STATUS_AGAIN),
       },
       regions: {
-        live,
-        built: stats.built,
-        rebuilt: stats.rebuilt,
-        dropped: stats.dropped,
-        stale: stats.stale,
+        ...this.#translator.totals(),
         calls: Number(this.#longs[STATS_REGION_CALLS >> 3]),
-        bytes: stats.bytes,
-        instructions: stats.instructions,
-        translationSeconds: stats.milliseconds / 1000,
-        compileSeconds: stats.compileMilliseconds / 1000,
       },
       ...(this.#checker && { checked: { ...this.#checker.stats } }),
       ...(this.#measures && { measured: measuredStats(this.#options.memory.buffer, this.#area) }),

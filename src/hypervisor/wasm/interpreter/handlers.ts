@@ -7,7 +7,8 @@ import type { Encoding } from '../decode/table.ts';
 import type { Form } from '../insn/lift-builder.ts';
 import type { Lift } from '../insn/row.ts';
 import { buildColdModule } from './cold-module.ts';
-import { type CoreModule, fusedKey, usualName } from './core-module.ts';
+import { type CoreModule, usualName } from './core-module.ts';
+import { fusedKey } from './hot-forms.ts';
 import { contextBits, type FormContext, formKey, formOf } from './forms.ts';
 
 export class Handlers {

@@ -3,7 +3,7 @@
  * compiles when they are first called. Any other form is a module of its own, made when it is met, which takes a millisecond: in a boot of
  * Debian's kernel 257 were, 4 % of the vCPU's time.
  *
- * The list is what was met by the embedded guest, by Debian 12 with systemd up to its login and down again, and by the benchmark's programs. It
+ * The list is what was met by the embedded guest, by Debian 12 while systemd started it, and by the benchmark's programs. It
  * is for speed only: what is not in it works alike.
  *
  * @module

@@ -21,7 +21,6 @@ import { FLAGS_CARRIED, FLAGS_IN_LOCALS, type FlagState, type RegionLocals } fro
 import type { RegionFrame } from './region-frame.ts';
 import { TARGET_LOG_ENTRIES } from './region-imports.ts';
 import type { RegionInsn } from './region-insn.ts';
-import type { PageCache } from './region-operands.ts';
 import type { UntranslatedInsns } from './untranslated-insns.ts';
 import { VectorFacts } from './vector-facts.ts';
 import type { VectorConstants } from './vector-constants.ts';
@@ -131,16 +130,8 @@ export class RegionBody implements RegionControl {
     f.br(this.exits.leave);
   }
 
-  cacheOf(
-    block: number,
-    insn: RegionInsn,
-    base: number,
-    index: number,
-    displacement: number,
-    bytes: number,
-    write: boolean,
-  ): PageCache | undefined {
-    return this.#parts.pageCaches.of(block, insn, base, index, displacement, bytes, write);
+  get pageCaches(): PageCaches {
+    return this.#parts.pageCaches;
   }
 
   constantOf(name: string, value: V128): V128 {

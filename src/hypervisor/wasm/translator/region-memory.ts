@@ -188,7 +188,7 @@ export abstract class RegionMemory extends RegionOperands {
     const all = created?.bytes ?? bytes;
     const cache =
       parts.segment < 0
-        ? this.#context.cacheOf(this.block, this.insn, parts.base, parts.index, displacement, all, write)
+        ? this.#context.pageCaches.of(this.block, this.insn, parts.base, parts.index, displacement, all, write)
         : undefined;
     if (created === undefined) {
       this.#translated(value, bytes, access, undefined, undefined, cache);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { PageCaches } from './page-caches.ts';
 import {
   type Expr,
   type F32,
@@ -47,16 +48,8 @@ export interface RegionContext {
   readonly near: NearAccesses;
   /** What is known of vector registers at this point. */
   facts: VectorFacts;
-  /** Where accesses of an instruction by a base register are worth a cache of their own. */
-  cacheOf(
-    block: number,
-    insn: RegionInsn,
-    base: number,
-    index: number,
-    displacement: number,
-    bytes: number,
-    write: boolean,
-  ): PageCache | undefined;
+  /** Where accesses by a base register are worth a cache of their own. */
+  readonly pageCaches: PageCaches;
   /** A constant, or a local that holds it; equal names are equal values. */
   constantOf(name: string, value: V128): V128;
 }

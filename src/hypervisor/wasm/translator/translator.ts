@@ -8,6 +8,7 @@
  * @module
  */
 import type { RegionFunction } from '../check/checked-region.ts';
+import type { RegionStats } from '../../stats.ts';
 import type { RegionChecker } from '../check/region-checker.ts';
 import type { Decoder } from '../decode/decoder.ts';
 import type { BlockCache } from '../interpreter/block-cache.ts';
@@ -437,6 +438,13 @@ export class Translator {
   /** Too many regions: the caller drops all code between two slices. */
   get isFull(): boolean {
     return this.live > MAX_REGIONS;
+  }
+
+  /** What `--stats` tells of regions, but for how often they were called. */
+  totals(): Omit<RegionStats, 'calls'> {
+    const { milliseconds, compileMilliseconds, ...counts } = this.stats;
+    const { live } = this;
+    return { live, ...counts, translationSeconds: milliseconds / 1000, compileSeconds: compileMilliseconds / 1000 };
   }
 
   get live(): number {
