@@ -18,7 +18,7 @@ import { busyboxInitrd, debianKernel, debianModules, need } from '../test/guest/
 import { describeEnvironment } from './environment.ts';
 import { GuestProcess } from './guest-process.ts';
 import { median } from './statistics.ts';
-import { bootCommand, type GuestSystem } from './systems.ts';
+import { bootCommand, buildTypervisor, type GuestSystem } from './systems.ts';
 
 const { values } = parseArgs({
   options: {
@@ -47,6 +47,7 @@ const MODULES = [
   'block/virtio_blk',
 ];
 
+await buildTypervisor();
 const folder = mkdtempSync(join(tmpdir(), 'typervisor-bench-'));
 
 interface Guest {

@@ -17,7 +17,7 @@ import { measure } from './measure.ts';
 import type { Measurements } from './measurements.ts';
 import { buildInitrd, buildPrograms, buildTinyKernel, DEBUG_EXIT_PORT, listPrograms } from './programs.ts';
 import { report } from './report.ts';
-import { type Boot, nativeSession, SYSTEMS, type SystemName } from './systems.ts';
+import { type Boot, buildTypervisor, nativeSession, SYSTEMS, type SystemName } from './systems.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const at = (path: string): string => fileURLToPath(new URL(path, ROOT));
@@ -104,6 +104,7 @@ function parseOptions(args: readonly string[]): Options | 'help' {
 
 async function bench(options: Options): Promise<number> {
   const { only, memMib, rounds, guestWork } = options;
+  await buildTypervisor();
   const binary = need(buildPrograms());
   const busybox = need(staticBusybox());
   const benchInitrd = buildInitrd(binary, busybox);

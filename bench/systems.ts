@@ -5,9 +5,11 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { planMachineMemory, WASM_PAGE_BYTES } from '../src/memory/machine-memory.ts';
 import { VCPU_AREA_BYTES } from '../src/hypervisor/wasm/mmu/layout.ts';
+import { buildPackage } from '../tools/build-package.ts';
 import type { Program } from './programs.ts';
 import { GuestProcess } from './guest-process.ts';
 import { type GuestRam, residentMemory } from './process-memory.ts';
@@ -22,7 +24,9 @@ export const TITLES: Readonly<Record<SystemName, string>> = {
   typervisor: 'typervisor',
 };
 
-const TYPERVISOR = fileURLToPath(new URL('../bin/typervisor', import.meta.url));
+/** typervisor as it is installed from npm. */
+const PACKAGE = fileURLToPath(new URL('../.cache/package/', import.meta.url));
+const TYPERVISOR = join(PACKAGE, 'bin/typervisor');
 const BOOT_LIMIT_MS = 180_000;
 
 export interface Boot {
@@ -35,6 +39,11 @@ export interface Boot {
   readonly debugExit?: number;
   /** typervisor counts instructions, and is slower by what that costs. */
   readonly counts?: boolean;
+}
+
+/** Builds what `bootCommand` starts as typervisor, from the sources as they are. */
+export async function buildTypervisor(): Promise<void> {
+  await buildPackage(PACKAGE);
 }
 
 /** What typervisor puts on a Linux kernel's command line itself; QEMU's guest is told the same. */

@@ -114,7 +114,8 @@ async function help(args: readonly string[]): Promise<number> {
 
 async function version(args: readonly string[]): Promise<number> {
   refuseFurther(args);
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const { packageFile } = await import('../host/node/package-file.ts');
+  const manifest: unknown = JSON.parse(readFileSync(packageFile('package.json'), 'utf8'));
   const known = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   process.stdout.write(`typervisor ${known ? String(manifest.version) : 'unknown'}\n`);
   return 0;

@@ -3,8 +3,8 @@
  * kvm-amd, Node, this project, and an inner kernel and initrd. Its console is typed to and read; what is started there boots inner guests.
  *
  *     /vmlinuz, /initrd   Debian's cloud kernel and a busybox userland with drivers for persistent memory, to be booted
- *     typervisor          this project's command line, from its sources
- *     /typervisor         the project, with tests
+ *     typervisor          this project's command line, as the package that npm publishes
+ *     /typervisor         the project's sources, with tests
  *     qemu                QEMU, for comparison
  *
  * @module
@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CpioEntry, writeCpio } from '../../guest/cpio.ts';
+import { buildPackage } from '../../tools/build-package.ts';
 import { busyboxInitrd, debianKernel, debianModules, need, type Prepared, staticBusybox } from './debian.ts';
 import { GuestModules, PMEM_DRIVERS } from './guest-modules.ts';
 import { QemuGuest, skipWithoutQemu } from './qemu.ts';
@@ -92,21 +93,24 @@ exec setsid cttyhack sh
 `;
 
 /** The initial RAM disk of the host in the nest. */
-function nestInitrd(): Uint8Array {
+async function nestInitrd(folder: string): Promise<Uint8Array> {
   const archive = new Archive();
   for (const path of ['bin', 'proc', 'sys', 'tmp', 'root']) archive.folder(path);
   archive.file('init', INIT, 0o755);
   archive.copy(need(staticBusybox()), 'bin/busybox');
   const libraries = new Set<string>();
   archive.program(NODE, 'bin/node', libraries);
-  archive.file('bin/typervisor', '#!/bin/sh\nexec node /typervisor/bin/typervisor "$@"\n', 0o755);
+  archive.file('bin/typervisor', '#!/bin/sh\nexec node /package/bin/typervisor "$@"\n', 0o755);
+  const built = join(folder, 'package');
+  await buildPackage(built, 'copied');
+  archive.tree(built, 'package');
   archive.copy(join(ROOT, 'package.json'), 'typervisor/package.json');
   for (const folder of ['bin', 'guest', 'examples', 'tools', 'src', 'test/e2e', 'test/boot', 'test/guest']) {
     archive.tree(join(ROOT, folder), `typervisor/${folder}`);
   }
   for (const name of ['koffi', '@koromix/koffi-linux-x64']) {
     const folder = join(NODE_MODULES, name);
-    if (existsSync(folder)) archive.tree(folder, `typervisor/node_modules/${name}`);
+    if (existsSync(folder)) archive.tree(folder, `node_modules/${name}`);
   }
   archive.program(QEMU, 'bin/qemu', libraries);
   for (const name of QEMU_FIRMWARE) archive.copy(`/usr/share/${name}`, `usr/share/qemu/${name.split('/')[1]}`);
@@ -146,7 +150,7 @@ export class Nest implements AsyncDisposable {
   static async boot(processors: number): Promise<Nest> {
     const folder = mkdtempSync(join(tmpdir(), 'typervisor-nest-'));
     const initrd = join(folder, 'initrd');
-    writeFileSync(initrd, nestInitrd());
+    writeFileSync(initrd, await nestInitrd(folder));
     const guest = new QemuGuest({
       kernel: need(debianKernel('cloud')).bzImage,
       initrd,

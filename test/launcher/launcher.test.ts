@@ -128,8 +128,8 @@ test('a TYPERVISOR_NODE that is too old or missing is refused in one line', need
 test('without sources the built command line runs', () => {
   const { folder, launcher } = packageWith('return 1;');
   rmSync(join(folder, 'src'), { recursive: true });
-  mkdirSync(join(folder, 'dist/cli'), { recursive: true });
-  writeFileSync(join(folder, 'dist/cli/main.js'), 'export const main = async () => 9;');
+  mkdirSync(join(folder, 'dist'));
+  writeFileSync(join(folder, 'dist/main.js'), 'export const main = async () => 9;');
   assert.equal(run(process.execPath, launcher, []).status, 9);
 });
 

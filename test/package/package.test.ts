@@ -126,6 +126,49 @@ test('without koffi its command runs a machine on KVM by node:ffi', { skip: (awa
   assert.equal(stderr, 'typervisor: hypervisor: KVM (system calls by node:ffi)\n');
 });
 
+test('its threads are files that import nothing but Node, and what is optional', () => {
+  const threads = readdirSync(join(INSTALLED, 'dist')).filter((name) => name.endsWith('-worker.js'));
+  assert.deepEqual(threads.sort(), [
+    'kvm-vcpu-worker.js',
+    'region-compiler-worker.js',
+    'sampler-worker.js',
+    'vcpu-worker.js',
+  ]);
+  for (const name of threads) {
+    const text = readFileSync(join(INSTALLED, 'dist', name), 'utf8');
+    const imported = [...text.matchAll(/^import [^;]*?"([^"]+)";$|\bimport\("([^"]+)"\)/gm)].map(
+      (match) => match[1] ?? match[2] ?? '',
+    );
+    assert.ok(imported.length > 0, name);
+    assert.deepEqual(
+      imported.filter((specifier) => !specifier.startsWith('node:') && specifier !== 'koffi'),
+      [],
+      name,
+    );
+  }
+});
+
+test('its command boots the embedded guest, on the interpreter that it brings along, and translates', () => {
+  const cache = join(FOLDER, 'compiled');
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(INSTALLED, 'bin/typervisor'), 'run', '--hypervisor', 'wasm', '--stats'],
+    {
+      cwd: PROJECT,
+      encoding: 'utf8',
+      input: "echo 'pow''er'; poweroff -f\n",
+      env: { ...process.env, NODE_COMPILE_CACHE: cache },
+    },
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^power\r?$/m);
+  assert.match(stderr, /^ +regions built +[1-9]/m);
+  assert.deepEqual(
+    readdirSync(cache).filter((name) => name.startsWith('interpreter')),
+    [],
+  );
+});
+
 test('its command starts', () => {
   const command = join(PROJECT, 'node_modules/.bin/typervisor');
   const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };

@@ -1,14 +1,18 @@
 /**
- * Keeps the generated code of the interpreter on disk, beside Node's own compiled code (NODE_COMPILE_CACHE), so that the next
- * start need not generate it. What is kept is bound to the sources it was made of, and to its own contents.
+ * Keeps the generated code of the interpreter on disk, so that a start need not generate it. The published package brings it along; from the
+ * sources it is kept beside Node's own compiled code (NODE_COMPILE_CACHE), bound to the sources it was made of, and to its own contents.
  *
  * @module
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { InterpreterCache } from '../../hypervisor/wasm/compiled-interpreter.ts';
+import type { CpuModel } from '../../hypervisor/wasm/system/cpu-model.ts';
+
+/** The processor model whose interpreter is kept; that of others is the same but for its decode table. */
+export const SHIPPED_MODEL: CpuModel = 'v3';
 
 /** The folders whose code decides what the interpreter looks like. */
 const SOURCES = ['decode', 'emit', 'insn', 'interpreter', 'mmu', 'system', 'x87', 'softfloat', '.'];
@@ -30,33 +34,42 @@ function sourceKey(): string {
   return hash.digest('hex').slice(0, 32);
 }
 
+const fileName = (measures: boolean, key: string): string =>
+  `${['interpreter', ...(measures ? ['measuring'] : []), ...(key === '' ? [] : [key])].join('-')}.bin`;
+
+/** What is not there, or not whole, is generated anew; what cannot be written is not kept. */
+const cacheIn = (file: string): InterpreterCache => ({
+  load() {
+    try {
+      const kept = readFileSync(file);
+      const bytes = new Uint8Array(kept.subarray(HASH_BYTES));
+      return sha256(bytes).equals(kept.subarray(0, HASH_BYTES)) ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
+  },
+  store(bytes) {
+    const draft = `${file}.${process.pid}`;
+    try {
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(draft, Buffer.concat([sha256(bytes), bytes]));
+      renameSync(draft, file);
+    } catch {
+      rmSync(draft, { force: true });
+    }
+  },
+});
+
+/** The interpreter that the published package brings along, in the folder of its bundles. An interpreter that measures is another. */
+export const builtInterpreter = (folder: string, measures: boolean): InterpreterCache =>
+  cacheIn(join(folder, fileName(measures, '')));
+
 /**
- * A cache in the folder that NODE_COMPILE_CACHE names; undefined without one. Whatever goes wrong with it is no error. An interpreter that
- * measures is another.
+ * The package's own, or a cache in the folder that NODE_COMPILE_CACHE names; undefined without one. Whatever goes wrong with it is no error.
  */
 export function createInterpreterCache(measures: boolean): InterpreterCache | undefined {
+  if (import.meta.url.endsWith('.js')) return builtInterpreter(fileURLToPath(new URL('.', import.meta.url)), measures);
   const folder = process.env['NODE_COMPILE_CACHE'];
   if (folder === undefined || folder === '') return undefined;
-  const file = join(folder, `interpreter-${measures ? 'measuring-' : ''}${sourceKey()}.bin`);
-  return {
-    load() {
-      try {
-        const kept = readFileSync(file);
-        const bytes = new Uint8Array(kept.subarray(HASH_BYTES));
-        return sha256(bytes).equals(kept.subarray(0, HASH_BYTES)) ? bytes : undefined;
-      } catch {
-        return undefined;
-      }
-    },
-    store(bytes) {
-      const draft = `${file}.${process.pid}`;
-      try {
-        mkdirSync(folder, { recursive: true });
-        writeFileSync(draft, Buffer.concat([sha256(bytes), bytes]));
-        renameSync(draft, file);
-      } catch {
-        rmSync(draft, { force: true });
-      }
-    },
-  };
+  return cacheIn(join(folder, fileName(measures, sourceKey())));
 }

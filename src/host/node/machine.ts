@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { fileURLToPath } from 'node:url';
 import { KernelFormatError } from '../../boot/kernel-format-error.ts';
 import { type ByteSink, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
@@ -23,6 +22,7 @@ import { FileError, type HostFile, openFile } from './files.ts';
 import { HypervisorError, openHypervisor } from './hypervisor.ts';
 import { useHugePages } from './huge-pages.ts';
 import { createLogger } from './log.ts';
+import { packageFile } from './package-file.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
@@ -41,8 +41,7 @@ import {
 } from './virtio-devices.ts';
 
 /** The embedded guest, in the package. */
-const GUEST_IMAGES = new URL('../../../guest/images/', import.meta.url);
-const embedded = (name: string): string => fileURLToPath(new URL(name, GUEST_IMAGES));
+const embedded = (name: string): string => packageFile(`guest/images/${name}`);
 const EMBEDDED_PARAMS = 'quiet';
 /** A panic that nobody hears ends in a reset rather than in a machine that hangs. */
 const BASE_PARAMS = 'panic=-1';

@@ -13,7 +13,7 @@ import { compileInterpreter, interpreterOfModel } from '../../hypervisor/wasm/co
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig, type VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
-import { createInterpreterCache } from './interpreter-cache.ts';
+import { createInterpreterCache, SHIPPED_MODEL } from './interpreter-cache.ts';
 import { type CompilerWire, regionCompiler } from './region-compiler.ts';
 import { type TraceWire, vcpuTracks } from './trace-file.ts';
 
@@ -55,7 +55,7 @@ v8.setFlagsFromString('--no-wasm-deopt');
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.
 const { measures } = workerData as VcpuWorkerData;
-const interpreter = compileInterpreter(createInterpreterCache(measures), 'v3', { measures });
+const interpreter = compileInterpreter(createInterpreterCache(measures), SHIPPED_MODEL, { measures });
 const clock = createClock();
 port.once('message', ({ config, model, compiler, checkTranslation, trace }: VcpuWorkerTask) => {
   const tracks = trace === undefined ? undefined : vcpuTracks(trace, clock, config.index);

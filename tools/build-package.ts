@@ -1,0 +1,76 @@
+/**
+ * Builds what npm publishes: `npm run build` writes `dist`. The program is bundled, for Node takes longer to find and link a module than to
+ * run it: one file for each thread of a machine, and for the main thread one for each part that is loaded when it is needed. The interpreter is
+ * generated here, once, and lies beside them. Declarations stay one file a module.
+ *
+ *     dist/index.js                    the library
+ *     dist/main.js                     the command line
+ *     dist/vcpu-worker.js, ...         what threads are started with (src/host/node/sibling-module.ts)
+ *     dist/interpreter*.bin            the interpreter (src/host/node/interpreter-cache.ts)
+ *     dist/index.d.ts, .../*.d.ts      declarations
+ *
+ * @module
+ */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type BuildOptions } from 'esbuild';
+import { compileInterpreter } from '../src/hypervisor/wasm/compiled-interpreter.ts';
+import { builtInterpreter, SHIPPED_MODEL } from '../src/host/node/interpreter-cache.ts';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+const source = (path: string): string => join(ROOT, 'src', path);
+
+/** Programs that share what they have in common: they run on the main thread. */
+const MAIN: Readonly<Record<string, string>> = { index: source('index.ts'), main: source('cli/main.ts') };
+/** Each is a file by itself: a thread waits for nothing else. */
+const THREADS: readonly string[] = [
+  'host/node/vcpu-worker.ts',
+  'host/node/region-compiler-worker.ts',
+  'host/node/sampler-worker.ts',
+  'host/node/kvm/kvm-vcpu-worker.ts',
+].map(source);
+
+const OPTIONS = {
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  packages: 'external',
+  legalComments: 'none',
+  logLevel: 'warning',
+} as const satisfies BuildOptions;
+
+/** Writes the program to a folder, which is emptied first: all but the declarations. */
+export async function buildProgram(outdir: string): Promise<void> {
+  rmSync(outdir, { recursive: true, force: true });
+  mkdirSync(outdir, { recursive: true });
+  await Promise.all([
+    build({ ...OPTIONS, outdir, splitting: true, entryPoints: MAIN }),
+    build({ ...OPTIONS, outdir, entryNames: '[name]', entryPoints: [...THREADS] }),
+  ]);
+  for (const measures of [false, true]) {
+    compileInterpreter(builtInterpreter(outdir, measures), SHIPPED_MODEL, { measures });
+  }
+}
+
+/**
+ * Writes the package to a folder, as it is when it is installed beside this project's own dependencies, but for declarations; returns the path of its command. The
+ * embedded guest is a link to this project's, unless it is to be copied.
+ */
+export async function buildPackage(folder: string, images: 'linked' | 'copied' = 'linked'): Promise<string> {
+  await buildProgram(join(folder, 'dist'));
+  for (const name of ['bin', 'package.json']) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  mkdirSync(join(folder, 'guest'), { recursive: true });
+  const [from, to] = [join(ROOT, 'guest/images'), join(folder, 'guest/images')];
+  rmSync(to, { recursive: true, force: true });
+  if (images === 'linked') symlinkSync(from, to);
+  else cpSync(from, to, { recursive: true });
+  return join(folder, 'bin/typervisor');
+}
+
+if (import.meta.main) {
+  await buildProgram(join(ROOT, 'dist'));
+  execFileSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig/build.json'], { cwd: ROOT, stdio: 'inherit' });
+}
