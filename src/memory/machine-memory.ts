@@ -18,6 +18,14 @@
 
 export const WASM_PAGE_BYTES = 65536;
 export const GUEST_PAGE_BYTES = 4096;
+/** Guest RAM begins at a multiple of this, as V8's memories do: where a huge page of the host is one of the guest's memory too, KVM maps it as a whole. */
+const HUGE_PAGE_BYTES = 0x20_0000;
+
+/**
+ * What guest RAM is to the host: memory of this process alone, which Linux readily gives in huge pages, or a file without a name, which other processes
+ * can be given.
+ */
+export type RamBacking = 'anonymous' | 'memfd';
 
 /** crosvm's guest-physical layout: RAM ends at the latest where the low PCI window starts. */
 export const LOW_RAM_LIMIT = 0xd000_0000;
@@ -72,7 +80,7 @@ const CONTROL_BYTES = 2 * WASM_PAGE_BYTES,
 /** The code map is at the same place in every machine: it is part of compiled code. */
 export const CODE_MAP_OFFSET: number = WASM_PAGE_BYTES + CONTROL_BYTES + PORTS_BYTES + IRQCHIP_BYTES;
 
-const align = (value: number): number => Math.ceil(value / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
+const align = (value: number, to = WASM_PAGE_BYTES): number => Math.ceil(value / to) * to;
 
 /** Lays the parts out. Throws RangeError when they do not fit into the largest memory that there is. */
 export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryMap {
@@ -88,7 +96,7 @@ export function planMachineMemory(request: MachineMemoryRequest): MachineMemoryM
   const irqchipBytes = IRQCHIP_BYTES;
   const codeMap = CODE_MAP_OFFSET;
   const vcpus = codeMap + align((LOW_RAM_LIMIT / GUEST_PAGE_BYTES) * 4);
-  const ram = vcpus + vcpuBytes * vcpuCount;
+  const ram = align(vcpus + vcpuBytes * vcpuCount, HUGE_PAGE_BYTES);
   const pages = (ram + align(ramBytes)) / WASM_PAGE_BYTES;
   if (pages > MAX_PAGES) {
     throw new RangeError(`${ramBytes} bytes of guest RAM and ${vcpuCount} vCPUs do not fit into 16 GiB`);

@@ -174,6 +174,8 @@ export interface RunConfig {
   readonly hypervisor: HypervisorName;
   /** On KVM; absent: 'kernel' there, and the machine may run on the WebAssembly CPU, which has its own. */
   readonly irqchip?: IrqchipName;
+  /** On KVM guest RAM is a memfd, which other processes can be given; else memory of this process alone. */
+  readonly memfd: boolean;
   /** The WebAssembly CPU translates hot code; else it interprets all. */
   readonly translate: boolean;
   /** Calls of translated code that the interpreter does too, for comparison; absent: none. */
@@ -218,6 +220,7 @@ export const DEFAULT_CONFIG: RunConfig = {
   serial: [CONSOLE_ON_STDOUT],
   hypervisor: 'auto',
   translate: true,
+  memfd: false,
   model: 'x86-64-v3',
   noReboot: false,
   name: 'typervisor',

@@ -9,6 +9,7 @@ import type { Kvm } from '../hypervisor/kvm/kvm.ts';
 import { KvmMachine } from '../hypervisor/kvm/machine.ts';
 import type { VcpuHandle } from '../hypervisor/kvm/vm.ts';
 import type { VirtualMachineFactory } from '../hypervisor/virtual-machine.ts';
+import type { RamBacking } from '../memory/machine-memory.ts';
 import { PmTimer } from '../irqchip/pm-timer.ts';
 import { type IrqchipName, MAX_KVM_MEM_MIB, MIB } from './config.ts';
 import { outerIrqchip } from './outer-irqchip.ts';
@@ -24,8 +25,12 @@ export interface KvmMachineFactory extends VirtualMachineFactory {
   stop(): void;
 }
 
-/** `irqchip`: which interrupt controllers are the kernel's: all, or the local APICs only. */
-export function kvmMachine(kvm: Kvm, irqchip: IrqchipName = 'kernel'): KvmMachineFactory {
+/** `irqchip`: which interrupt controllers are the kernel's: all, or the local APICs only. `backing`: what guest RAM is. */
+export function kvmMachine(
+  kvm: Kvm,
+  irqchip: IrqchipName = 'kernel',
+  backing: RamBacking = 'anonymous',
+): KvmMachineFactory {
   let machine: KvmMachine | undefined;
   return {
     vcpuAreaBytes: VCPU_AREA_BYTES,
@@ -36,6 +41,7 @@ export function kvmMachine(kvm: Kvm, irqchip: IrqchipName = 'kernel'): KvmMachin
       machine = new KvmMachine({
         ...parts,
         kvm,
+        backing,
         tssAddress: KVM_TSS_ADDRESS,
         identityMapAddress: KVM_IDENTITY_MAP_ADDRESS,
         pmTimer: new PmTimer(parts.memory.buffer, parts.map, parts.clock),

@@ -177,6 +177,14 @@ test('the model of the CPU is one of two', () => {
   );
 });
 
+test('a memfd is for KVM', () => {
+  assert.equal(parse('--hypervisor', 'kvm').memfd, false);
+  assert.equal(parse('--hypervisor', 'kvm,memfd').memfd, true);
+  for (const name of ['wasm', 'auto']) {
+    refused(['--hypervisor', `${name},memfd=true`], `--hypervisor "${name},memfd=true": a memfd takes kvm`);
+  }
+});
+
 test('the debug-exit port may be given with and without its key, inside the port space', () => {
   assert.deepEqual(parse('--debug-exit', 'port=0xf4').debugExit, { port: 0xf4 });
   assert.deepEqual(parse('--debug-exit', '244').debugExit, { port: 0xf4 });

@@ -188,13 +188,20 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   {
     name: '--hypervisor',
     value: 'NAME[,KEY=VALUE]',
-    help: "kvm, Linux's KVM; wasm, the CPU written in WebAssembly; or auto, the default: KVM where it will work, else wasm. The keys are for wasm.",
+    help: "kvm, Linux's KVM; wasm, the CPU written in WebAssembly; or auto, the default: KVM where it will work, else wasm.",
     keys: [
       [
         'model=MODEL',
-        `What the CPU can do: x86-64-v2, or x86-64-v3 with AVX2, FMA, BMI and AES beside it. The default is ${DEFAULT_CONFIG.model}.`,
+        `wasm: what the CPU can do: x86-64-v2, or x86-64-v3 with AVX2, FMA, BMI and AES beside it. The default is ${DEFAULT_CONFIG.model}.`,
       ],
-      ['translate=BOOL', 'Whether hot code is translated (the default) or all of it interpreted, which is slower.'],
+      [
+        'translate=BOOL',
+        'wasm: whether hot code is translated (the default) or all of it interpreted, which is slower.',
+      ],
+      [
+        'memfd=BOOL',
+        'kvm: guest RAM is a memfd, which other processes can be given; it seldom gets huge pages. The default is false.',
+      ],
     ],
   },
   {
@@ -253,6 +260,7 @@ const CHECK_TRANSLATION = { every: integer(1, 1_000_000_000), eager: withDefault
 const HYPERVISOR = {
   name: choice('kvm', 'wasm', 'auto'),
   translate: withDefault(boolean(), true),
+  memfd: withDefault(boolean(), DEFAULT_CONFIG.memfd),
   model: withDefault(choice('x86-64-v2', 'x86-64-v3'), DEFAULT_CONFIG.model),
 };
 const TRACE = { path: string(), limit: withDefault(integer(1, MAX_TRACE_MIB, 'MiB'), DEFAULT_TRACE_MIB) };
@@ -481,6 +489,9 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     throw invalid('--check-translation', args.options.get('--check-translation')?.[0] ?? '', 'KVM translates nothing');
   }
   refuseForWasm(args, hypervisor?.name, mem?.size, cpus?.['num-cores']);
+  if (hypervisor?.memfd === true && hypervisor.name !== 'kvm') {
+    throw invalid('--hypervisor', args.options.get('--hypervisor')?.[0] ?? '', 'a memfd takes kvm');
+  }
   const [irqchip] = keyValues(args, '--irqchip', IRQCHIP);
   if (irqchip !== undefined && hypervisor?.name === 'wasm') {
     throw invalid('--irqchip', irqchip.kind, 'the WebAssembly CPU has interrupt controllers of its own');
@@ -519,6 +530,7 @@ export function parseRunArguments(argv: readonly string[]): RunConfig | 'help' {
     translate: hypervisor?.translate ?? DEFAULT_CONFIG.translate,
     ...(check !== undefined && { checkTranslation: check }),
     model: hypervisor?.model ?? DEFAULT_CONFIG.model,
+    memfd: hypervisor?.memfd ?? DEFAULT_CONFIG.memfd,
     noReboot: args.options.has('--no-reboot'),
     name: plainValue(args, '--name') ?? DEFAULT_CONFIG.name,
     logLevel: logLevel(args),

@@ -112,7 +112,7 @@ async function kvmVcpu(undo: DisposableStack): Promise<VcpuMaker> {
     vcpu({ memory, map, control, bus }) {
       const { calls } = kvm;
       const vm = undo.use(new KvmVm(kvm));
-      const { address } = undo.use(mapGuestRam(calls, memory.buffer, map));
+      const { address } = undo.use(mapGuestRam(calls, memory.buffer, map, 'memfd'));
       vm.setRealModePages(KVM_TSS_ADDRESS, KVM_IDENTITY_MAP_ADDRESS);
       vm.setMemory({ slot: 0, guestAddress: 0, bytes: map.ramBytes, hostAddress: address });
       const handle = vm.createVcpu(0);

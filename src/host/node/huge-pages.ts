@@ -8,13 +8,14 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import type { RamBacking } from '../../memory/machine-memory.ts';
 import { linuxCalls, MADV_HUGEPAGE } from './linux-calls.ts';
 
 /** Where Linux says which memory gets huge pages: `always [madvise] never`; memfds have a list of their own. */
-const SETTINGS = {
-  wasm: '/sys/kernel/mm/transparent_hugepage/enabled',
-  kvm: '/sys/kernel/mm/transparent_hugepage/shmem_enabled',
-} as const;
+const SETTINGS: Readonly<Record<RamBacking, string>> = {
+  anonymous: '/sys/kernel/mm/transparent_hugepage/enabled',
+  memfd: '/sys/kernel/mm/transparent_hugepage/shmem_enabled',
+};
 
 /** Whether memory must ask for huge pages to get them: the setting in brackets. */
 export const mustAsk = (setting: string): boolean => /\[(madvise|advise)\]/.test(setting);
@@ -29,8 +30,8 @@ function readSetting(path: string): string {
 }
 
 /** Asks for huge pages for a part of a machine's memory. Loads koffi only where asking is of use. */
-export function useHugePages(hypervisor: 'kvm' | 'wasm', part: Uint8Array): void {
-  if (mustAsk(readSetting(SETTINGS[hypervisor]))) linuxCalls()?.madvise(wholePages(part), MADV_HUGEPAGE);
+export function useHugePages(backing: RamBacking, part: Uint8Array): void {
+  if (mustAsk(readSetting(SETTINGS[backing]))) linuxCalls()?.madvise(wholePages(part), MADV_HUGEPAGE);
 }
 
 /** Every part begins at a page of WebAssembly, which is a multiple of the host's pages. */

@@ -8,6 +8,7 @@ import { type CpuModel, PHYSICAL_ADDRESS_BITS } from '../../hypervisor/wasm/syst
 import { type Kvm, KvmUnusableError } from '../../hypervisor/kvm/kvm.ts';
 import { SystemCallError } from '../../hypervisor/kvm/system-calls.ts';
 import type { VirtualMachineFactory } from '../../hypervisor/virtual-machine.ts';
+import type { RamBacking } from '../../memory/machine-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import { MAX_MEM_MIB, MAX_WASM_CPUS, MIB, type ModelName, type RunConfig } from '../../vm/config.ts';
 import type { VcpuThread } from '../../vm/machine.ts';
@@ -22,6 +23,7 @@ import { takeVcpuWorker } from './vcpu-workers.ts';
 
 export interface NodeHypervisor extends AsyncDisposable {
   readonly name: 'kvm' | 'wasm';
+  readonly ramBacking: RamBacking;
   readonly factory: VirtualMachineFactory;
   startVcpu(config: VcpuThreadConfig, trace: TraceWire | undefined): VcpuThread;
 }
@@ -46,7 +48,7 @@ export async function openHypervisor(config: RunConfig, logger: Logger): Promise
       const kvm = await openKvm();
       if (config.hypervisor === 'auto') tryMachine(kvm);
       logger.log('info', 'hypervisor', `KVM (system calls by ${kvm.calls.implementation})`);
-      return kvmOnNode(kvm, config.cpus, config.irqchip);
+      return kvmOnNode(kvm, config);
     } catch (error) {
       if (!isHostError(error)) throw error;
       if (config.hypervisor === 'kvm') throw new HypervisorError(error.message, { cause: error });
@@ -70,6 +72,7 @@ function tryMachine(kvm: Kvm): void {
 const MODELS: Record<ModelName, CpuModel> = { 'x86-64-v2': 'v2', 'x86-64-v3': 'v3' };
 
 function wasmOnNode(config: RunConfig, logger: Logger): NodeHypervisor {
+  if (config.memfd) throw new HypervisorError('the memory of the WebAssembly CPU is never a memfd, that takes KVM');
   if (config.irqchip !== undefined) {
     throw new HypervisorError(
       `the WebAssembly CPU has interrupt controllers of its own, --irqchip ${config.irqchip} takes KVM`,
@@ -86,6 +89,7 @@ function wasmOnNode(config: RunConfig, logger: Logger): NodeHypervisor {
   const workers = Array.from({ length: config.cpus }, () => takeVcpuWorker(measures));
   return {
     name: 'wasm',
+    ramBacking: 'anonymous',
     factory: softwareMachine({ vcpuAreaBytes: VCPU_AREA_BYTES, physicalAddressBits: PHYSICAL_ADDRESS_BITS }),
     startVcpu: (thread, trace) =>
       startVcpu(workers[thread.index] as (typeof workers)[number], thread, {

@@ -159,7 +159,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
       else consoles.push({ config: port, backend: connected });
     }
     const { devices, persistent, disks, scsiDisks } = await createVirtioDevices(config, consoles, logger, resources);
-    const balloon = createBalloon(config, hypervisor.name, logger);
+    const balloon = createBalloon(config, hypervisor.ramBacking, logger);
     const progress = createProgressLine(process.stderr);
     machine = new Machine(
       {
@@ -187,6 +187,10 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
         yieldTurn,
       },
     );
+    const { bulk } = machine;
+    const askForHugePages = (): void => useHugePages(hypervisor.ramBacking, bulk);
+    // Before the guest touches its memory, where what makes the system call is loaded anyway.
+    if (config.hugePages && hypervisor.name === 'kvm') askForHugePages();
     const from = performance.now();
     const running = machine.run();
     progress.end();
@@ -194,8 +198,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
     else {
       started?.({ balloon, disks, scsiDisks, disk: (which) => findDisk(disks, which) });
       // Loading koffi takes this thread some 25 ms, which the guest has better uses for than to wait.
-      const { bulk } = machine;
-      if (config.hugePages) setImmediate(() => useHugePages(hypervisor.name, bulk));
+      if (config.hugePages && hypervisor.name === 'wasm') setImmediate(askForHugePages);
     }
     const result: MachineResult = await running;
     const seconds = (performance.now() - from) / 1000;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { fstatSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { mapGuestRam } from '../../hypervisor/kvm/guest-ram.ts';
-import { allocateMachineMemory, planMachineMemory } from '../../memory/machine-memory.ts';
+import { allocateMachineMemory, planMachineMemory, type RamBacking } from '../../memory/machine-memory.ts';
 import { silentLogger } from '../../util/log.ts';
 import { koffiCalls } from './kvm/koffi-calls.ts';
 import { linuxCalls } from './linux-calls.ts';
@@ -26,11 +26,11 @@ function guestRam() {
 }
 
 /** Releases the middle 64 MiB of RAM that is full, and checks its contents; gives the loss of resident memory. */
-function releaseMiddle(ram: Uint8Array, hypervisor: 'kvm' | 'wasm', kind: 'RssAnon' | 'RssShmem'): number {
+function releaseMiddle(ram: Uint8Array, backing: RamBacking, kind: 'RssAnon' | 'RssShmem'): number {
   ram.fill(0x55);
   const before = resident(kind);
   const [from, end] = [16 * MIB, 80 * MIB];
-  assert.equal(memoryReleaser(hypervisor, silentLogger)(ram.subarray(from, end)), true);
+  assert.equal(memoryReleaser(backing, silentLogger)(ram.subarray(from, end)), true);
   const lost = before - resident(kind);
   assert.deepEqual([ram[from - 1], ram[from], ram[end - 1], ram[end]], [0x55, 0, 0, 0x55]);
   ram[from] = 1;
@@ -38,23 +38,23 @@ function releaseMiddle(ram: Uint8Array, hypervisor: 'kvm' | 'wasm', kind: 'RssAn
   return lost;
 }
 
-test("the WebAssembly CPU's memory is no longer resident, and reads as zeros", { skip }, () => {
-  const lost = releaseMiddle(guestRam().ram, 'wasm', 'RssAnon');
+test('memory of the process is no longer resident, and reads as zeros', { skip }, () => {
+  const lost = releaseMiddle(guestRam().ram, 'anonymous', 'RssAnon');
   assert.ok(lost > 60, `${lost} MiB`);
 });
 
-test("KVM's memory is no longer in the memfd, and reads as zeros", { skip }, async () => {
+test('memory of a memfd is no longer in the file, and reads as zeros', { skip }, async () => {
   const { map, buffer, ram } = guestRam();
-  using mapped = mapGuestRam(await koffiCalls(), buffer, map);
-  const lost = releaseMiddle(ram, 'kvm', 'RssShmem');
+  using mapped = mapGuestRam(await koffiCalls(), buffer, map, 'memfd');
+  const lost = releaseMiddle(ram, 'memfd', 'RssShmem');
   assert.ok(lost > 60, `${lost} MiB`);
   // Two pages have been looked at since, which gives a file memory again.
-  assert.equal((fstatSync(mapped.fd).blocks * 512) / 4096, (32 * MIB) / 4096 + 2);
+  assert.equal((fstatSync(mapped.fd as number).blocks * 512) / 4096, (32 * MIB) / 4096 + 2);
 });
 
 test('what the kernel refuses is said once, and nothing has changed', { skip }, () => {
   const lines: string[] = [];
-  const release = memoryReleaser('kvm', { log: (...line) => void lines.push(line.join(' ')) });
+  const release = memoryReleaser('memfd', { log: (...line) => void lines.push(line.join(' ')) });
   const { ram } = guestRam();
   ram[0] = 7;
   // A hole can only be punched into a file.

@@ -18,6 +18,7 @@ import { RngDevice } from '../../devices/virtio/rng/device.ts';
 import type { ScsiDevice } from '../../devices/virtio/scsi/device.ts';
 import type { ScsiLun } from '../../devices/virtio/scsi/unit.ts';
 import { placePersistentMemory } from '../../memory/persistent-memory.ts';
+import type { RamBacking } from '../../memory/machine-memory.ts';
 import type { Logger } from '../../util/log.ts';
 import type { RunConfig, SerialConfig } from '../../vm/config.ts';
 import type { PersistentMemory } from '../../vm/machine.ts';
@@ -83,15 +84,15 @@ export async function createVirtioDevices(
   return { devices, persistent, disks, scsiDisks };
 }
 
-/** The configuration's balloon, over memory that is kept as the hypervisor keeps it. */
+/** The configuration's balloon, over memory of a kind. */
 export function createBalloon(
   { balloon, memBytes }: RunConfig,
-  hypervisor: 'kvm' | 'wasm',
+  backing: RamBacking,
   logger: Logger,
 ): BalloonDevice | undefined {
   if (balloon === undefined) return undefined;
   return new BalloonDevice({
-    release: memoryReleaser(hypervisor, logger),
+    release: memoryReleaser(backing, logger),
     memoryBytes: memBytes,
     targetBytes: memBytes - (balloon.initMemBytes ?? memBytes),
     pageReporting: balloon.pageReporting,

@@ -22,6 +22,7 @@ test('a vCPU in an endless loop comes out a thousand times, and then for good', 
   const clock = createClock();
   using machine = new KvmMachine({
     kvm,
+    backing: 'anonymous',
     memory,
     map,
     control: area,

@@ -5,7 +5,7 @@
  */
 import type { InterruptLine } from '../../bus/bus-device.ts';
 import { type ControlArea, REQUEST_STOP } from '../../bus/control.ts';
-import { FOUR_GIB, splitRam } from '../../memory/machine-memory.ts';
+import { FOUR_GIB, type RamBacking, splitRam } from '../../memory/machine-memory.ts';
 import type { VirtualMachine, VirtualMachineParts, VmmBuses } from '../virtual-machine.ts';
 import { vcpuCpuid } from './cpuid.ts';
 import {
@@ -44,6 +44,7 @@ export interface OuterIrqchip extends Disposable {
 
 export interface KvmMachineOptions extends Omit<VirtualMachineParts, 'timers'> {
   readonly kvm: Kvm;
+  readonly backing: RamBacking;
   /** Where the machine's memory map keeps room for what KVM on Intel needs. */
   readonly tssAddress: number;
   readonly identityMapAddress: number;
@@ -74,14 +75,14 @@ export class KvmMachine implements VirtualMachine {
 
   /** @throws SystemCallError */
   constructor(options: KvmMachineOptions) {
-    const { kvm, memory, map, control, tssAddress, identityMapAddress, pmTimer, outer } = options;
+    const { kvm, backing, memory, map, control, tssAddress, identityMapAddress, pmTimer, outer } = options;
     this.#kvm = kvm;
     this.#control = control;
     this.#pmTimer = pmTimer;
     const { calls } = kvm;
     using undo = new DisposableStack();
     this.#vm = undo.use(new KvmVm(kvm));
-    this.#ram = undo.use(mapGuestRam(calls, memory.buffer, map));
+    this.#ram = undo.use(mapGuestRam(calls, memory.buffer, map, backing));
     this.#vm.setRealModePages(tssAddress, identityMapAddress);
     const { lowEnd, highEnd } = splitRam(map.ramBytes);
     const { address } = this.#ram;

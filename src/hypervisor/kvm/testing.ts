@@ -7,7 +7,7 @@
 import { openKvm } from '../../host/node/kvm/open-kvm.ts';
 import { ControlArea, REQUEST_STOP, type VcpuControl } from '../../bus/control.ts';
 import type { VcpuBus } from '../../bus/vcpu-bus.ts';
-import { allocateMachineMemory, planMachineMemory } from '../../memory/machine-memory.ts';
+import { type RamBacking, allocateMachineMemory, planMachineMemory } from '../../memory/machine-memory.ts';
 import type { VcpuExit } from '../exit.ts';
 import type { InitialCpuState } from '../initial-state.ts';
 import { realModeState as startState } from '../real-mode.ts';
@@ -48,6 +48,8 @@ export interface RealModeOptions {
   /** Where DS begins, for accesses outside RAM. */
   readonly dataBase?: number;
   readonly logDirtyPages?: boolean;
+  /** What guest RAM is: a memfd by default. */
+  readonly backing?: RamBacking;
   /** What reads give: by default all ones. */
   readonly read?: (address: number, width: number) => number;
   /** Called on writes, before they are written down. */
@@ -65,11 +67,11 @@ export class RealModeMachine implements Disposable {
   readonly #undo = new DisposableStack();
 
   constructor(kvm: Kvm, code: string, options: RealModeOptions = {}) {
-    const { irqchip = 'none', dataBase = 0, logDirtyPages = false, read, write } = options;
+    const { irqchip = 'none', dataBase = 0, backing = 'memfd', logDirtyPages = false, read, write } = options;
     const map = planMachineMemory({ ramBytes: RAM_BYTES, vcpuCount: 1, vcpuBytes: 4096 });
     const memory = allocateMachineMemory(map);
     this.vm = this.#undo.use(new KvmVm(kvm));
-    const ram = this.#undo.use(mapGuestRam(kvm.calls, memory.buffer, map));
+    const ram = this.#undo.use(mapGuestRam(kvm.calls, memory.buffer, map, backing));
     this.ram = new Uint8Array(memory.buffer, map.ram, map.ramBytes);
     this.ram.set(bytes(code), CODE);
     this.vm.setMemory({ slot: 0, guestAddress: 0, bytes: RAM_BYTES, hostAddress: ram.address, logDirtyPages });

@@ -53,6 +53,16 @@ test('memory that is added while the machine exists is seen by the guest, and me
   calls.close(fd);
 });
 
+for (const backing of ['anonymous', 'memfd'] as const) {
+  test(`${backing} guest RAM holds the same bytes for the guest and for the devices`, { skip }, () => {
+    // mov al, [3123h]; out 80h, al; mov byte [7000h], 5ah
+    using machine = new RealModeMachine(kvm, `a0 23 31 e6 80 c6 06 00 70 5a ${END}`, { backing });
+    machine.ram[0x3123] = 0xa5;
+    machine.run();
+    assert.deepEqual([machine.log, machine.ram[0x7000]], [['out 80/1 a5'], 0x5a]);
+  });
+}
+
 test('the dirty log has the pages that the guest wrote to, and forgets them when it is read', { skip }, () => {
   // mov [3123h], al; mov [7000h], al
   const code = `a2 23 31 a2 00 70 ${END}`;

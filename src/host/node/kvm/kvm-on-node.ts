@@ -5,7 +5,7 @@
  */
 import type { Worker } from 'node:worker_threads';
 import type { Kvm } from '../../../hypervisor/kvm/kvm.ts';
-import type { IrqchipName } from '../../../vm/config.ts';
+import type { RunConfig } from '../../../vm/config.ts';
 import { kvmMachine } from '../../../vm/kvm-machine.ts';
 import type { VcpuThread } from '../../../vm/machine.ts';
 import type { VcpuThreadConfig, VcpuThreadEnd } from '../../../vm/vcpu-thread.ts';
@@ -15,9 +15,10 @@ import type { KvmVcpuTask } from './kvm-vcpu-worker.ts';
 import { takeKvmWorker } from './kvm-workers.ts';
 
 /** Takes over the open KVM. The workers start to load at once, beside what else there is to do before a machine runs. */
-export function kvmOnNode(kvm: Kvm, vcpuCount: number, irqchip?: IrqchipName): NodeHypervisor {
-  const factory = kvmMachine(kvm, irqchip);
-  const workers = Array.from({ length: vcpuCount }, (_, index) => takeKvmWorker(index));
+export function kvmOnNode(kvm: Kvm, { cpus, irqchip, memfd }: RunConfig): NodeHypervisor {
+  const ramBacking = memfd ? 'memfd' : 'anonymous';
+  const factory = kvmMachine(kvm, irqchip, ramBacking);
+  const workers = Array.from({ length: cpus }, (_, index) => takeKvmWorker(index));
   const stop = (): void => factory.stop();
   process.once('exit', stop);
 
@@ -38,6 +39,7 @@ export function kvmOnNode(kvm: Kvm, vcpuCount: number, irqchip?: IrqchipName): N
 
   return {
     name: 'kvm',
+    ramBacking,
     factory,
     startVcpu,
     async [Symbol.asyncDispose]() {
