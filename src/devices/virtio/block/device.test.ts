@@ -96,7 +96,7 @@ for (const kind of TRANSPORTS) {
     test(`${name}: a hundred requests are under way at once and end in any order, told in batches`, async () => {
       const { queues, disk, driver, used } = rig({ kind, packedRing });
       disk.hold = true;
-      for (let n = 0; n < 100; n++) queues[0].add(blockRequest(0, n, writable(512)), true);
+      for (let n = 0; n < 100; n++) queues[0].add(blockRequest(0, 2 * n, writable(512)), true);
       driver.notify(0);
       assert.equal(disk.held.length, 100);
       assert.equal(driver.takeInterrupts(), 0);
@@ -104,13 +104,49 @@ for (const kind of TRANSPORTS) {
       const first = await used(3);
       assert.deepEqual(
         first.map((chain) => queues[0].contents(chain)[0]),
-        [50, 3, 99].map((n) => disk.contents[n * 512]),
+        [50, 3, 99].map((n) => disk.contents[n * 1024]),
       );
       assert.equal(driver.takeInterrupts(), 1);
       disk.held.forEach((end) => void end());
       await used(97);
     });
   }
+
+  test(`${kind}: requests that follow each other on the disk are one operation, and each gets its own data and status`, async () => {
+    const { queues, disk, driver, used } = rig({ kind });
+    const data = [1, 2, 3].map((fill) => new Uint8Array(512).fill(fill));
+    data.forEach((bytes, n) => queues[0].add(blockRequest(1, 4 + n, readableBytes(bytes)), true));
+    queues[0].add(blockRequest(1, 9, readableBytes(data[0] as Uint8Array)), true);
+    for (const sector of [4, 5, 6]) queues[0].add(blockRequest(0, sector, writable(512)), true);
+    driver.notify(0);
+    const chains = await used(7);
+    assert.deepEqual(disk.log, ['write 2048+1536', 'write 4608+512', 'read 2048+1536']);
+    assert.deepEqual(
+      chains.map((chain) => queues[0].contents(chain).at(-1)),
+      [0, 0, 0, 0, 0, 0, 0],
+    );
+    assert.deepEqual(
+      chains.slice(4).map((chain) => queues[0].contents(chain).slice(0, 512)),
+      data,
+    );
+  });
+
+  test(`${kind}: when requests that were one operation fail, each is tried alone, and only those that fail again are errors`, async () => {
+    const { queues, disk, driver, used, errors } = rig({ kind });
+    const { write } = disk;
+    disk.write = (offset, from) =>
+      offset <= 3072 && offset + from.length * 512 > 3072
+        ? Promise.reject(new Error('bad block'))
+        : write.call(disk, offset, from);
+    for (const sector of [5, 6, 7])
+      queues[0].add(blockRequest(1, sector, readableBytes(new Uint8Array(512).fill(0x77))), true);
+    driver.notify(0);
+    const statuses = (await used(3)).map((chain) => queues[0].contents(chain).at(-1));
+    assert.deepEqual([statuses.length, statuses.filter((status) => status === 0).length], [3, 2]);
+    assert.ok(statuses.includes(1));
+    assert.deepEqual([disk.contents[5 * 512], disk.contents[7 * 512]], [0x77, 0x77]);
+    assert.deepEqual(errors, ['block vda: write failed: bad block']);
+  });
 
   test(`${kind}: a reset with requests under way writes nothing into the next driver's rings, and no status`, async () => {
     const { queues, disk, driver, memory, start } = rig({ kind });

@@ -1,7 +1,8 @@
 /**
  * The block device (VIRTIO 1.2, section 5.2): Parse (request.ts) -> Execute (execute.ts) -> Complete (here).
  *
- * Any number of requests is under way, as many as the queues hold, and they end in any order. What ends within one turn of
+ * Any number of requests is under way, as many as the queues hold, and they end in any order. Those that are there at once and follow each other
+ * on the disk are one operation of the host's (request-run.ts). What ends within one turn of
  * the host's event loop is shown to the driver at once, with one interrupt a queue at most. A host error is an I/O error for
  * the guest; the device goes on.
  *
@@ -27,8 +28,9 @@ import type { Chain } from '../queue/chain.ts';
 import { takeChains } from '../queue/take-chains.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import * as B from './defs.ts';
-import { type BlockTarget, execute, writtenBytes } from './execute.ts';
+import { type BlockTarget, execute, executeRun, writtenBytes } from './execute.ts';
 import { type BlockLimits, type BlockRequest, faultStatus, parseRequest } from './request.ts';
+import { RequestRun, type Transfer } from './request-run.ts';
 
 const QUEUE_SIZE = 256;
 /** Buffers of data in a request: all places of a queue but those of header and status. */
@@ -59,6 +61,23 @@ export interface BlockOptions {
   readonly yieldTurn: (resume: () => void) => void;
   /** Told of the first of the host's errors in a row. */
   readonly onError: (message: string) => void;
+}
+
+/** A chain of a queue, and whose it is. */
+interface TakenChain {
+  readonly session: DriverSession;
+  readonly index: number;
+  readonly queue: Virtqueue;
+  readonly chain: Chain;
+}
+
+interface StartedRequest extends TakenChain {
+  readonly request: BlockRequest;
+  readonly flight: ReturnType<Flights['enter']>;
+}
+
+interface StartedTransfer extends StartedRequest {
+  readonly request: Transfer;
 }
 
 export class BlockDevice implements VirtioDevice {
@@ -198,7 +217,9 @@ export class BlockDevice implements VirtioDevice {
     const session = this.#session;
     const queue = session?.queues[index];
     if (session === undefined || queue === undefined) return;
-    const end = takeChains(queue, (chain) => this.#start(session, index, queue, chain));
+    const run = new RequestRun<StartedTransfer>((started) => this.#startRun(started));
+    const end = takeChains(queue, (chain) => this.#start({ session, index, queue, chain }, run));
+    run.flush();
     if (end === 'more') {
       this.#waiting[index] = true;
       this.#options.yieldTurn(() => {
@@ -208,31 +229,60 @@ export class BlockDevice implements VirtioDevice {
     } else if (end !== 'empty') session.needsReset(`queue ${index}: ${end}`);
   }
 
-  #start(session: DriverSession, index: number, queue: Virtqueue, chain: Chain): void {
+  #start(taken: TakenChain, run: RequestRun<StartedTransfer>): void {
+    const { chain } = taken;
     // Without a byte for the status nothing can be said but that the chain is the driver's again.
     if (chain.writableBytes === 0) {
-      this.#finish(session, index, queue, chain, undefined, 0);
+      this.#finish(taken, undefined, 0);
       return;
     }
     const request = parseRequest(chain, this.#limits);
     if (typeof request === 'string') {
-      this.#finish(session, index, queue, chain, faultStatus(request), 0);
+      this.#finish(taken, faultStatus(request), 0);
       return;
     }
     const flight = this.#flights.enter();
-    execute(request, chain, this.#target).then(
+    if (request.kind === 'read' || request.kind === 'write') {
+      run.add({ ...taken, request, flight });
+      return;
+    }
+    run.flush();
+    this.#execute({ ...taken, request, flight });
+  }
+
+  #startRun(run: readonly StartedTransfer[]): void {
+    const [first] = run;
+    if (first !== undefined && run.length === 1) {
+      this.#execute(first);
+      return;
+    }
+    executeRun(run, this.#target).then(
       () => {
-        this.#failing = false;
-        const bytes = writtenBytes(request, this.#id.length);
-        this.#finish(session, index, queue, chain, B.VIRTIO_BLK_S_OK, bytes);
-        flight.leave();
+        for (const one of run) this.#succeeded(one);
       },
+      () => {
+        // Which of them it was that failed each finds out for itself.
+        for (const one of run) this.#execute(one);
+      },
+    );
+  }
+
+  #execute(started: StartedRequest): void {
+    const { request, chain, flight } = started;
+    execute(request, chain, this.#target).then(
+      () => this.#succeeded(started),
       (error: unknown) => {
         this.#report(request, error);
-        this.#finish(session, index, queue, chain, B.VIRTIO_BLK_S_IOERR, 0);
+        this.#finish(started, B.VIRTIO_BLK_S_IOERR, 0);
         flight.leave();
       },
     );
+  }
+
+  #succeeded(started: StartedRequest): void {
+    this.#failing = false;
+    this.#finish(started, B.VIRTIO_BLK_S_OK, writtenBytes(started.request, this.#id.length));
+    started.flight.leave();
   }
 
   /** A guest that goes on writing to a full disk is told each time, the user once. */
@@ -244,14 +294,7 @@ export class BlockDevice implements VirtioDevice {
   }
 
   /** `written`: bytes from the start of the writable part, the status not among them. */
-  #finish(
-    session: DriverSession,
-    index: number,
-    queue: Virtqueue,
-    chain: Chain,
-    status: number | undefined,
-    written: number,
-  ): void {
+  #finish({ session, index, queue, chain }: TakenChain, status: number | undefined, written: number): void {
     let total = written;
     if (status !== undefined && !queue.closed) {
       this.#status[0] = status;

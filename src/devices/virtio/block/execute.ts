@@ -7,6 +7,7 @@ import type { Disk } from '../../../disk/disk.ts';
 import type { Chain } from '../queue/chain.ts';
 import { BLK_REQ_HEADER_BYTES } from './defs.ts';
 import type { BlockRequest } from './request.ts';
+import type { Transfer } from './request-run.ts';
 
 export interface BlockTarget {
   readonly disk: Disk;
@@ -40,6 +41,22 @@ export async function execute(request: BlockRequest, chain: Chain, target: Block
       break;
   }
   if (target.writeThrough) await disk.flush();
+  return undefined;
+}
+
+/** Does reads or writes that follow each other on the disk as one. Rejects with the host's error: then any of them may have failed. */
+export async function executeRun(
+  run: readonly { readonly request: Transfer; readonly chain: Chain }[],
+  target: BlockTarget,
+): Promise<void> {
+  const [{ request: first }] = run as readonly [(typeof run)[number], ...typeof run];
+  if (first.kind === 'read') {
+    const parts = run.flatMap(({ request, chain }) => chain.writableViews(0, request.bytes));
+    return readInto(parts, first.offset, target);
+  }
+  const parts = run.flatMap(({ request, chain }) => chain.readableViews(BLK_REQ_HEADER_BYTES, request.bytes));
+  await target.disk.write(first.offset, parts);
+  if (target.writeThrough) await target.disk.flush();
   return undefined;
 }
 
