@@ -172,7 +172,7 @@ test('a reboot boots again in place, and the power button is not needed to end i
 
 /** What the host's largest process has in memory when the guest is full, and when it has given back, in KiB: beside guest RAM what Node has. */
 const RESIDENT = {
-  anonymous: { field: 'RssAnon', option: 'kvm', full: 380_000, empty: 300_000 },
+  anonymous: { field: 'RssAnon', option: 'kvm', full: 300_000, empty: 250_000 },
   memfd: { field: 'RssShmem', option: 'kvm,memfd', full: 250_000, empty: 150_000 },
 } as const;
 
