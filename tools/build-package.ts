@@ -56,18 +56,16 @@ export async function buildProgram(outdir: string): Promise<void> {
 }
 
 /**
- * Writes the package to a folder, as it is when it is installed beside this project's own dependencies, but for declarations; returns the path of its command. The
- * embedded guest is a link to this project's, unless it is to be copied.
+ * Writes the package to a folder, as it is when it is installed beside this project's own dependencies, but for declarations and the embedded
+ * guest, which is a link to this project's.
  */
-export async function buildPackage(folder: string, images: 'linked' | 'copied' = 'linked'): Promise<string> {
+export async function buildPackage(folder: string): Promise<void> {
   await buildProgram(join(folder, 'dist'));
   for (const name of ['bin', 'package.json']) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   mkdirSync(join(folder, 'guest'), { recursive: true });
-  const [from, to] = [join(ROOT, 'guest/images'), join(folder, 'guest/images')];
-  rmSync(to, { recursive: true, force: true });
-  if (images === 'linked') symlinkSync(from, to);
-  else cpSync(from, to, { recursive: true });
-  return join(folder, 'bin/typervisor');
+  const images = join(folder, 'guest/images');
+  rmSync(images, { force: true });
+  symlinkSync(join(ROOT, 'guest/images'), images);
 }
 
 if (import.meta.main) {

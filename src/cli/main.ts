@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { packageFile } from '../host/node/package-file.ts';
 import { suggest } from '../util/suggestion.ts';
 import { ExitCode } from '../vm/exit-code.ts';
 import { entry, section } from './help.ts';
@@ -114,7 +115,6 @@ async function help(args: readonly string[]): Promise<number> {
 
 async function version(args: readonly string[]): Promise<number> {
   refuseFurther(args);
-  const { packageFile } = await import('../host/node/package-file.ts');
   const manifest: unknown = JSON.parse(readFileSync(packageFile('package.json'), 'utf8'));
   const known = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   process.stdout.write(`typervisor ${known ? String(manifest.version) : 'unknown'}\n`);

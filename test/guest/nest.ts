@@ -102,8 +102,9 @@ async function nestInitrd(folder: string): Promise<Uint8Array> {
   archive.program(NODE, 'bin/node', libraries);
   archive.file('bin/typervisor', '#!/bin/sh\nexec node /package/bin/typervisor "$@"\n', 0o755);
   const built = join(folder, 'package');
-  await buildPackage(built, 'copied');
+  await buildPackage(built);
   archive.tree(built, 'package');
+  archive.tree(join(ROOT, 'guest/images'), 'package/guest/images');
   archive.copy(join(ROOT, 'package.json'), 'typervisor/package.json');
   for (const folder of ['bin', 'guest', 'examples', 'tools', 'src', 'test/e2e', 'test/boot', 'test/guest']) {
     archive.tree(join(ROOT, folder), `typervisor/${folder}`);

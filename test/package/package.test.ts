@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -61,7 +62,8 @@ test('the package holds JavaScript with declarations, and neither sources nor te
     files.filter((name) => /(?<!\.d)\.ts$|\.test\.|\/(testing|test-[^/]*)\.|^(src|test|tools)\b/.test(name)),
     [],
   );
-  for (const name of ['README.md', 'LICENSE', 'bin/typervisor', 'dist/index.js', 'dist/index.d.ts']) {
+  const interpreters = ['dist/interpreter.bin', 'dist/interpreter-measuring.bin'];
+  for (const name of ['README.md', 'LICENSE', 'bin/typervisor', 'dist/index.js', 'dist/index.d.ts', ...interpreters]) {
     assert.ok(files.includes(name), name);
   }
 });
@@ -150,6 +152,9 @@ test('its threads are files that import nothing but Node, and what is optional',
 
 test('its command boots the embedded guest, on the interpreter that it brings along, and translates', () => {
   const cache = join(FOLDER, 'compiled');
+  // One that cannot be used is replaced.
+  const interpreter = join(INSTALLED, 'dist/interpreter-measuring.bin');
+  const before = statSync(interpreter);
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [join(INSTALLED, 'bin/typervisor'), 'run', '--hypervisor', 'wasm', '--stats'],
@@ -163,6 +168,7 @@ test('its command boots the embedded guest, on the interpreter that it brings al
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^power\r?$/m);
   assert.match(stderr, /^ +regions built +[1-9]/m);
+  assert.deepEqual([statSync(interpreter).ino, statSync(interpreter).mtimeMs], [before.ino, before.mtimeMs]);
   assert.deepEqual(
     readdirSync(cache).filter((name) => name.startsWith('interpreter')),
     [],

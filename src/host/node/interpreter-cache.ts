@@ -26,7 +26,7 @@ function sourceKey(): string {
   for (const folder of SOURCES) {
     const path = fileURLToPath(new URL(folder, HYPERVISOR));
     for (const name of readdirSync(path).sort()) {
-      if (!/\.[jt]s$/.test(name) || name.includes('.test.')) continue;
+      if (!name.endsWith('.ts') || name.includes('.test.')) continue;
       hash.update(`${folder}/${name}\n`);
       hash.update(readFileSync(join(path, name)));
     }
@@ -34,8 +34,8 @@ function sourceKey(): string {
   return hash.digest('hex').slice(0, 32);
 }
 
-const fileName = (measures: boolean, key: string): string =>
-  `${['interpreter', ...(measures ? ['measuring'] : []), ...(key === '' ? [] : [key])].join('-')}.bin`;
+const fileName = (measures: boolean, key = ''): string =>
+  `interpreter${measures ? '-measuring' : ''}${key === '' ? '' : `-${key}`}.bin`;
 
 /** What is not there, or not whole, is generated anew; what cannot be written is not kept. */
 const cacheIn = (file: string): InterpreterCache => ({
@@ -62,7 +62,7 @@ const cacheIn = (file: string): InterpreterCache => ({
 
 /** The interpreter that the published package brings along, in the folder of its bundles. An interpreter that measures is another. */
 export const builtInterpreter = (folder: string, measures: boolean): InterpreterCache =>
-  cacheIn(join(folder, fileName(measures, '')));
+  cacheIn(join(folder, fileName(measures)));
 
 /**
  * The package's own, or a cache in the folder that NODE_COMPILE_CACHE names; undefined without one. Whatever goes wrong with it is no error.

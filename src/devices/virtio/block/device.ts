@@ -63,15 +63,16 @@ export interface BlockOptions {
   readonly onError: (message: string) => void;
 }
 
-/** A chain of a queue, and whose it is. */
-interface TakenChain {
+/** Where chains come from, and go back to. */
+interface Source {
   readonly session: DriverSession;
   readonly index: number;
   readonly queue: Virtqueue;
-  readonly chain: Chain;
 }
 
-interface StartedRequest extends TakenChain {
+interface StartedRequest {
+  readonly source: Source;
+  readonly chain: Chain;
   readonly request: BlockRequest;
   readonly flight: ReturnType<Flights['enter']>;
 }
@@ -218,7 +219,8 @@ export class BlockDevice implements VirtioDevice {
     const queue = session?.queues[index];
     if (session === undefined || queue === undefined) return;
     const run = new RequestRun<StartedTransfer>((started) => this.#startRun(started));
-    const end = takeChains(queue, (chain) => this.#start({ session, index, queue, chain }, run));
+    const source = { session, index, queue };
+    const end = takeChains(queue, (chain) => this.#start(source, chain, run));
     run.flush();
     if (end === 'more') {
       this.#waiting[index] = true;
@@ -229,25 +231,24 @@ export class BlockDevice implements VirtioDevice {
     } else if (end !== 'empty') session.needsReset(`queue ${index}: ${end}`);
   }
 
-  #start(taken: TakenChain, run: RequestRun<StartedTransfer>): void {
-    const { chain } = taken;
+  #start(source: Source, chain: Chain, run: RequestRun<StartedTransfer>): void {
     // Without a byte for the status nothing can be said but that the chain is the driver's again.
     if (chain.writableBytes === 0) {
-      this.#finish(taken, undefined, 0);
+      this.#finish(source, chain, undefined, 0);
       return;
     }
     const request = parseRequest(chain, this.#limits);
     if (typeof request === 'string') {
-      this.#finish(taken, faultStatus(request), 0);
+      this.#finish(source, chain, faultStatus(request), 0);
       return;
     }
     const flight = this.#flights.enter();
     if (request.kind === 'read' || request.kind === 'write') {
-      run.add({ ...taken, request, flight });
+      run.add({ source, chain, request, flight });
       return;
     }
     run.flush();
-    this.#execute({ ...taken, request, flight });
+    this.#execute({ source, chain, request, flight });
   }
 
   #startRun(run: readonly StartedTransfer[]): void {
@@ -268,21 +269,21 @@ export class BlockDevice implements VirtioDevice {
   }
 
   #execute(started: StartedRequest): void {
-    const { request, chain, flight } = started;
+    const { source, chain, request, flight } = started;
     execute(request, chain, this.#target).then(
       () => this.#succeeded(started),
       (error: unknown) => {
         this.#report(request, error);
-        this.#finish(started, B.VIRTIO_BLK_S_IOERR, 0);
+        this.#finish(source, chain, B.VIRTIO_BLK_S_IOERR, 0);
         flight.leave();
       },
     );
   }
 
-  #succeeded(started: StartedRequest): void {
+  #succeeded({ source, chain, request, flight }: StartedRequest): void {
     this.#failing = false;
-    this.#finish(started, B.VIRTIO_BLK_S_OK, writtenBytes(started.request, this.#id.length));
-    started.flight.leave();
+    this.#finish(source, chain, B.VIRTIO_BLK_S_OK, writtenBytes(request, this.#id.length));
+    flight.leave();
   }
 
   /** A guest that goes on writing to a full disk is told each time, the user once. */
@@ -294,7 +295,7 @@ export class BlockDevice implements VirtioDevice {
   }
 
   /** `written`: bytes from the start of the writable part, the status not among them. */
-  #finish({ session, index, queue, chain }: TakenChain, status: number | undefined, written: number): void {
+  #finish({ session, index, queue }: Source, chain: Chain, status: number | undefined, written: number): void {
     let total = written;
     if (status !== undefined && !queue.closed) {
       this.#status[0] = status;

@@ -24,10 +24,8 @@ export async function execute(request: BlockRequest, chain: Chain, target: Block
   const { disk } = target;
   switch (request.kind) {
     case 'read':
-      return readInto(chain.writableViews(0, request.bytes), request.offset, target);
     case 'write':
-      await disk.write(request.offset, chain.readableViews(BLK_REQ_HEADER_BYTES, request.bytes));
-      break;
+      return executeRun([{ request, chain }], target);
     case 'flush':
       return disk.flush();
     case 'get-id':
