@@ -104,7 +104,6 @@ async function nestInitrd(folder: string): Promise<Uint8Array> {
   const built = join(folder, 'package');
   await buildPackage(built);
   archive.tree(built, 'package');
-  archive.tree(join(ROOT, 'guest/images'), 'package/guest/images');
   archive.copy(join(ROOT, 'package.json'), 'typervisor/package.json');
   for (const folder of ['bin', 'guest', 'examples', 'tools', 'src', 'test/e2e', 'test/boot', 'test/guest']) {
     archive.tree(join(ROOT, folder), `typervisor/${folder}`);

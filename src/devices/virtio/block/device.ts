@@ -248,34 +248,24 @@ export class BlockDevice implements VirtioDevice {
       return;
     }
     run.flush();
-    this.#execute({ source, chain, request, flight });
+    const started = { source, chain, request, flight };
+    execute(request, chain, this.#target).then(
+      () => this.#succeeded(started),
+      (error: unknown) => this.#failed(started, error),
+    );
   }
 
   #startRun(run: readonly StartedTransfer[]): void {
-    const [first] = run;
-    if (first !== undefined && run.length === 1) {
-      this.#execute(first);
-      return;
-    }
     executeRun(run, this.#target).then(
       () => {
         for (const one of run) this.#succeeded(one);
       },
-      () => {
-        // Which of them it was that failed each finds out for itself.
-        for (const one of run) this.#execute(one);
-      },
-    );
-  }
-
-  #execute(started: StartedRequest): void {
-    const { source, chain, request, flight } = started;
-    execute(request, chain, this.#target).then(
-      () => this.#succeeded(started),
       (error: unknown) => {
-        this.#report(request, error);
-        this.#finish(source, chain, B.VIRTIO_BLK_S_IOERR, 0);
-        flight.leave();
+        for (const one of run) {
+          if (run.length === 1) this.#failed(one, error);
+          // Which of several it was each finds out for itself.
+          else this.#startRun([one]);
+        }
       },
     );
   }
@@ -283,6 +273,12 @@ export class BlockDevice implements VirtioDevice {
   #succeeded({ source, chain, request, flight }: StartedRequest): void {
     this.#failing = false;
     this.#finish(source, chain, B.VIRTIO_BLK_S_OK, writtenBytes(request, this.#id.length));
+    flight.leave();
+  }
+
+  #failed({ source, chain, request, flight }: StartedRequest, error: unknown): void {
+    this.#report(request, error);
+    this.#finish(source, chain, B.VIRTIO_BLK_S_IOERR, 0);
     flight.leave();
   }
 

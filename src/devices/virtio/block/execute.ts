@@ -19,13 +19,20 @@ export interface BlockTarget {
   readonly writeThrough: boolean;
 }
 
-/** Rejects with the host's error. */
-export async function execute(request: BlockRequest, chain: Chain, target: BlockTarget): Promise<void> {
+/** A read or a write, and where its data is. */
+interface PlacedTransfer {
+  readonly request: Transfer;
+  readonly chain: Chain;
+}
+
+/** Does anything but a read or a write. Rejects with the host's error. */
+export async function execute(
+  request: Exclude<BlockRequest, Transfer>,
+  chain: Chain,
+  target: BlockTarget,
+): Promise<void> {
   const { disk } = target;
   switch (request.kind) {
-    case 'read':
-    case 'write':
-      return executeRun([{ request, chain }], target);
     case 'flush':
       return disk.flush();
     case 'get-id':
@@ -42,20 +49,27 @@ export async function execute(request: BlockRequest, chain: Chain, target: Block
   return undefined;
 }
 
-/** Does reads or writes that follow each other on the disk as one. Rejects with the host's error: then any of them may have failed. */
-export async function executeRun(
-  run: readonly { readonly request: Transfer; readonly chain: Chain }[],
-  target: BlockTarget,
+/**
+ * Does reads, or writes, that follow each other on the disk as one; at least one there is. Rejects with the host's error: then any of them may
+ * have failed.
+ */
+export function executeRun(run: readonly PlacedTransfer[], target: BlockTarget): Promise<void> {
+  const [first] = run as readonly [PlacedTransfer];
+  const { kind, offset } = first.request;
+  const parts = run.length === 1 ? viewsOf(first) : run.flatMap(viewsOf);
+  return kind === 'read' ? readInto(parts, offset, target) : writeFrom(parts, offset, target);
+}
+
+const viewsOf = ({ request: { kind, bytes }, chain }: PlacedTransfer): Uint8Array[] =>
+  kind === 'read' ? chain.writableViews(0, bytes) : chain.readableViews(BLK_REQ_HEADER_BYTES, bytes);
+
+async function writeFrom(
+  parts: readonly Uint8Array[],
+  offset: number,
+  { disk, writeThrough }: BlockTarget,
 ): Promise<void> {
-  const [{ request: first }] = run as readonly [(typeof run)[number], ...typeof run];
-  if (first.kind === 'read') {
-    const parts = run.flatMap(({ request, chain }) => chain.writableViews(0, request.bytes));
-    return readInto(parts, first.offset, target);
-  }
-  const parts = run.flatMap(({ request, chain }) => chain.readableViews(BLK_REQ_HEADER_BYTES, request.bytes));
-  await target.disk.write(first.offset, parts);
-  if (target.writeThrough) await target.disk.flush();
-  return undefined;
+  await disk.write(offset, parts);
+  if (writeThrough) await disk.flush();
 }
 
 async function readInto(parts: readonly Uint8Array[], offset: number, { disk, hostWrote }: BlockTarget): Promise<void> {

@@ -6,7 +6,7 @@
  */
 import type { BlockRequest } from './request.ts';
 
-export type Transfer = BlockRequest & { readonly kind: 'read' | 'write' };
+export type Transfer = Extract<BlockRequest, { readonly kind: 'read' | 'write' }>;
 
 /** Most requests and bytes of a run: an operation of this length takes the host some 50 µs. */
 const MAX_REQUESTS = 64;
