@@ -44,13 +44,20 @@ export interface QemuOptions {
   readonly more?: readonly string[];
 }
 
+/** The console has not shown what was waited for: a guest that stopped, or one that says something else. */
+export class NoAnswerError extends Error {
+  override readonly name = 'NoAnswerError';
+}
+
 /** node:test's `skip` option for tests that start QEMU. */
 export const skipWithoutQemu = (): string | false => skipWithout(QEMU);
 
 export class QemuGuest implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
-  #output = '';
+  #transcript = '';
+  /** What may be the beginning of a sequence that the transcript does without. */
+  #unfinished = '';
   #changed: () => void = () => {};
 
   constructor(options: QemuOptions) {
@@ -71,28 +78,31 @@ export class QemuGuest implements AsyncDisposable {
     });
     this.#child.stdin?.on('error', () => {});
     this.#child.stdout?.setEncoding('latin1').on('data', (text: string) => {
-      this.#output += text;
+      const output = this.#unfinished + text;
+      const whole = finished(output);
+      this.#unfinished = output.slice(whole.length);
+      this.#transcript += plainText(whole);
       this.#changed();
     });
   }
 
   /** Everything the guest has printed, as `plainText` gives it. */
   get transcript(): string {
-    return plainText(this.#output);
+    return this.#transcript;
   }
 
   type(text: string): void {
     this.#child.stdin?.write(text);
   }
 
-  /** Waits until the transcript, from a place in it on, matches; returns the match. */
+  /** Waits until the transcript, from a place in it on, matches; returns the match. @throws NoAnswerError after `limitMs`, or when the machine ends. */
   async see(pattern: RegExp, from = 0, limitMs: number = PATIENCE_MS): Promise<string> {
     const deadline = AbortSignal.timeout(limitMs);
     for (;;) {
       const match = pattern.exec(this.transcript.slice(from));
       if (match !== null) return match[0];
       if (deadline.aborted || this.#child.exitCode !== null) {
-        throw new Error(`${pattern} did not appear in:\n${this.transcript.slice(-4000)}`);
+        throw new NoAnswerError(`${pattern} did not appear in:\n${this.transcript.slice(-4000)}`);
       }
       await new Promise<void>((resolve) => {
         this.#changed = resolve;

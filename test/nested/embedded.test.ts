@@ -3,8 +3,7 @@
  * memory, processes. The sources are those of test/e2e.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Nest, skipWithoutNest } from '../guest/nest.ts';
+import { checksInNest } from './checks.ts';
 
 /** One test: up to two boots, each in some ten seconds on a machine that has a core free, and in a minute on one with ten threads a core. */
 const TEST_LIMIT_MS = 400_000;
@@ -20,20 +19,10 @@ const FILES = [
   ['processes with a vCPU in the guest', 'test/e2e/kvm-process.test.ts', '--test-skip-pattern=WebAssembly', 4],
 ] as const;
 
-const skip = skipWithoutNest();
-let nest: Nest;
-before(
-  async () => {
-    if (skip === false) nest = await Nest.boot(2);
-  },
-  { timeout: TEST_LIMIT_MS },
-);
-after(async () => {
-  if (skip === false) await nest[Symbol.asyncDispose]();
-});
+const check = checksInNest();
 
 for (const [what, file, options, least] of FILES) {
-  test(`the tests of ${what} pass on KVM too`, { skip }, async () => {
+  check(`the tests of ${what} pass on KVM too`, async (nest) => {
     const { passed, failed } = await nest.tests(file, options, TEST_LIMIT_MS);
     assert.equal(failed, 0, nest.tail);
     assert.ok(passed >= least, nest.tail);

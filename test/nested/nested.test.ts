@@ -3,29 +3,18 @@
  * answers within its time.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { GuestModules, PMEM_DRIVERS, waitForDevices } from '../guest/guest-modules.ts';
-import { Nest, skipWithoutNest } from '../guest/nest.ts';
+import type { Nest } from '../guest/nest.ts';
+import { checksInNest } from './checks.ts';
 
-const skip = skipWithoutNest();
+const check = checksInNest();
 /** Debian's userland and the embedded guest's. */
 const GUEST_PROMPT = /(typervisor:[^\n]*|~|\/) ?# $/;
 const GREETING = /This is the embedded guest of typervisor/;
 const MIB_IN_KIB = 1024;
 
-let nest: Nest;
-before(
-  async () => {
-    if (skip === false) nest = await Nest.boot(2);
-  },
-  { timeout: 300_000 },
-);
-after(async () => {
-  if (skip === false) await nest[Symbol.asyncDispose]();
-});
-
 /** Boots Debian's kernel to its shell. */
-async function debian(options: string): Promise<void> {
+async function debian(nest: Nest, options: string): Promise<void> {
   nest.start(`typervisor run --hypervisor kvm ${options} -p quiet /vmlinuz -i /initrd`);
   await nest.see(/^BOOT-OK/m);
   await nest.see(GUEST_PROMPT);
@@ -34,7 +23,7 @@ async function debian(options: string): Promise<void> {
 /** KiB of a line of /proc/meminfo. */
 const memTotal = (meminfo: string): number => Number(/MemTotal: +(\d+) kB/.exec(meminfo)?.[1]);
 
-test('the host has KVM on a processor with SVM, and auto takes it', { skip }, async () => {
+check('the host has KVM on a processor with SVM, and auto takes it', async (nest) => {
   assert.match(await nest.output('ls -l /dev/kvm; grep -o -m1 svm /proc/cpuinfo'), /\/dev\/kvm\nsvm$/);
   nest.start('typervisor run --log-level info -p \'typervisor.run="uname -r"\'');
   await nest.see(/^typervisor: hypervisor: KVM \(system calls by koffi\)$/m);
@@ -50,7 +39,7 @@ const TESTS = [
 ] as const;
 
 for (const [what, file, options] of TESTS) {
-  test(`the tests of ${what} pass on this KVM`, { skip }, async () => {
+  check(`the tests of ${what} pass on this KVM`, async (nest) => {
     const { passed, failed } = await nest.tests(file, options);
     assert.equal(failed, 0, nest.tail);
     assert.ok(passed > 0, nest.tail);
@@ -58,8 +47,8 @@ for (const [what, file, options] of TESTS) {
 }
 
 for (const count of [1, 2, 4]) {
-  test(`Debian's kernel boots to a shell with ${count} vCPUs, takes input, and powers off`, { skip }, async () => {
-    await debian(`-m 512 -c num-cores=${count}`);
+  check(`Debian's kernel boots to a shell with ${count} vCPUs, takes input, and powers off`, async (nest) => {
+    await debian(nest, `-m 512 -c num-cores=${count}`);
     assert.equal(await nest.output('grep -c ^processor /proc/cpuinfo'), `${count}`);
     assert.match(await nest.output('dmesg | grep Hypervisor'), /Hypervisor detected: KVM/);
     // Every processor takes its own timer interrupts.
@@ -81,31 +70,32 @@ for (const count of [1, 2, 4]) {
   });
 }
 
-test('with --irqchip split inputs of the IO-APIC interrupt on edges and, until their end is told, on levels', {
-  skip,
-}, async () => {
-  await nest.output('truncate -s 16M /tmp/split');
-  // Without messages the device has a level-triggered input, and each flush an interrupt.
-  await debian('-m 256 -c num-cores=2 --irqchip split --pmem /tmp/split -p pci=nomsi');
-  assert.match(await nest.output('grep ttyS0 /proc/interrupts'), /IO-APIC +4-edge +ttyS0$/);
-  await nest.output(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
-  await nest.output(waitForDevices('/dev/pmem0'));
-  const flushes = 'for n in 1 2 3 4 5; do dd if=/dev/zero of=/dev/pmem0 bs=4096 count=1 conv=fsync; done 2>/dev/null';
-  await nest.output(flushes);
-  const [, one, two] = /^ *\d+: +(\d+) +(\d+) +IO-APIC +\d+-fasteoi .*virtio/m.exec(
-    await nest.output('cat /proc/interrupts'),
-  ) as RegExpExecArray;
-  assert.ok(Number(one) + Number(two) >= 5, `${one} and ${two} interrupts`);
-  nest.type('reboot -f\n');
-  await nest.see(/^BOOT-OK/m);
-  await nest.see(GUEST_PROMPT);
-  assert.equal(await nest.output('grep -c ^processor /proc/cpuinfo'), '2');
-  nest.type('poweroff -f\n');
-  assert.equal(await nest.ended(), 0);
-});
+check(
+  'with --irqchip split inputs of the IO-APIC interrupt on edges and, until their end is told, on levels',
+  async (nest) => {
+    await nest.output('truncate -s 16M /tmp/split');
+    // Without messages the device has a level-triggered input, and each flush an interrupt.
+    await debian(nest, '-m 256 -c num-cores=2 --irqchip split --pmem /tmp/split -p pci=nomsi');
+    assert.match(await nest.output('grep ttyS0 /proc/interrupts'), /IO-APIC +4-edge +ttyS0$/);
+    await nest.output(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
+    await nest.output(waitForDevices('/dev/pmem0'));
+    const flushes = 'for n in 1 2 3 4 5; do dd if=/dev/zero of=/dev/pmem0 bs=4096 count=1 conv=fsync; done 2>/dev/null';
+    await nest.output(flushes);
+    const [, one, two] = /^ *\d+: +(\d+) +(\d+) +IO-APIC +\d+-fasteoi .*virtio/m.exec(
+      await nest.output('cat /proc/interrupts'),
+    ) as RegExpExecArray;
+    assert.ok(Number(one) + Number(two) >= 5, `${one} and ${two} interrupts`);
+    nest.type('reboot -f\n');
+    await nest.see(/^BOOT-OK/m);
+    await nest.see(GUEST_PROMPT);
+    assert.equal(await nest.output('grep -c ^processor /proc/cpuinfo'), '2');
+    nest.type('poweroff -f\n');
+    assert.equal(await nest.ended(), 0);
+  },
+);
 
-test('with --irqchip split a guest that has no IO-APIC takes its input by the 8259 pair', { skip }, async () => {
-  await debian('-m 256 --irqchip split -p noapic');
+check('with --irqchip split a guest that has no IO-APIC takes its input by the 8259 pair', async (nest) => {
+  await debian(nest, '-m 256 --irqchip split -p noapic');
   const count = async (): Promise<number> =>
     Number(/^ *4: +(\d+) +XT-PIC .*ttyS0$/m.exec(await nest.output('cat /proc/interrupts'))?.[1]);
   const before = await count();
@@ -115,8 +105,8 @@ test('with --irqchip split a guest that has no IO-APIC takes its input by the 82
   assert.equal(await nest.ended(), 0);
 });
 
-test('memory on both sides of the PCI hole is there', { skip }, async () => {
-  await debian('-m 4608');
+check('memory on both sides of the PCI hole is there', async (nest) => {
+  await debian(nest, '-m 4608');
   const iomem = await nest.output('grep RAM /proc/iomem');
   assert.match(iomem, /^00100000-cfffffff : System RAM$/m);
   assert.match(iomem, /^100000000-14fffffff : System RAM$/m);
@@ -130,9 +120,9 @@ for (const [where, memory, address] of [
   ['behind RAM', 256, '10000000-13ffffff'],
   ['at 4 GiB, where it would reach the PCI hole', 3300, '100000000-103ffffff'],
 ] as const) {
-  test(`persistent memory ${where} is a file of the host`, { skip }, async () => {
+  check(`persistent memory ${where} is a file of the host`, async (nest) => {
     await nest.output('echo from the host > /tmp/pmem; truncate -s 64M /tmp/pmem');
-    await debian(`-m ${memory} --pmem /tmp/pmem`);
+    await debian(nest, `-m ${memory} --pmem /tmp/pmem`);
     await nest.output(new GuestModules('pci', PMEM_DRIVERS).loadCommand);
     await nest.output(waitForDevices('/dev/pmem0'));
     assert.match(await nest.output('cat /proc/iomem'), new RegExp(`^${address} : namespace0.0$`, 'm'));
@@ -144,7 +134,7 @@ for (const [where, memory, address] of [
   });
 }
 
-test('a long paste into the serial port arrives whole', { skip }, async () => {
+check('a long paste into the serial port arrives whole', async (nest) => {
   nest.start('typervisor run --hypervisor kvm');
   await nest.see(GUEST_PROMPT);
   const lines = Array.from({ length: 60 }, (_, index) => `echo line ${index} of the paste >> /tmp/paste`);
@@ -154,7 +144,7 @@ test('a long paste into the serial port arrives whole', { skip }, async () => {
   assert.equal(await nest.ended(), 0);
 });
 
-test('a reboot boots again in place, and the power button is not needed to end it', { skip }, async () => {
+check('a reboot boots again in place, and the power button is not needed to end it', async (nest) => {
   nest.start('typervisor run --hypervisor kvm -c num-cores=2');
   await nest.see(GREETING);
   await nest.see(GUEST_PROMPT);
@@ -177,33 +167,34 @@ const RESIDENT = {
 } as const;
 
 for (const [kind, { field, option, full, empty }] of Object.entries(RESIDENT)) {
-  test(`${kind} memory: a guest gives up all but --init-mem at the start, and what it frees leaves the memory of the host`, {
-    skip,
-  }, async () => {
-    const rss = `$(grep -h ${field} /proc/[0-9]*/status 2>/dev/null | sed 's/[^0-9]//g' | sort -n | tail -n 1)`;
-    const wait = (condition: string): string => `until [ ${condition} ]; do sleep 1; done`;
-    const watch = `${wait(`${rss} -gt ${full}`)}; echo "fil"led; ${wait(`${rss} -lt ${empty}`)}; echo "given"' back'`;
-    await nest.output(`(${watch}) & true`);
-    nest.start(`typervisor run --hypervisor ${option} -m 512 --init-mem 384 --balloon-page-reporting`);
-    await nest.see(GUEST_PROMPT);
-    await nest.output(wait("$(sed -n 's/^MemFree: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) -lt 372000"));
-    nest.type('mkdir /m; mount -t tmpfs -o size=300m m /m; dd if=/dev/zero of=/m/file bs=1M count=250\n');
-    await nest.see(/filled/);
-    nest.type('rm /m/file\n');
-    await nest.see(/given back/);
-    nest.type('poweroff -f\n');
-    assert.equal(await nest.ended(), 0);
-  });
+  check(
+    `${kind} memory: a guest gives up all but --init-mem at the start, and what it frees leaves the memory of the host`,
+    async (nest) => {
+      const rss = `$(grep -h ${field} /proc/[0-9]*/status 2>/dev/null | sed 's/[^0-9]//g' | sort -n | tail -n 1)`;
+      const wait = (condition: string): string => `until [ ${condition} ]; do sleep 1; done`;
+      const watch = `${wait(`${rss} -gt ${full}`)}; echo "fil"led; ${wait(`${rss} -lt ${empty}`)}; echo "given"' back'`;
+      await nest.output(`(${watch}) & true`);
+      nest.start(`typervisor run --hypervisor ${option} -m 512 --init-mem 384 --balloon-page-reporting`);
+      await nest.see(GUEST_PROMPT);
+      await nest.output(wait("$(sed -n 's/^MemFree: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) -lt 372000"));
+      nest.type('mkdir /m; mount -t tmpfs -o size=300m m /m; dd if=/dev/zero of=/m/file bs=1M count=250\n');
+      await nest.see(/filled/);
+      nest.type('rm /m/file\n');
+      await nest.see(/given back/);
+      nest.type('poweroff -f\n');
+      assert.equal(await nest.ended(), 0);
+    },
+  );
 }
 
-test('a panic ends with status 34', { skip }, async () => {
+check('a panic ends with status 34', async (nest) => {
   nest.start('typervisor run --hypervisor kvm');
   await nest.see(GUEST_PROMPT);
   nest.type('echo c > /proc/sysrq-trigger\n');
   assert.equal(await nest.ended(), 34);
 });
 
-test('Ctrl-A x ends a guest in the middle of its work', { skip }, async () => {
+check('Ctrl-A x ends a guest in the middle of its work', async (nest) => {
   nest.start('typervisor run --hypervisor kvm -c num-cores=2');
   await nest.see(GUEST_PROMPT);
   nest.type('while :; do :; done\n');
