@@ -171,19 +171,10 @@ test('features that are not supported are refused by the name QEMU gives them', 
     /incompatible feature "external data file" \(bit 2\) is not supported/,
   );
   rmSync(path);
-  qemuImg(
-    'create',
-    '-q',
-    '-f',
-    'qcow2',
-    '--object',
-    'secret,id=s,data=x',
-    '-o',
-    'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10',
-    path,
-    '1M',
-  );
-  await assert.rejects(openQcow2Image({ path }), /crypt_method 2 is not supported: the image is encrypted/);
+  // QEMU's other encryption, LUKS, is not made where the processor is too fast for the clock that QEMU measures it with.
+  const secret = ['--object', 'secret,id=s,data=x', '-o', 'encrypt.format=aes,encrypt.key-secret=s'];
+  qemuImg('create', '-q', '-f', 'qcow2', ...secret, path, '1M');
+  await assert.rejects(openQcow2Image({ path }), /crypt_method 1 is not supported: the image is encrypted/);
 });
 
 test('the repairs of leaks and of wrong counts leave what qemu-img finds clean', { skip: NO_QEMU }, async () => {

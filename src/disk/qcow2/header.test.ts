@@ -68,6 +68,7 @@ test('every field that makes no sense is refused with its name and value', () =>
   refuses(changed({ cluster_bits: 8 }), 'cluster_bits 8 is not from 9 to 21');
   refuses(changed({ cluster_bits: 22 }), 'cluster_bits 22 is not from 9 to 21');
   refuses(changed({ crypt_method: 1 }), 'crypt_method 1 is not supported: the image is encrypted');
+  refuses(changed({ crypt_method: 2 }), 'crypt_method 2 is not supported: the image is encrypted');
   refuses(changed({ size: 2 ** 60 }), 'size (more than 53 bits) is too large');
   refuses(changed({ l1_size: 1 }), 'l1_size 1 is less than the 2 that the disk needs');
   refuses(changed({ l1_size: 4194305 }), 'l1_size 0x400001 is more than the 4194304 that are supported');
