@@ -33,9 +33,10 @@ const PROMPT = 'nest# ';
 const MEMORY_MIB = 3000;
 /**
  * The host's timers tick always. QEMU's SVM changes a processor's interrupt requests at VMRUN and VMEXIT without the lock under which other
- * threads make them, and may lose one: of a timer that is set anew by its own interrupt that would be the last, and all that waits for it stops.
+ * threads make them, and may lose one: of a timer that is set anew by its own interrupt that would be the last, and all that waits for it stops. And
+ * they keep time by the TSC, as hosts do: Linux does not trust an emulated one unless told to, and reads an HPET, each time in another emulation.
  */
-const PARAMETERS = 'console=ttyS0 quiet panic=-1 highres=off nohz=off';
+const PARAMETERS = 'console=ttyS0 quiet panic=-1 highres=off nohz=off tsc=reliable';
 /** Boots, and what Node does for the first time, take seconds; only a hang takes this long. */
 const PATIENCE_MS = 120_000;
 
@@ -215,7 +216,7 @@ export class Nest implements AsyncDisposable {
   async output(command: string, limitMs: number = PATIENCE_MS): Promise<string> {
     this.type(`echo "beg"in; ${command}; echo "fin"ish\n`);
     await this.see(/^begin\n/m, limitMs);
-    const [, printed = ''] = await this.see(/((?:.*\n)*?)finish\n/, limitMs);
+    const [, printed = ''] = await this.see(/((?:.*\n)*?)^finish\n/m, limitMs);
     return printed.trimEnd();
   }
 

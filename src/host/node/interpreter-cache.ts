@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,10 +19,12 @@ const SOURCES = ['decode', 'emit', 'insn', 'interpreter', 'mmu', 'system', 'x87'
 const HYPERVISOR = new URL('../../hypervisor/wasm/', import.meta.url);
 const HASH_BYTES = 32;
 
-const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+/** Not loaded by an import: what need not be checked does not wait for it. */
+const createHash = (): Hash => process.getBuiltinModule('node:crypto').createHash('sha256');
+const sha256 = (bytes: Uint8Array): Buffer => createHash().update(bytes).digest();
 
 function sourceKey(): string {
-  const hash = createHash('sha256');
+  const hash = createHash();
   for (const folder of SOURCES) {
     const path = fileURLToPath(new URL(folder, HYPERVISOR));
     for (const name of readdirSync(path).sort()) {
@@ -37,13 +39,13 @@ function sourceKey(): string {
 const fileName = (measures: boolean, key = ''): string =>
   `interpreter${measures ? '-measuring' : ''}${key === '' ? '' : `-${key}`}.bin`;
 
-/** What is not there, or not whole, is generated anew; what cannot be written is not kept. */
-const cacheIn = (file: string): InterpreterCache => ({
+/** What is not there, or not whole, is generated anew; what cannot be written is not kept. `checks`: whether the file may be another than was written. */
+const cacheIn = (file: string, checks: boolean): InterpreterCache => ({
   load() {
     try {
       const kept = readFileSync(file);
       const bytes = new Uint8Array(kept.subarray(HASH_BYTES));
-      return sha256(bytes).equals(kept.subarray(0, HASH_BYTES)) ? bytes : undefined;
+      return !checks || sha256(bytes).equals(kept.subarray(0, HASH_BYTES)) ? bytes : undefined;
     } catch {
       return undefined;
     }
@@ -60,9 +62,9 @@ const cacheIn = (file: string): InterpreterCache => ({
   },
 });
 
-/** The interpreter that the published package brings along, in the folder of its bundles. An interpreter that measures is another. */
+/** The interpreter that the published package brings along, in the folder of its bundles, and as true as these are. An interpreter that measures is another. */
 export const builtInterpreter = (folder: string, measures: boolean): InterpreterCache =>
-  cacheIn(join(folder, fileName(measures)));
+  cacheIn(join(folder, fileName(measures)), false);
 
 /**
  * The package's own, or a cache in the folder that NODE_COMPILE_CACHE names; undefined without one. Whatever goes wrong with it is no error.
@@ -71,5 +73,5 @@ export function createInterpreterCache(measures: boolean): InterpreterCache | un
   if (import.meta.url.endsWith('.js')) return builtInterpreter(fileURLToPath(new URL('.', import.meta.url)), measures);
   const folder = process.env['NODE_COMPILE_CACHE'];
   if (folder === undefined || folder === '') return undefined;
-  return cacheIn(join(folder, fileName(measures, sourceKey())));
+  return cacheIn(join(folder, fileName(measures, sourceKey())), true);
 }

@@ -25,6 +25,7 @@ import { createLogger } from './log.ts';
 import { packageFile } from './package-file.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
 import { createProgressLine } from './progress.ts';
+import { random } from './random.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
 import { TraceFile } from './trace-file.ts';
@@ -35,7 +36,6 @@ import {
   createVirtioDevices,
   diskName,
   pmemName,
-  random,
   scsiDiskName,
   yieldTurn,
 } from './virtio-devices.ts';

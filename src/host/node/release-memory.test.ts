@@ -45,7 +45,7 @@ test('memory of the process is no longer resident, and reads as zeros', { skip }
 
 test('memory of a memfd is no longer in the file, and reads as zeros', { skip }, async () => {
   const { map, buffer, ram } = guestRam();
-  using mapped = mapGuestRam(await koffiCalls(), buffer, map, 'memfd');
+  using mapped = mapGuestRam(koffiCalls(), buffer, map, 'memfd');
   const lost = releaseMiddle(ram, 'memfd', 'RssShmem');
   assert.ok(lost > 60, `${lost} MiB`);
   // Two pages have been looked at since, which gives a file memory again.

@@ -139,8 +139,13 @@ export class Terminal implements AsyncDisposable {
       // The terminal is gone (its window was closed): there is no mode left to set.
       return;
     }
-    if (raw && this.#stdin === process.stdin) leaveOutputAlone();
+    // A process takes long to start, and the machine need not wait for it.
+    if (raw && this.#stdin === process.stdin) setImmediate(this.#leaveOutputAlone);
   }
+
+  readonly #leaveOutputAlone = (): void => {
+    if (this.#isRaw) leaveOutputAlone();
+  };
 
   readonly #restore = (): void => this.#setRaw(false);
 

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomFillSync } from 'node:crypto';
 import v8 from 'node:v8';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { InitialCpuState } from '../../hypervisor/initial-state.ts';
@@ -13,6 +12,7 @@ import { compileInterpreter, interpreterOfModel } from '../../hypervisor/wasm/co
 import { wasmHypervisor } from '../../hypervisor/wasm/hypervisor.ts';
 import { runVcpuThread, type VcpuThreadConfig, type VcpuThreadEnd } from '../../vm/vcpu-thread.ts';
 import { createClock } from './clock.ts';
+import { random } from './random.ts';
 import { createInterpreterCache, SHIPPED_MODEL } from './interpreter-cache.ts';
 import { type CompilerWire, regionCompiler } from './region-compiler.ts';
 import { type TraceWire, vcpuTracks } from './trace-file.ts';
@@ -39,7 +39,7 @@ let poolAt = RANDOM_POOL.length;
 
 function random32(): number {
   if (poolAt === RANDOM_POOL.length) {
-    randomFillSync(RANDOM_POOL);
+    random(new Uint8Array(RANDOM_POOL.buffer));
     poolAt = 0;
   }
   const value = RANDOM_POOL[poolAt] as number;

@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { randomFillSync } from 'node:crypto';
 import { statSync } from 'node:fs';
+import { random } from './random.ts';
 import { emptySource, nullSink } from '../../bus/byte-stream.ts';
 import type { SerialBackend } from '../../devices/platform/platform.ts';
 import { BalloonDevice } from '../../devices/virtio/balloon/device.ts';
@@ -46,7 +46,6 @@ export function consoleName(port: SerialConfig, all: readonly SerialConfig[]): s
   return `hvc${all.filter(({ hardware }) => hardware === port.hardware).indexOf(port)}`;
 }
 
-export const random = (into: Uint8Array<ArrayBuffer>): void => void randomFillSync(into);
 export const yieldTurn = (resume: () => void): void => void setImmediate(resume);
 
 /** A virtio console and its end on the host. */

@@ -33,7 +33,7 @@ import {
   O_RDWR,
 } from './defs.ts';
 import { type CpuidEntry, readCpuid } from './cpuid.ts';
-import { expectSuccess, type SystemCalls } from './system-calls.ts';
+import { EINTR, expectSuccess, type SystemCalls } from './system-calls.ts';
 
 export const KVM_DEVICE = '/dev/kvm';
 
@@ -122,7 +122,10 @@ export class Kvm implements Disposable {
 
   /** The descriptor of a new virtual machine. */
   createVm(): number {
-    const fd = this.calls.ioctl(this.fd, KVM_CREATE_VM, 0);
+    let fd: number;
+    // The kernel waits for other processors there, and gives up when a signal comes: a profiler's, a timer's.
+    do fd = this.calls.ioctl(this.fd, KVM_CREATE_VM, 0);
+    while (fd === -EINTR);
     return expectSuccess(fd, 'KVM_CREATE_VM', CREATE_HINTS[-fd]);
   }
 

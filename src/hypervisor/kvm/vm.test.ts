@@ -4,8 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { KVM_IRQCHIP_IOAPIC, MAP_SHARED, MFD_CLOEXEC, PROT_READ, PROT_WRITE } from './defs.ts';
-import { SystemCallError } from './system-calls.ts';
+import { KVM_CREATE_VM, KVM_IRQCHIP_IOAPIC, MAP_SHARED, MFD_CLOEXEC, PROT_READ, PROT_WRITE } from './defs.ts';
+import { Kvm } from './kvm.ts';
+import { EINTR, SystemCallError } from './system-calls.ts';
 import { CODE, END, hostKvm, RAM_BYTES, RealModeMachine } from './testing.ts';
 import { KvmVm, pcRoutes } from './vm.ts';
 
@@ -24,6 +25,19 @@ test('KVM says which API it has, and that it can do what a machine needs', { ski
   assert.ok(kvm.maxVcpus >= 1);
   assert.ok(kvm.supportedCpuid().some(({ leaf }) => leaf === 1));
   assert.ok(kvm.msrIndices().includes(0x174));
+});
+
+test('a signal while a machine is created costs it nothing but time', { skip }, () => {
+  const signals = [EINTR, EINTR];
+  const ioctl = (fd: number, request: number, argument: number): number => {
+    const errno = request === KVM_CREATE_VM ? signals.pop() : undefined;
+    return errno === undefined ? kvm.calls.ioctl(fd, request, argument) : -errno;
+  };
+  using interrupted = new Kvm({ ...kvm.calls, ioctl });
+  const fd = interrupted.createVm();
+  assert.ok(fd >= 0);
+  kvm.calls.close(fd);
+  assert.deepEqual(signals, []);
 });
 
 test('memory that is added while the machine exists is seen by the guest, and memory that is removed is not', {

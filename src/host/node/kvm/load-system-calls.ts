@@ -20,7 +20,7 @@ const message = (error: unknown): string =>
 export async function loadSystemCalls(): Promise<SystemCalls> {
   let koffiError: unknown;
   try {
-    return await koffiCalls();
+    return koffiCalls();
   } catch (error) {
     koffiError = error;
   }

@@ -26,7 +26,9 @@ const EFD_NONBLOCK = 0o4000;
 const TCGETS = 0x5401;
 
 /** What an import that may fail gives, or why it does not. */
-async function attempt(load: () => Promise<SystemCalls>): Promise<{ calls?: SystemCalls; skip: string | false }> {
+async function attempt(
+  load: () => SystemCalls | Promise<SystemCalls>,
+): Promise<{ calls?: SystemCalls; skip: string | false }> {
   try {
     return { calls: await load(), skip: false };
   } catch (error) {
