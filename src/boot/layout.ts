@@ -6,7 +6,7 @@
  *     0x000a_0000  reserved   (backed) 0xe0000 ACPI tables, 0xf0000 SMBIOS
  *     0x0010_0000  RAM        kernel from 0x200000, initrd as high as the kernel allows
  *     0xd000_0000  PCI        32-bit MMIO window
- *     0xf400_0000  PCI        ECAM, 64 buses
+ *     0xf400_0000  PCI        ECAM, room for 64 buses
  *     0xf800_0000  virtio     32 MMIO devices, where they are not on PCI
  *     0xfec0_0000  IO-APIC    0xfee0_0000 local APIC; 0xfeff_c000 KVM's identity map page and TSS
  *     0x1_0000_0000 RAM       what does not fit below 0xd0000000; then the 64-bit PCI window
@@ -87,9 +87,13 @@ export const INITRD_ADDR_MAX_32 = 0x37ff_ffff;
 export const PCI_LOW_MMIO_START: number = LOW_RAM_LIMIT;
 export const PCI_ECAM_START = 0xf400_0000;
 export const PCI_LOW_MMIO_END: number = PCI_ECAM_START;
-/** 1 MiB of configuration space a bus. */
-export const PCI_ECAM_BUSES = 64;
-export const PCI_ECAM_BYTES: number = PCI_ECAM_BUSES * MIB;
+/** What is reserved: 64 buses, with 1 MiB of configuration space each. */
+export const PCI_ECAM_BYTES: number = 64 * MIB;
+/**
+ * What the guest is told of. Linux looks for roots on every bus it has heard of beside the first, and asks each of its slots
+ * (pcibios_fixup_peer_bridges): with 64 that was 4,032 of the 5,500 exits of a boot on KVM, for nothing.
+ */
+export const PCI_BUSES = 1;
 
 /** Pages for virtio devices on MMIO, one a slot: behind ECAM, where crosvm has nothing. */
 export const VIRTIO_MMIO_START: number = PCI_ECAM_START + PCI_ECAM_BYTES;

@@ -74,29 +74,18 @@ function overview(): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** A guess from the arguments before they are parsed. A wrong one costs a thread that nobody uses, or some milliseconds. */
-const names =
-  (hypervisor: string) =>
-  (args: readonly string[]): boolean =>
-    args.some((argument, index) =>
-      (args[index - 1] === '--hypervisor' ? argument : argument.replace(/^--hypervisor=/, '')).startsWith(hypervisor),
-    );
-const namesKvm = names('kvm');
-const namesWasm = names('wasm');
+/** A guess from the arguments before they are parsed. */
+function namesHypervisor(args: readonly string[], name: string): boolean {
+  return args.some((argument, index) =>
+    (args[index - 1] === '--hypervisor' ? argument : argument.replace(/^--hypervisor=/, '')).startsWith(name),
+  );
+}
 
-/**
- * The thread of a vCPU starts first: on WebAssembly compiling the interpreter takes longer than all else, on KVM the thread's own start, and
- * either can go on beside it.
- */
 async function run(args: readonly string[]): Promise<number> {
   if (!args.some((argument) => argument === '-h' || argument === '--help')) {
     const measures = args.some((argument) => argument === '--stats' || argument.startsWith('--trace-file'));
-    const { whyNotKvm } = await import('../host/node/kvm/open-kvm.ts');
-    if (!namesKvm(args) && (namesWasm(args) || whyNotKvm() !== undefined)) {
-      (await import('../host/node/vcpu-workers.ts')).prepareVcpuWorker(measures);
-    } else {
-      (await import('../host/node/kvm/kvm-workers.ts')).prepareKvmWorker();
-    }
+    const named = (['kvm', 'wasm'] as const).find((name) => namesHypervisor(args, name));
+    (await import('../host/node/prepare-vcpu.ts')).prepareVcpu(named ?? 'auto', measures);
   }
   return (await import('./run/run.ts')).runCommand(args);
 }

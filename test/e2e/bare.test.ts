@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { whyNotKvm } from '../../src/host/node/kvm/open-kvm.ts';
+import { whyNotKvm } from '../../src/host/node/kvm/why-not-kvm.ts';
 import { hostKvm } from '../../src/hypervisor/kvm/testing.ts';
 import { type Console, launch as launchAny, type LaunchOptions } from './console.ts';
 import * as kernels from './kernels.ts';

@@ -12,7 +12,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { whyNotKvm } from '../../src/host/node/kvm/open-kvm.ts';
+import { whyNotKvm } from '../../src/host/node/kvm/why-not-kvm.ts';
 
 const ROOT = new URL('../../', import.meta.url);
 const LAUNCHER = fileURLToPath(new URL('bin/typervisor', ROOT));

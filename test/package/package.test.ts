@@ -138,9 +138,9 @@ test('its threads are files that import nothing but Node, and what is optional',
   ]);
   for (const name of threads) {
     const text = readFileSync(join(INSTALLED, 'dist', name), 'utf8');
-    const imported = [...text.matchAll(/^import [^;]*?"([^"]+)";$|\bimport\("([^"]+)"\)/gm)].map(
-      (match) => match[1] ?? match[2] ?? '',
-    );
+    const taken =
+      /^import [^;]*?"([^"]+)";$|\b(?:import|getBuiltinModule|createRequire\d*\(import\.meta\.url\))\("([^"]+)"\)/gm;
+    const imported = [...text.matchAll(taken)].map((match) => match[1] ?? match[2] ?? '');
     assert.ok(imported.length > 0, name);
     assert.deepEqual(
       imported.filter((specifier) => !specifier.startsWith('node:') && specifier !== 'koffi'),
@@ -148,6 +148,13 @@ test('its threads are files that import nothing but Node, and what is optional',
       name,
     );
   }
+});
+
+test('its files import none of the modules of Node, whose every export would be loaded', () => {
+  const files = readdirSync(join(INSTALLED, 'dist')).filter((name) => name.endsWith('.js'));
+  const taken = files.map((name) => readFileSync(join(INSTALLED, 'dist', name), 'utf8'));
+  assert.deepEqual(taken.join('\n').match(/^import [^;]*"node:[^;]*;$/gm), null);
+  assert.match(taken.join('\n'), /^const \{ readFileSync \} = process\.getBuiltinModule\("node:fs"\);$/m);
 });
 
 test('its command boots the embedded guest, on the interpreter that it brings along, and translates', () => {

@@ -11,7 +11,7 @@ import {
   GPE0_PORT,
   PCI_CONFIG_PORT,
   PCI_CONFIG_PORT_BYTES,
-  PCI_ECAM_BUSES,
+  PCI_BUSES,
   PCI_ECAM_BYTES,
   PCI_ECAM_START,
   PCI_LOW_MMIO_END,
@@ -132,7 +132,7 @@ function pciHostBridge({ highMmio }: DsdtOptions): Term {
   const configEnd = PCI_CONFIG_PORT + PCI_CONFIG_PORT_BYTES;
   const high = highMmio.end > highMmio.start ? [memoryWindow64(highMmio.start, highMmio.end - 1)] : [];
   const resources = resourceTemplate(
-    busNumbers(0, PCI_ECAM_BUSES - 1),
+    busNumbers(0, PCI_BUSES - 1),
     io(PCI_CONFIG_PORT, PCI_CONFIG_PORT_BYTES),
     ioWindow(0, PCI_CONFIG_PORT - 1),
     ioWindow(configEnd, 0xffff),

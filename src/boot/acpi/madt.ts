@@ -8,7 +8,7 @@ import {
   IOAPIC_ADDRESS,
   IOAPIC_ID,
   LOCAL_APIC_ADDRESS,
-  PCI_ECAM_BUSES,
+  PCI_BUSES,
   PCI_ECAM_START,
   PIT_GSI,
   PIT_IRQ,
@@ -71,6 +71,6 @@ export function buildMcfg(): Uint8Array {
     .u64(8, PCI_ECAM_START)
     .u16(16, 0)
     .u8(18, 0)
-    .u8(19, PCI_ECAM_BUSES - 1);
+    .u8(19, PCI_BUSES - 1);
   return systemTable('MCFG', MCFG_REVISION, body.bytes);
 }

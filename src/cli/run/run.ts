@@ -1,4 +1,5 @@
 /** `typervisor run`: arguments to a configuration, and a machine from it. @module */
+import { runMachine } from '../../host/node/machine.ts';
 import { entry, optionEntry, section, wrap, HELP_COLUMNS } from '../help.ts';
 import { parseRunArguments, RUN_OPTIONS } from './options.ts';
 import { formatStats } from './stats.ts';
@@ -60,8 +61,6 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     process.stdout.write(runHelp());
     return 0;
   }
-  // Only now: printing the help needs no machine.
-  const { runMachine } = await import('../../host/node/machine.ts');
   const { status, vcpus, seconds } = await runMachine(config);
   if (config.stats && vcpus.length > 0) process.stderr.write(formatStats(vcpus, seconds));
   return status;

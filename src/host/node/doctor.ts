@@ -10,7 +10,8 @@ import { KVM_CAP_MAX_VCPUS, KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_TSC_DEADLINE_TIMER } 
 import type { Kvm } from '../../hypervisor/kvm/kvm.ts';
 import { errorName, type SystemCalls } from '../../hypervisor/kvm/system-calls.ts';
 import { loadSystemCalls } from './kvm/load-system-calls.ts';
-import { openKvm, whyNotKvm } from './kvm/open-kvm.ts';
+import { openKvm } from './kvm/open-kvm.ts';
+import { whyNotKvm } from './kvm/why-not-kvm.ts';
 
 export interface Finding {
   readonly name: string;

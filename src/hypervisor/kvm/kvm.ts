@@ -33,9 +33,8 @@ import {
   O_RDWR,
 } from './defs.ts';
 import { type CpuidEntry, readCpuid } from './cpuid.ts';
+import { KVM_DEVICE } from './device.ts';
 import { EINTR, expectSuccess, type SystemCalls } from './system-calls.ts';
-
-export const KVM_DEVICE = '/dev/kvm';
 
 /** What a machine does not work without. All of it is older than Linux 4.13. */
 export const REQUIRED_CAPABILITIES: Readonly<Record<string, number>> = {
