@@ -24,7 +24,7 @@ import { useHugePages } from './huge-pages.ts';
 import { createLogger } from './log.ts';
 import { packageFile } from './package-file.ts';
 import { openOutputFile, type OutputFile } from './output-file.ts';
-import { createProgressLine } from './progress.ts';
+import { createProgressLine, type ProgressOutput } from './progress.ts';
 import { random } from './random.ts';
 import { leaveMessage, type LeaveReason, leaveStatus, Terminal } from './terminal.ts';
 import { createTimers } from './timers.ts';
@@ -77,6 +77,14 @@ function explain(end: MachineEnd): string | undefined {
 /** A machine without a name of its own is just typervisor's. */
 const messagePrefix = ({ name }: RunConfig): string =>
   name === DEFAULT_CONFIG.name ? 'typervisor: ' : `typervisor: ${name}: `;
+
+/** Made by Node when it is asked for, which the start of a machine need not wait for. */
+const STDERR: ProgressOutput = {
+  get isTTY() {
+    return process.stderr.isTTY;
+  },
+  write: (text) => process.stderr.write(text),
+};
 
 /** What came of a machine. */
 export interface RunResult {
@@ -160,7 +168,7 @@ export async function runMachine(config: RunConfig, started?: (machine: RunningM
     }
     const { devices, persistent, disks, scsiDisks } = await createVirtioDevices(config, consoles, logger, resources);
     const balloon = createBalloon(config, hypervisor.ramBacking, logger);
-    const progress = createProgressLine(process.stderr);
+    const progress = createProgressLine(STDERR);
     machine = new Machine(
       {
         ramBytes: config.memBytes,

@@ -36,7 +36,7 @@ export function createProgressLine(
   return {
     update(file, doneBytes, totalBytes) {
       const time = now();
-      if (output.isTTY !== true || time - started < PATIENCE_MS || time - last < INTERVAL_MS) return;
+      if (time - started < PATIENCE_MS || time - last < INTERVAL_MS || output.isTTY !== true) return;
       last = time;
       shown = true;
       const percent = Math.floor((doneBytes / totalBytes) * 100);
