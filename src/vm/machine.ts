@@ -15,6 +15,7 @@ import {
   REQUEST_STOP,
   STATE_PAUSED,
   STATE_STOPPED,
+  type VcpuControl,
 } from '../bus/control.ts';
 import { MailboxServer } from '../bus/mailbox-server.ts';
 import { PciConfigTable } from '../bus/pci-config.ts';
@@ -228,11 +229,21 @@ export class Machine {
   async run(): Promise<MachineResult> {
     // Disposed of after the threads have ended; or when there is no kernel to run.
     using _vm = this.#vm;
-    const initial = this.#traced('load kernel', () => this.#boot(this.#options.progress));
     const settled = new Promise<void>((resolve) => {
       this.#settle = resolve;
     });
-    for (let index = 0; index < this.#options.vcpuCount; index++) this.#startVcpu(index, initial);
+    // What the threads do first goes on beside the loading; the first processor waits for what it loads.
+    this.#control.vcpu(0).request(REQUEST_PAUSE);
+    for (let index = 0; index < this.#options.vcpuCount; index++) this.#startVcpu(index);
+    try {
+      const initial = this.#traced('load kernel', () => this.#boot(this.#options.progress));
+      this.#threads[0]?.sendInitialState(initial);
+    } catch (error) {
+      this.#finish({ kind: 'stopped' });
+      await Promise.allSettled(this.#threads.map((thread) => thread.ended));
+      throw error;
+    }
+    this.#resume(this.#control.vcpu(0));
     const serving = this.#server.run();
     await settled;
     this.#codeWrites?.release();
@@ -292,13 +303,12 @@ export class Machine {
     }
   }
 
-  #startVcpu(index: number, initial: CpuBootState): void {
+  #startVcpu(index: number): void {
     const thread = this.#host.startVcpu({
       memory: this.#memory,
       map: this.#map,
       index,
       physicalAddressBits: this.#options.hypervisor.physicalAddressBits,
-      initial: index === 0 ? initial : undefined,
     });
     this.#threads.push(thread);
     thread.ended.then(
@@ -375,11 +385,14 @@ export class Machine {
     this.#vm.reset();
     const initial = this.#traced('load kernel', () => this.#boot(undefined));
     this.#threads[0]?.sendInitialState(initial);
-    for (const control of controls) {
-      control.request(REQUEST_RESET);
-      control.clearRequest(REQUEST_PAUSE);
-      control.kick();
-    }
+    for (const control of controls) this.#resume(control);
     this.#resetting = false;
+  }
+
+  /** Lets a paused vCPU go on from its initial state. */
+  #resume(control: VcpuControl): void {
+    control.request(REQUEST_RESET);
+    control.clearRequest(REQUEST_PAUSE);
+    control.kick();
   }
 }

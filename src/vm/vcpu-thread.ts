@@ -34,8 +34,6 @@ export interface VcpuThreadConfig {
   readonly map: MachineMemoryMap;
   readonly index: number;
   readonly physicalAddressBits: number;
-  /** Where the first processor starts; undefined for the others. */
-  readonly initial: InitialCpuState | undefined;
 }
 
 /** What only the host can do. */
@@ -43,7 +41,7 @@ export interface VcpuThreadHost {
   readonly clock: Clock;
   readonly hypervisor: Hypervisor;
   readonly random32: () => number | undefined;
-  /** The state to start from after a reset; the VMM thread has sent it before it asked for the reset. */
+  /** The state to start from; the VMM thread has sent it before it asked for the reset. The first processor is paused until then. */
   takeInitialState(): InitialCpuState | undefined;
   readonly trace?: VcpuTrace | undefined;
 }
@@ -132,7 +130,6 @@ export function runVcpuThread(config: VcpuThreadConfig, host: VcpuThreadHost): V
     trace: host.trace,
   };
   const vcpu = createVcpu(config, host.hypervisor, options, area, local);
-  if (config.initial !== undefined) vcpu.load(config.initial);
   control.state = STATE_RUNNING;
   for (;;) {
     const exit = vcpu.run();

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createRequire } from 'node:module';
+import { loadKoffi } from './koffi.ts';
 
 /** flock(2). */
 export const LOCK_SH = 1;
@@ -82,7 +82,7 @@ export function linuxCalls(): LinuxCalls | undefined {
 
 function load(): LinuxCalls | null {
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    const koffi = loadKoffi() as unknown as Koffi;
     const libc = koffi.load('libc.so.6');
     const flock = libc.func('int flock(int fd, int operation)');
     const fcntl = libc.func('int fcntl(int fd, int cmd, void *lock)');

@@ -23,7 +23,7 @@ export interface VcpuWorkerData {
   readonly measures: boolean;
 }
 
-/** What the VMM thread sends first; initial states may follow. */
+/** What the VMM thread sends first; initial states follow. */
 export interface VcpuWorkerTask {
   readonly config: VcpuThreadConfig;
   readonly model: CpuModel;
@@ -50,7 +50,7 @@ function random32(): number {
 const port = parentPort as MessagePort;
 // V8 14.6 may end the process with a failed check when it goes back from optimised code in which it has inlined an indirect call: functions
 // that were compiled while hot regions forgo the baseline compiler have no feedback to go back to. The flag is the process's, and V8 also ends
-// it when the flag changes under WebAssembly that it is optimising: the launcher sets it before there is any.
+// it when the flag changes under WebAssembly that it is optimising: where Node compiles some itself the launcher sets it before.
 v8.setFlagsFromString('--no-wasm-deopt');
 // Compiled before the machine is known: the VMM thread reads the kernel meanwhile. V8 begins with its baseline compiler and
 // replaces the main loop within some milliseconds of guest code, since the loop returns after every slice.

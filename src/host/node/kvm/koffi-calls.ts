@@ -5,9 +5,8 @@
  *
  * @module
  */
-import { createRequire } from 'node:module';
-import type Koffi from 'koffi';
 import type { SystemCalls } from '../../../hypervisor/kvm/system-calls.ts';
+import { loadKoffi } from '../koffi.ts';
 import { LANDLOCK_CREATE_RULESET, LANDLOCK_CREATE_RULESET_VERSION, SIGACTION_BYTES } from './linux.ts';
 
 /** koffi gives 64-bit results that are no safe integers, such as MAP_FAILED, as BigInt. */
@@ -15,8 +14,7 @@ type Long = number | bigint;
 
 /** @throws what `require` throws where koffi is not installed or does not load. */
 export function koffiCalls(): SystemCalls {
-  // Not `import`, which takes Node as long again.
-  const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+  const koffi = loadKoffi();
   const libc = koffi.load('libc.so.6');
   const open = libc.func('int open(const char *path, int flags, int mode)') as (...a: unknown[]) => number;
   const close = libc.func('int close(int fd)') as (fd: number) => number;

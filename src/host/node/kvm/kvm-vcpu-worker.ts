@@ -15,7 +15,7 @@ import { createClock } from '../clock.ts';
 import { type TraceWire, vcpuTracks } from '../trace-file.ts';
 import { loadSystemCalls } from './load-system-calls.ts';
 
-/** What the VMM thread sends first; initial states may follow. */
+/** What the VMM thread sends first; initial states follow. */
 export interface KvmVcpuTask {
   readonly config: VcpuThreadConfig;
   readonly handle: VcpuHandle;
