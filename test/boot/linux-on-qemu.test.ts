@@ -54,7 +54,7 @@ test("Debian's bzImage takes firmware tables, memory map, seed and initrd from i
   assert.match(serial, /ACPI: PM-Timer IO Port: 0x608/);
   assert.match(serial, /ACPI: INT_SRC_OVR \(bus 0 bus_irq 0 global_irq 2/);
   assert.match(serial, /Brought up 1 node, 2 CPUs/);
-  assert.match(serial, /MMCONFIG at \[mem 0xf4000000-0xf7ffffff\] reserved in E820/);
+  assert.match(serial, /MMCONFIG at \[mem 0xf4000000-0xf40fffff\] reserved in E820/);
   assert.match(serial, /ACPI: PM: \(supports S0 S5\)/);
   assert.match(serial, /_OSC: OS now controls \[PCIeHotplug PME AER PCIeCapability\]/);
   assert.match(serial, /pci_bus 0000:00: root bus resource \[mem 0xd0000000-0xf3ffffff window\]/);
