@@ -40,9 +40,9 @@ const BUILTIN_IMPORT = /^import (?:(\{[^}]*\})|(?:\* as )?([\w$]+)) from ("node:
 
 /**
  * Node's own modules as they are, not as ECMAScript modules: an import asks them for every export, and so loads what many of these are only
- * for, such as streams and all of cryptography. A third of what `version` takes, and an eighth of the start of a machine.
+ * for, such as streams and all of cryptography. Without it `version` took 31.6 ms in place of 26.6.
  */
-export function withoutFacades(code: string): string {
+function withoutFacades(code: string): string {
   return code.replaceAll(BUILTIN_IMPORT, (_, names: string | undefined, all: string | undefined, module: string) => {
     const taken = names?.replaceAll(/ as /g, ': ') ?? all ?? '';
     return `const ${taken} = process.getBuiltinModule(${module});`;

@@ -61,7 +61,7 @@ export type MachineEnd =
 export interface VcpuThread {
   /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<VcpuThreadEnd>;
-  /** Sends where to start after a reset; before REQUEST_RESET. */
+  /** Sends where to start, at first and after each reset; before REQUEST_RESET. */
   sendInitialState(initial: CpuBootState): void;
 }
 

@@ -28,6 +28,11 @@ test('the numbers of tests are read to their last digit', async () => {
   assert.deepEqual(await nest.tests('a.test.ts', ''), { passed: 11, failed: 12 });
 });
 
+test('what a command prints may have the word that ends it at the end of a line', async () => {
+  const nest = new Nest(typewriter('begin\ndma_fence_finish\nlast\nfinish\n'), '/nowhere');
+  assert.equal(await nest.output('cat symbols'), 'dma_fence_finish\nlast');
+});
+
 test('an exit status is read to its last digit', async () => {
   assert.equal(await new Nest(typewriter('status=34\nnest# '), '/nowhere').ended(), 34);
 });

@@ -19,8 +19,8 @@ export class NestKeeper<T extends AsyncDisposable> implements AsyncDisposable {
   }
 
   /**
-   * Does something on a host. QEMU's emulation of SVM stops now and then, under QEMU in the nest too: what gets no answer has another try on a new
-   * host, what gets a wrong one has not. @returns the reason if there was a second try.
+   * Does something on a host. QEMU's emulation of SVM stops now and then, under QEMU in the nest too: what never shows what was waited for has another
+   * try on a new host, an assertion that fails has not. @returns the reason if there was a second try.
    */
   async run(body: (nest: T) => Promise<void>): Promise<string | undefined> {
     try {

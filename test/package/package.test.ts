@@ -159,7 +159,7 @@ test('its files import none of the modules of Node, whose every export would be 
 
 test('its command boots the embedded guest, on the interpreter that it brings along, and translates', () => {
   const cache = join(FOLDER, 'compiled');
-  // One that cannot be used is replaced.
+  // Were there none, one would be made.
   const interpreter = join(INSTALLED, 'dist/interpreter-measuring.bin');
   const before = statSync(interpreter);
   const { status, stdout, stderr } = spawnSync(
